@@ -1,0 +1,123 @@
+//! The messages, one file per facility, alphabetical within.
+
+mod crypto;
+mod gdoi;
+mod sys;
+
+pub use crypto::Crypto;
+pub use gdoi::Gdoi;
+pub use sys::Sys;
+
+pub use crate::macros::Entry;
+
+/// Any message.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Event {
+    /// The group: registration, rekey, COOP.
+    Gdoi(Gdoi),
+    /// ISAKMP and ESP.
+    Crypto(Crypto),
+    /// The box itself.
+    Sys(Sys),
+}
+
+impl Event {
+    /// Facility, severity, mnemonic, meaning and action.
+    #[must_use]
+    pub fn entry(&self) -> &'static Entry {
+        match self {
+            Self::Gdoi(event) => event.entry(),
+            Self::Crypto(event) => event.entry(),
+            Self::Sys(event) => event.entry(),
+        }
+    }
+
+    /// Calls `each` with every field's name and text.
+    pub fn fields(&self, each: &mut dyn FnMut(&'static str, String)) {
+        match self {
+            Self::Gdoi(event) => event.fields(each),
+            Self::Crypto(event) => event.fields(each),
+            Self::Sys(event) => event.fields(each),
+        }
+    }
+}
+
+/// `%GDOI-5-SA_KEK_UPDATED: SA KEK was updated`.
+impl std::fmt::Display for Event {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let entry = self.entry();
+        write!(
+            f,
+            "%{}-{}-{}: ",
+            entry.facility, entry.severity, entry.mnemonic
+        )?;
+        match self {
+            Self::Gdoi(event) => event.fmt(f),
+            Self::Crypto(event) => event.fmt(f),
+            Self::Sys(event) => event.fmt(f),
+        }
+    }
+}
+
+impl From<Gdoi> for Event {
+    fn from(event: Gdoi) -> Self {
+        Self::Gdoi(event)
+    }
+}
+
+impl From<Crypto> for Event {
+    fn from(event: Crypto) -> Self {
+        Self::Crypto(event)
+    }
+}
+
+impl From<Sys> for Event {
+    fn from(event: Sys) -> Self {
+        Self::Sys(event)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_entry_is_documented_and_alphabetical() {
+        for entries in [Gdoi::ENTRIES, Crypto::ENTRIES, Sys::ENTRIES] {
+            for entry in entries {
+                assert!(entry.severity <= 7, "{}", entry.mnemonic);
+                assert!(
+                    entry.meaning.trim().ends_with('.'),
+                    "{}: meaning",
+                    entry.mnemonic
+                );
+                assert!(entry.action.ends_with('.'), "{}: action", entry.mnemonic);
+            }
+            assert!(
+                entries.is_sorted_by(|a, b| a.mnemonic < b.mnemonic),
+                "{}",
+                entries[0].facility
+            );
+        }
+    }
+
+    #[test]
+    fn the_guides_texts_are_reproduced() {
+        let event = Event::from(Gdoi::GM_RECV_REKEY {
+            group: "G1".into(),
+            from: "10.1.11.2".parse().unwrap(),
+            to: "10.1.20.2".parse().unwrap(),
+            seq: 11,
+        });
+        assert_eq!(
+            event.to_string(),
+            "%GDOI-5-GM_RECV_REKEY: Received Rekey for group G1 from 10.1.11.2 to 10.1.20.2 with seq # 11"
+        );
+        let mut names = Vec::new();
+        event.fields(&mut |name, text| names.push(format!("{name}={text}")));
+        assert_eq!(
+            names,
+            ["group=G1", "from=10.1.11.2", "to=10.1.20.2", "seq=11"]
+        );
+    }
+}

@@ -1,0 +1,204 @@
+//! The shape of every machine: inputs come in with the time, effects leave in one ordered list.
+
+use std::collections::VecDeque;
+use std::net::SocketAddrV4;
+use std::sync::Arc;
+
+use crypto::Secret;
+use event::Event;
+use policy::tbar::PseudoClock;
+use policy::{Acl, GroupName, GroupSize, Sid, Spi, Tek};
+
+use crate::config::Config;
+
+/// What happens to the machine.
+pub enum Input<'a> {
+    /// A UDP datagram arrived on port 848.
+    Datagram {
+        /// The local address and port it was sent to.
+        local: SocketAddrV4,
+        /// Where it came from.
+        peer: SocketAddrV4,
+        /// Its payload.
+        bytes: &'a [u8],
+    },
+    /// The deadline that the machine named has passed.
+    Timer,
+    /// The configuration changed, or is given for the first time.
+    Configure(Arc<Config>),
+    /// An operator's command.
+    Command(Command),
+    /// The world made the RSA key that `Output::GenerateRsa` asked for.
+    RsaKey {
+        /// The key's label.
+        label: String,
+        /// Whether it may be exported.
+        exportable: bool,
+        /// The private key, PKCS#8 DER.
+        pkcs8: Secret,
+    },
+}
+
+/// What an operator can order.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Command {
+    /// `clear crypto gdoi [group G]`: drop policy and keys, register again.
+    ClearGdoi {
+        /// One group, or all.
+        group: Option<GroupName>,
+    },
+    /// `crypto gdoi ks [group G] rekey`.
+    Rekey {
+        /// One group, or all.
+        group: Option<GroupName>,
+    },
+    /// `crypto key generate rsa label NAME modulus N [exportable]`.
+    GenerateRsa {
+        /// The key's label.
+        label: String,
+        /// 2048..=4096.
+        modulus_bits: u16,
+        /// Whether it may be exported.
+        exportable: bool,
+    },
+}
+
+/// What must happen in the world, in the order in which it must happen.
+pub enum Output {
+    /// Write this to disk; nothing after it may happen before it is there.
+    Persist(Record),
+    /// Send a datagram from port 848.
+    Transmit {
+        /// The local address and port to send from.
+        local: SocketAddrV4,
+        /// Where to.
+        peer: SocketAddrV4,
+        /// The payload.
+        bytes: Vec<u8>,
+    },
+    /// A member holds this traffic key from now on: receive on it at once, send on it from its
+    /// activation (PROTOCOL P11). Installing an SPI that is held only refreshes its record.
+    InstallSa {
+        /// The group.
+        group: GroupName,
+        /// The record.
+        tek: Box<Tek>,
+        /// The keys.
+        key: TekKey,
+    },
+    /// A member no longer holds this traffic key.
+    RemoveSa {
+        /// The group.
+        group: GroupName,
+        /// Its SPI.
+        spi: Spi,
+    },
+    /// A member's policy: the merged list, its own denies first.
+    InstallPolicy {
+        /// The group.
+        group: GroupName,
+        /// The list; permit = encrypt.
+        acl: Arc<Acl>,
+        /// The TBAR window in seconds, if the group has TBAR.
+        tbar_window_s: Option<u32>,
+    },
+    /// The SIDs that a member may send with, one per worker, in place of all it had before.
+    InstallSids {
+        /// The group.
+        group: GroupName,
+        /// How many bits a SID has.
+        size: GroupSize,
+        /// The SIDs.
+        sids: Vec<Sid>,
+    },
+    /// The group's pseudotime as this member reads it.
+    SetClock {
+        /// The group.
+        group: GroupName,
+        /// The clock.
+        clock: PseudoClock,
+    },
+    /// A member left the group or lost everything: fail close.
+    CloseGroup {
+        /// The group.
+        group: GroupName,
+    },
+    /// Make an RSA key and bring it back as `Input::RsaKey`.
+    GenerateRsa {
+        /// The key's label.
+        label: String,
+        /// Bits of the modulus.
+        modulus_bits: u16,
+        /// Whether it may be exported.
+        exportable: bool,
+    },
+    /// Tell the operator.
+    Report(Event),
+    /// Secrets for packet analysis; only made when the key log was switched on at construction.
+    KeyLog(KeyLogLine),
+}
+
+/// The keys of one traffic key record, as TEK_ALGORITHM_KEY and TEK_INTEGRITY_KEY carry them.
+#[derive(Clone)]
+pub struct TekKey {
+    /// Cipher key, with the salt for counter modes; empty for ESP-NULL.
+    pub encryption: Secret,
+    /// Integrity key; empty for GCM and GMAC.
+    pub integrity: Secret,
+}
+
+/// One row of the state file: written when `value` is there, removed when not.
+#[derive(Clone)]
+pub struct Record {
+    /// The row's name; `persist` knows its structure.
+    pub key: Vec<u8>,
+    /// Its content, which may hold secrets.
+    pub value: Option<Secret>,
+}
+
+/// What the key log says; it has no Debug, since it is made of secrets.
+pub enum KeyLogLine {
+    /// A phase-1 SA.
+    Isakmp {
+        /// The initiator's cookie.
+        initiator_cookie: [u8; 8],
+        /// The cipher key.
+        key: Secret,
+    },
+    /// A traffic key.
+    Esp {
+        /// The record.
+        tek: Box<Tek>,
+        /// The keys.
+        key: TekKey,
+    },
+}
+
+/// Effects in the order in which they must happen.
+#[derive(Default)]
+pub struct Outbox {
+    outputs: VecDeque<Output>,
+}
+
+impl Outbox {
+    /// Adds an effect after all others.
+    pub fn push(&mut self, output: Output) {
+        self.outputs.push_back(output);
+    }
+
+    /// Adds a report.
+    pub fn report(&mut self, event: impl Into<Event>) {
+        self.push(Output::Report(event.into()));
+    }
+
+    /// Takes the effects out, oldest first.
+    pub fn drain(&mut self) -> impl Iterator<Item = Output> + '_ {
+        self.outputs.drain(..)
+    }
+
+    /// Whether nothing is to be done.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.outputs.is_empty()
+    }
+}

@@ -1,0 +1,3 @@
+//! The getvpn program.
+
+fn main() {}

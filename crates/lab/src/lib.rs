@@ -1,0 +1,1 @@
+//! The lab room of getvpn.

@@ -1,0 +1,1 @@
+//! The netio room of getvpn.

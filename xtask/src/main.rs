@@ -1,0 +1,3 @@
+//! The housekeeping of the house.
+
+fn main() {}
