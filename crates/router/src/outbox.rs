@@ -1,0 +1,154 @@
+//! What the box asks of the world, in order, and how that order waits for the disk.
+//!
+//! A machine pushes `Persist` before the datagram that depends on it; here that order becomes a
+//! barrier: what stands behind a `Persist` is not given out until the world says that it is on
+//! disk. Writes that queue up behind a barrier go out together, in one transaction.
+
+use std::collections::VecDeque;
+use std::net::{Ipv4Addr, SocketAddrV4};
+use std::sync::Arc;
+
+use gdoi::machine::{KeyLogLine, Record};
+
+/// One effect.
+pub enum Output {
+    /// Write these rows in one transaction, then hand in `Input::Persisted` with this number.
+    Persist {
+        /// Counts up from 1.
+        number: u64,
+        /// The rows, oldest first; a later row with the same key replaces an earlier one.
+        records: Vec<Record>,
+    },
+    /// Send a datagram from port 848.
+    Transmit {
+        /// The local address and port.
+        local: SocketAddrV4,
+        /// Where to.
+        peer: SocketAddrV4,
+        /// The payload.
+        bytes: Vec<u8>,
+    },
+    /// Listen on UDP 848 at these addresses and at no others.
+    Listen(Vec<Ipv4Addr>),
+    /// The forwarders work by this from now on.
+    Publish(Arc<dataplane::Snapshot>),
+    /// A log line for the sinks outside of the box.
+    Log {
+        /// 0 (emergency) ..= 7 (debugging).
+        severity: u8,
+        /// The line without its end.
+        line: String,
+    },
+    /// Secrets for packet analysis, if the key log is on.
+    KeyLog(KeyLogLine),
+    /// Make an RSA key and hand it in as `Input::RsaKey`.
+    GenerateRsa {
+        /// Its label.
+        label: String,
+        /// Bits of the modulus.
+        modulus_bits: u16,
+        /// Whether it may be exported.
+        exportable: bool,
+    },
+}
+
+/// Effects in order, with the barrier of the disk.
+#[derive(Default)]
+pub struct Outbox {
+    queue: VecDeque<Item>,
+    waiting: Option<u64>,
+    last_number: u64,
+}
+
+enum Item {
+    Persist(Record),
+    Effect(Output),
+}
+
+impl Outbox {
+    /// Adds a row to write; nothing that is pushed later happens before it is on disk.
+    pub fn persist(&mut self, record: Record) {
+        self.queue.push_back(Item::Persist(record));
+    }
+
+    /// Adds an effect.
+    pub fn push(&mut self, output: Output) {
+        self.queue.push_back(Item::Effect(output));
+    }
+
+    /// The next effect that may happen now.
+    pub fn next(&mut self) -> Option<Output> {
+        if self.waiting.is_some() {
+            return None;
+        }
+        match self.queue.pop_front()? {
+            Item::Effect(output) => Some(output),
+            Item::Persist(first) => {
+                // Rows that wait further back may be written earlier than they must be: writing
+                // ahead of use is what a mark is for.
+                let mut records = vec![first];
+                let mut rest = VecDeque::with_capacity(self.queue.len());
+                for item in self.queue.drain(..) {
+                    match item {
+                        Item::Persist(record) => records.push(record),
+                        Item::Effect(output) => rest.push_back(Item::Effect(output)),
+                    }
+                }
+                self.queue = rest;
+                self.last_number += 1;
+                self.waiting = Some(self.last_number);
+                Some(Output::Persist { number: self.last_number, records })
+            }
+        }
+    }
+
+    /// The rows of that `Persist` are on disk.
+    pub fn persisted(&mut self, number: u64) {
+        if self.waiting == Some(number) {
+            self.waiting = None;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn log(line: &str) -> Output {
+        Output::Log { severity: 5, line: line.into() }
+    }
+
+    fn row(name: u8) -> Record {
+        Record { key: vec![name], value: None }
+    }
+
+    fn lines(outbox: &mut Outbox) -> Vec<String> {
+        let mut seen = Vec::new();
+        while let Some(output) = outbox.next() {
+            if let Output::Log { line, .. } = output {
+                seen.push(line);
+            } else if let Output::Persist { number, records } = output {
+                seen.push(format!("{number}:{}", records.len()));
+            }
+        }
+        seen
+    }
+
+    #[test]
+    fn nothing_behind_a_row_leaves_before_it_is_on_disk() {
+        let mut outbox = Outbox::default();
+        outbox.push(log("a"));
+        outbox.persist(row(1));
+        outbox.push(log("b"));
+        outbox.persist(row(2));
+        outbox.push(log("c"));
+        assert_eq!(lines(&mut outbox), ["a", "1:2"]);
+        outbox.persisted(7);
+        assert!(lines(&mut outbox).is_empty());
+        outbox.persist(row(3));
+        outbox.persisted(1);
+        assert_eq!(lines(&mut outbox), ["b", "c", "2:1"]);
+        outbox.persisted(2);
+        assert!(lines(&mut outbox).is_empty());
+    }
+}
