@@ -30,9 +30,9 @@ impl Interface {
                 let (alias_letters, alias_digits) = split(alias);
                 digits == alias_digits
                     && letters.len() >= 2
-                    && alias_letters.get(..letters.len()).is_some_and(|head| {
-                        head.eq_ignore_ascii_case(letters)
-                    })
+                    && alias_letters
+                        .get(..letters.len())
+                        .is_some_and(|head| head.eq_ignore_ascii_case(letters))
             })
     }
 
@@ -45,7 +45,9 @@ impl Interface {
 
 /// `Serial1/0` in letters and digits; a blank between the two is allowed.
 fn split(name: &str) -> (&str, &str) {
-    let place = name.find(|c: char| !c.is_ascii_alphabetic()).unwrap_or(name.len());
+    let place = name
+        .find(|c: char| !c.is_ascii_alphabetic())
+        .unwrap_or(name.len());
     let (letters, digits) = name.split_at(place);
     (letters, digits.trim_start())
 }

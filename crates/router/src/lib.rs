@@ -8,7 +8,5 @@
 
 pub mod interface;
 pub mod logging;
-pub mod outbox;
 
 pub use interface::Interface;
-pub use outbox::{Outbox, Output};

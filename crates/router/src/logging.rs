@@ -72,7 +72,10 @@ impl Logging {
         if event.entry().severity <= self.level {
             self.bytes += text.len();
             self.logged += 1;
-            self.lines.push_back(Line { at, text: text.clone() });
+            self.lines.push_back(Line {
+                at,
+                text: text.clone(),
+            });
             self.trim();
         }
         text
@@ -104,7 +107,9 @@ impl Logging {
 
     fn trim(&mut self) {
         while self.bytes > self.bytes_max {
-            let Some(line) = self.lines.pop_front() else { break };
+            let Some(line) = self.lines.pop_front() else {
+                break;
+            };
             self.bytes -= line.text.len();
             self.overwritten += 1;
         }

@@ -1,1 +1,10 @@
-//! The sim room of getvpn.
+//! Many boxes and a network in virtual time, reproducible from one number.
+//!
+//! Runs the same `router::Router` that ships; only the world around it is made here. Decides nothing
+//! about protocols. The lab runs the same scenario files and the same link impairments on real
+//! packets.
+
+#![forbid(unsafe_code)]
+
+pub mod link;
+pub mod scenario;
