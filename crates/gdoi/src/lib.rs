@@ -7,6 +7,8 @@
 #![forbid(unsafe_code)]
 
 pub mod config;
+pub mod gm;
+pub mod ks;
 pub mod machine;
 
 pub use config::Config;

@@ -37,6 +37,17 @@ pub enum Input<'a> {
         /// The private key, PKCS#8 DER.
         pkcs8: Secret,
     },
+    /// A worker of the data plane has used three quarters of its counter (PROTOCOL P21): the
+    /// member registers again for new SIDs.
+    SidsLow {
+        /// The group.
+        group: GroupName,
+    },
+    /// An ESP packet came under an SPI that no group of this box holds (PROTOCOL P18).
+    UnknownSpi {
+        /// The SPI.
+        spi: Spi,
+    },
 }
 
 /// What an operator can order.
