@@ -1,0 +1,196 @@
+//! What AWS-LC can do and its safe interface does not offer: the only `unsafe` of this crate.
+//!
+//! Every function takes and gives slices, checks their lengths before the library sees them, and
+//! turns each failure into `None`. The library cleanses its memory when it is freed. Nothing is
+//! decided here: ranges, padding and key sizes are the business of `dh` and `rsa`.
+#![allow(unsafe_code)]
+
+use std::ptr::{NonNull, null_mut};
+
+use aws_lc_sys as lc;
+
+/// A pointer that the library gave, with the function that gives it back.
+struct Owned<T>(NonNull<T>, unsafe extern "C" fn(*mut T));
+
+impl<T> Owned<T> {
+    /// `pointer` is null or owned by nobody else, and `free` is its function.
+    fn new(pointer: *mut T, free: unsafe extern "C" fn(*mut T)) -> Option<Self> {
+        NonNull::new(pointer).map(|pointer| Self(pointer, free))
+    }
+
+    fn as_ptr(&self) -> *mut T {
+        self.0.as_ptr()
+    }
+}
+
+impl<T> Drop for Owned<T> {
+    fn drop(&mut self) {
+        // SAFETY: the pointer is valid and ours until here, and `free` is its function.
+        unsafe { (self.1)(self.0.as_ptr()) }
+    }
+}
+
+/// The number that `octets` are, big-endian; cleansed when dropped.
+fn number(octets: &[u8]) -> Option<Owned<lc::BIGNUM>> {
+    // SAFETY: pointer and length are one slice's; a null result asks for a new number.
+    let number = unsafe { lc::BN_bin2bn(octets.as_ptr(), octets.len(), null_mut()) };
+    Owned::new(number, lc::BN_clear_free)
+}
+
+/// Room for the library's intermediate results.
+fn context() -> Option<Owned<lc::BN_CTX>> {
+    // SAFETY: nothing is asked of the caller.
+    Owned::new(unsafe { lc::BN_CTX_new() }, lc::BN_CTX_free)
+}
+
+/// An odd modulus, made ready for exponentiation.
+pub(crate) struct Modulus {
+    modulus: Owned<lc::BIGNUM>,
+    mont: Owned<lc::BN_MONT_CTX>,
+    len: usize,
+}
+
+// SAFETY: after `new` the library only reads both values (they are passed as pointers to const).
+unsafe impl Send for Modulus {}
+// SAFETY: as above.
+unsafe impl Sync for Modulus {}
+
+impl Modulus {
+    /// The modulus that `octets` are, big-endian and odd.
+    pub(crate) fn new(octets: &[u8]) -> Option<Self> {
+        let modulus = number(octets)?;
+        let context = context()?;
+        // SAFETY: both pointers are valid; the library copies what it keeps.
+        let mont = unsafe { lc::BN_MONT_CTX_new_for_modulus(modulus.as_ptr(), context.as_ptr()) };
+        let mont = Owned::new(mont, lc::BN_MONT_CTX_free)?;
+        Some(Self {
+            modulus,
+            mont,
+            len: octets.len(),
+        })
+    }
+
+    /// `base` to the power of `exponent`, as many octets as the modulus; `None` if `base` is not
+    /// smaller than the modulus. The time taken depends on the exponent's length only.
+    pub(crate) fn pow(&self, base: &[u8], exponent: &[u8]) -> Option<Vec<u8>> {
+        let (base, exponent, power) = (number(base)?, number(exponent)?, number(&[])?);
+        let context = context()?;
+        let mut octets = vec![0; self.len];
+        // SAFETY: all pointers are valid, the result is no operand, the library checks that the
+        // base is reduced and writes exactly `octets.len()` octets or refuses.
+        let done = unsafe {
+            lc::BN_mod_exp_mont_consttime(
+                power.as_ptr(),
+                base.as_ptr(),
+                exponent.as_ptr(),
+                self.modulus.as_ptr(),
+                context.as_ptr(),
+                self.mont.as_ptr(),
+            ) == 1
+                && lc::BN_bn2bin_padded(octets.as_mut_ptr(), octets.len(), power.as_ptr()) == 1
+        };
+        done.then_some(octets)
+    }
+}
+
+/// An RSA key: a public one, or a private one with its public half.
+pub(crate) struct Rsa(Owned<lc::RSA>);
+
+// SAFETY: the library locks what a private operation changes in the key (its blinding values);
+// everything else is only read after parsing.
+unsafe impl Send for Rsa {}
+// SAFETY: as above.
+unsafe impl Sync for Rsa {}
+
+impl Rsa {
+    /// A private key from PKCS#8 (RFC 5208) without trailing octets, checked for consistency.
+    pub(crate) fn from_pkcs8(der: &[u8]) -> Option<Self> {
+        Self::parse(der, lc::EVP_parse_private_key)
+    }
+
+    /// A public key from SubjectPublicKeyInfo (RFC 5280) without trailing octets.
+    pub(crate) fn from_spki(der: &[u8]) -> Option<Self> {
+        Self::parse(der, lc::EVP_parse_public_key)
+    }
+
+    fn parse(
+        der: &[u8],
+        parse: unsafe extern "C" fn(*mut lc::CBS) -> *mut lc::EVP_PKEY,
+    ) -> Option<Self> {
+        let mut input = lc::CBS {
+            data: der.as_ptr(),
+            len: der.len(),
+        };
+        // SAFETY: `input` stands for the slice, which outlives the call.
+        let key = Owned::new(unsafe { parse(&raw mut input) }, lc::EVP_PKEY_free)?;
+        // SAFETY: the key is valid; null comes back if it is of another kind than RSA, else a
+        // reference of our own.
+        let rsa = unsafe { lc::EVP_PKEY_get1_RSA(key.as_ptr()) };
+        let rsa = Owned::new(rsa, lc::RSA_free)?;
+        (input.len == 0).then_some(Self(rsa))
+    }
+
+    /// The public half as RSAPublicKey (RFC 8017 A.1.1).
+    pub(crate) fn to_pkcs1(&self) -> Option<Vec<u8>> {
+        let (mut octets, mut len) = (null_mut(), 0);
+        // SAFETY: the key is valid; on success the library gives a buffer of `len` octets that
+        // is ours to free.
+        unsafe {
+            if lc::RSA_public_key_to_bytes(&raw mut octets, &raw mut len, self.0.as_ptr()) != 1 {
+                return None;
+            }
+            let der = std::slice::from_raw_parts(octets, len).to_vec();
+            lc::OPENSSL_free(octets.cast());
+            Some(der)
+        }
+    }
+
+    /// Bits of the modulus.
+    pub(crate) fn bits(&self) -> usize {
+        // SAFETY: the key is valid and has a modulus.
+        unsafe { lc::RSA_bits(self.0.as_ptr()) as usize }
+    }
+
+    /// The public exponent, or `None` if it needs more than 64 bits.
+    pub(crate) fn exponent(&self) -> Option<u64> {
+        let mut exponent = 0;
+        // SAFETY: the key is valid and has a public exponent, which stays the key's.
+        let fits = unsafe { lc::BN_get_u64(lc::RSA_get0_e(self.0.as_ptr()), &raw mut exponent) };
+        (fits == 1).then_some(exponent)
+    }
+
+    /// The private operation on `block`, which is as long as the modulus and smaller than it.
+    pub(crate) fn private(&self, block: &[u8]) -> Option<Vec<u8>> {
+        self.raw(block, lc::RSA_sign_raw)
+    }
+
+    /// The public operation on `block`, which is as long as the modulus and smaller than it.
+    pub(crate) fn public(&self, block: &[u8]) -> Option<Vec<u8>> {
+        self.raw(block, lc::RSA_verify_raw)
+    }
+
+    fn raw(&self, block: &[u8], operation: RawOperation) -> Option<Vec<u8>> {
+        let mut octets = vec![0; self.bits().div_ceil(8)];
+        if block.len() != octets.len() {
+            return None;
+        }
+        let (rsa, mut len) = (self.0.as_ptr(), 0);
+        // SAFETY: the key is valid, both buffers are slices with their own lengths.
+        let done = unsafe {
+            let (out, max) = (octets.as_mut_ptr(), octets.len());
+            operation(
+                rsa,
+                &raw mut len,
+                out,
+                max,
+                block.as_ptr(),
+                block.len(),
+                lc::RSA_NO_PADDING,
+            )
+        };
+        (done == 1 && len == octets.len()).then_some(octets)
+    }
+}
+
+type RawOperation =
+    unsafe extern "C" fn(*mut lc::RSA, *mut usize, *mut u8, usize, *const u8, usize, i32) -> i32;
