@@ -9,6 +9,7 @@ pub mod acl;
 pub mod group;
 pub mod kek;
 pub mod sid;
+pub mod steer;
 pub mod tbar;
 pub mod tek;
 pub mod time;
