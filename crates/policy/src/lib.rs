@@ -8,6 +8,7 @@
 pub mod acl;
 pub mod group;
 pub mod kek;
+pub mod lifetime;
 pub mod sid;
 pub mod steer;
 pub mod tbar;
