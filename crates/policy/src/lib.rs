@@ -10,6 +10,7 @@ pub mod group;
 pub mod kek;
 pub mod lifetime;
 pub mod sid;
+pub mod spi;
 pub mod steer;
 pub mod tbar;
 pub mod tek;

@@ -51,13 +51,16 @@ impl Schedule {
         self.scaled(period).max(RETRANSMIT_PERIOD_MIN)
     }
 
-    /// How many copies of an unacknowledged rekey follow the first: what fits into the shrunk span,
-    /// at least one if any is configured.
+    /// How many copies of an unacknowledged rekey follow the first: what fits into the shrunk span
+    /// and into a quarter of the lifetime, so that one rekey is over before the next begins; at
+    /// least one if any is configured.
     #[must_use]
     pub fn retransmit_number(&self) -> u16 {
         let scale = self.tek_lifetime_s.min(FULL_SCALE_S);
-        let shrunk = u32::from(self.retransmit_number) * scale / FULL_SCALE_S;
-        u16::try_from(shrunk)
+        let shrunk = u128::from(u32::from(self.retransmit_number) * scale / FULL_SCALE_S);
+        let quarter_ms = u128::from(self.tek_lifetime_s) * 250;
+        let fitting = quarter_ms / self.retransmit_period().as_millis();
+        u16::try_from(shrunk.min(fitting))
             .unwrap_or(u16::MAX)
             .max(self.retransmit_number.min(1))
     }
@@ -91,6 +94,13 @@ impl Schedule {
     #[must_use]
     pub fn overlap(&self) -> Duration {
         self.scaled(Duration::from_secs(30))
+    }
+
+    /// The least time from sending a TEK to sending on it: every copy has left, `spread` over the
+    /// batches of members, and had time to arrive, so nobody sends on what another does not hold.
+    #[must_use]
+    pub fn activation_delay(&self, spread: Duration) -> Duration {
+        self.retransmit_span() + spread + self.batch().max(Duration::from_secs(1))
     }
 
     /// How long after its expiry a TEK is still received on: what is on the way arrives.
@@ -152,6 +162,8 @@ mod tests {
                 assert!(s.overlap() + s.delivery_delay() < lifetime);
                 assert!(s.reregister_lead() + s.reregister_jitter() < s.tek_lead());
                 assert!((s.retransmit_number() == 0) == (number == 0));
+                let delay = s.activation_delay(Duration::ZERO);
+                assert!(delay < s.tek_lead().max(lifetime / 2));
             }
         }
         assert_eq!(
