@@ -1,0 +1,34 @@
+//! The Signature payload; whether the signature is right is not decided here.
+
+use crate::codec::{Error, Writer};
+use crate::iana::PayloadType;
+use crate::isakmp::payload::Payload;
+
+/// The Signature payload (RFC 2408 section 3.12).
+///
+/// ```text
+///                      1                   2                   3
+///  0 1 2 3 4 5 6 7 8 9 0 1 2 3 4 5 6 7 8 9 0 1 2 3 4 5 6 7 8 9 0 1
+/// +-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+
+/// ! Next Payload  !   RESERVED    !         Payload Length        !
+/// +-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+
+/// ~                         Signature Data                        ~
+/// +-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+
+/// ```
+#[derive(Copy, Clone, Debug, PartialEq, Eq)]
+pub struct Sig<'a> {
+    /// The signature.
+    pub data: &'a [u8],
+}
+
+impl<'a> Payload<'a> for Sig<'a> {
+    const TYPE: PayloadType = PayloadType::SIG;
+
+    fn decode(body: &'a [u8]) -> Result<Self, Error> {
+        Ok(Self { data: body })
+    }
+
+    fn encode(&self, w: &mut Writer) {
+        w.bytes(self.data);
+    }
+}
