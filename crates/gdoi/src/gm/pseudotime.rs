@@ -1,0 +1,134 @@
+//! The group's clock as a member reads it.
+//!
+//! Takes stamps of verified messages only, and decides which of them to believe. Delay makes a
+//! stamp old, never new, so the latest reading counts; a PULL's round trip bounds it from above.
+
+use policy::tbar::PseudoClock;
+use policy::{PseudoTime, Time};
+
+/// How far two crystals may drift apart, in millionths (PROTOCOL P27).
+const DRIFT_PPM: i128 = 200;
+
+/// An offset from core time to pseudotime, in nanoseconds, that was right at `taken`.
+#[derive(Copy, Clone)]
+struct Bound {
+    offset_ns: i128,
+    taken: Time,
+}
+
+impl Bound {
+    fn of(stamp: PseudoTime, at: Time) -> Self {
+        Self {
+            offset_ns: i128::from(stamp.as_nanos()) - i128::from(at.as_nanos()),
+            taken: at,
+        }
+    }
+
+    fn drift_ns(&self, now: Time) -> i128 {
+        i128::try_from(now.since(self.taken).as_nanos()).unwrap_or(i128::MAX / DRIFT_PPM)
+            * DRIFT_PPM
+            / 1_000_000
+    }
+}
+
+/// The member's estimate of one key server's pseudotime.
+#[derive(Clone, Default)]
+pub(super) struct PseudoTimeFilter {
+    latest: Option<Bound>,
+    ceiling: Option<Bound>,
+}
+
+impl PseudoTimeFilter {
+    /// A clock that no key server gives: what a plain key server's delays are counted in.
+    pub(super) fn free_running(now: Time) -> Self {
+        Self {
+            latest: Some(Bound::of(PseudoTime::from_nanos(now.as_nanos()), now)),
+            ceiling: None,
+        }
+    }
+
+    /// A stamp came in a verified message at `now`. Says whether the reading changed.
+    //= getvpn P27
+    pub(super) fn stamped(&mut self, stamp: PseudoTime, now: Time) -> bool {
+        let sample = Bound::of(stamp, now);
+        let newer = self
+            .latest
+            .is_none_or(|held| sample.offset_ns > held.offset_ns - held.drift_ns(now));
+        if newer {
+            self.latest = Some(sample);
+        }
+        newer
+    }
+
+    /// A stamp came in the answer to a question of ours that left at `asked`: the key server's
+    /// clock read `stamp` at some time between the two.
+    pub(super) fn answered(&mut self, stamp: PseudoTime, asked: Time, now: Time) {
+        let sample = Bound::of(stamp, asked);
+        let tighter = self
+            .ceiling
+            .is_none_or(|held| sample.offset_ns < held.offset_ns + held.drift_ns(now));
+        if tighter {
+            self.ceiling = Some(Bound {
+                taken: now,
+                ..sample
+            });
+        }
+        self.stamped(stamp, now);
+    }
+
+    /// The clock to use from `now` on; `None` before the first stamp.
+    pub(super) fn clock(&self, now: Time) -> Option<PseudoClock> {
+        let latest = self.latest?;
+        let ceiling = self
+            .ceiling
+            .map_or(i128::MAX, |held| held.offset_ns + held.drift_ns(now));
+        let reading = i128::from(now.as_nanos()) + latest.offset_ns.min(ceiling);
+        let nanos = u64::try_from(reading.max(0)).unwrap_or(u64::MAX);
+        Some(PseudoClock::reading(PseudoTime::from_nanos(nanos), now))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn reading_s(filter: &PseudoTimeFilter, at_s: u64) -> f64 {
+        let now = Time::from_secs(at_s);
+        let clock = filter.clock(now).unwrap();
+        clock.at(now).as_nanos() as f64 / 1e9
+    }
+
+    #[test]
+    fn the_stamp_that_was_delayed_least_counts() {
+        let mut filter = PseudoTimeFilter::default();
+        assert!(filter.clock(Time::ZERO).is_none());
+        assert!(filter.stamped(PseudoTime::from_secs(997), Time::from_secs(10)));
+        assert!(filter.stamped(PseudoTime::from_secs(1_000), Time::from_secs(11)));
+        assert!(!filter.stamped(PseudoTime::from_secs(1_000), Time::from_secs(12)));
+        assert!((reading_s(&filter, 12) - 1_001.0).abs() < 1e-6);
+    }
+
+    #[test]
+    fn after_hours_without_a_better_stamp_the_old_one_gives_way() {
+        let mut filter = PseudoTimeFilter::default();
+        filter.stamped(PseudoTime::from_secs(100), Time::from_secs(100));
+        let day = 86_400;
+        let ten_late = PseudoTime::from_secs(100 + day - 10);
+        assert!(filter.stamped(ten_late, Time::from_secs(100 + day)));
+        assert!((reading_s(&filter, 100 + day) - (90.0 + day as f64)).abs() < 1e-6);
+    }
+
+    #[test]
+    fn the_round_trip_of_a_pull_bounds_the_reading() {
+        let mut filter = PseudoTimeFilter::default();
+        filter.answered(
+            PseudoTime::from_secs(500),
+            Time::from_secs(10),
+            Time::from_secs(12),
+        );
+        assert!((reading_s(&filter, 12) - 500.0).abs() < 1e-6);
+        // A key server that lies, or one that jumped: it is not believed beyond the round trip.
+        filter.stamped(PseudoTime::from_secs(9_000), Time::from_secs(13));
+        assert!((reading_s(&filter, 13) - 503.0).abs() < 0.01);
+    }
+}

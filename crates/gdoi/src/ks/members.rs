@@ -1,0 +1,138 @@
+//! The member database of a key server.
+//!
+//! A member is here from message 3 of its PULL on, with what is needed to rekey it after a restart
+//! of the key server. Decides nothing about admission; that is `ks::registration`.
+
+use std::collections::BTreeMap;
+use std::net::{Ipv4Addr, SocketAddrV4};
+
+use crypto::Secret;
+use policy::{PeerKind, PseudoTime, Sid, Time};
+
+use super::sid::SidLease;
+
+/// A registered member.
+#[derive(Clone)]
+pub(crate) struct Member {
+    /// Where its rekeys go.
+    pub(crate) peer: SocketAddrV4,
+    /// Our address that it registered with.
+    pub(crate) local: SocketAddrV4,
+    /// What it proved to be.
+    pub(crate) kind: PeerKind,
+    /// Its version as its vendor id says.
+    pub(crate) version: Option<String>,
+    /// What its acknowledgements are keyed with (PROTOCOL P8); empty for plain members.
+    pub(crate) ack_base: Secret,
+    /// Its sender identifiers, the current lease last.
+    pub(crate) leases: Vec<SidLease>,
+    /// When it registered last, in this run of the program.
+    pub(crate) registered: Option<Time>,
+    /// Rekeys sent to it, copies not counted.
+    pub(crate) rekeys_sent: u64,
+    /// Copies sent to it.
+    pub(crate) retries: u64,
+    /// Acknowledgements received.
+    pub(crate) acks_received: u64,
+    /// Rekeys never acknowledged.
+    pub(crate) acks_missed: u64,
+    /// The last four sequence numbers sent, newest first.
+    pub(crate) sent_seqs: [u32; 4],
+    /// The last four acknowledged, newest first.
+    pub(crate) received_seqs: [u32; 4],
+    /// Whether it said that it does not hold the policy in force.
+    pub(crate) policy_behind: bool,
+}
+
+impl Member {
+    /// How many identifiers the current registration holds.
+    pub(crate) fn sids(&self) -> usize {
+        self.leases
+            .iter()
+            .filter(|lease| lease.until.is_none())
+            .map(|lease| lease.sids.len())
+            .sum()
+    }
+
+    /// The current registration ends: its identifiers are free when `until` has passed, the expiry
+    /// of the last record that it was given.
+    //= getvpn P20
+    pub(crate) fn end_lease(&mut self, until: PseudoTime, now: PseudoTime) {
+        self.leases
+            .retain(|lease| lease.until.is_none_or(|until| now <= until));
+        for lease in &mut self.leases {
+            lease.until.get_or_insert(until);
+        }
+    }
+
+    /// A new registration got these identifiers.
+    pub(crate) fn begin_lease(&mut self, sids: Vec<Sid>) {
+        if !sids.is_empty() {
+            self.leases.push(SidLease { sids, until: None });
+        }
+    }
+
+    /// A rekey was sent to it for the first time.
+    pub(crate) fn sent(&mut self, seq: u32) {
+        self.rekeys_sent += 1;
+        shift(&mut self.sent_seqs, seq);
+    }
+
+    /// It acknowledged a rekey.
+    pub(crate) fn acknowledged(&mut self, seq: u32) {
+        self.acks_received += 1;
+        shift(&mut self.received_seqs, seq);
+    }
+}
+
+fn shift(seqs: &mut [u32; 4], seq: u32) {
+    seqs.rotate_right(1);
+    seqs[0] = seq;
+}
+
+/// All members of a group by address.
+#[derive(Default)]
+pub(crate) struct Members {
+    by_address: BTreeMap<Ipv4Addr, Member>,
+}
+
+impl Members {
+    /// The member of that address.
+    pub(crate) fn find(&self, address: Ipv4Addr) -> Option<&Member> {
+        self.by_address.get(&address)
+    }
+
+    /// The member of that address.
+    pub(crate) fn find_mut(&mut self, address: Ipv4Addr) -> Option<&mut Member> {
+        self.by_address.get_mut(&address)
+    }
+
+    /// Puts a member in place of what its address had before.
+    pub(crate) fn insert(&mut self, address: Ipv4Addr, member: Member) {
+        self.by_address.insert(address, member);
+    }
+
+    /// How many there are.
+    pub(crate) fn len(&self) -> usize {
+        self.by_address.len()
+    }
+
+    /// All members in order of address.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (Ipv4Addr, &Member)> {
+        self.by_address
+            .iter()
+            .map(|(address, member)| (*address, member))
+    }
+
+    /// Addresses of the members of a kind.
+    pub(crate) fn of_kind(&self, kind: PeerKind) -> impl Iterator<Item = Ipv4Addr> + '_ {
+        self.iter()
+            .filter(move |(_, member)| member.kind == kind)
+            .map(|(address, _)| address)
+    }
+
+    /// Every lease of every member.
+    pub(crate) fn leases(&self) -> impl Iterator<Item = &SidLease> {
+        self.by_address.values().flat_map(|member| &member.leases)
+    }
+}

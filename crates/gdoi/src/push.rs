@@ -1,0 +1,242 @@
+//! The GROUPKEY-PUSH message (RFC 6407 section 4): sealing it and opening it.
+//!
+//! Decides how the octets are hashed, signed and encrypted. What a rekey says is `group_sa`, when
+//! one is sent `ks::rekey`, and whether one is believed `gm::rekey`.
+
+use std::fmt;
+
+use crypto::rsa::{PrivateKey, PublicKey};
+use policy::KekSpi;
+use wire::iana::{ExchangeType, PayloadType};
+use wire::isakmp::{Builder, Chain, Flags, Header};
+use zeroize::Zeroizing;
+
+use crate::rekey_sa::{RekeySa, hash};
+
+/// What stands before the header in the hash under the signature.
+//= RFC 6407 4
+//# The SIG payload includes a signature of a hash of the entire
+//# GROUPKEY-PUSH message (excepting the SIG payload octets) before it
+//# has been encrypted.  The HASH is taken over the string 'rekey', the
+//# GROUPKEY-PUSH HDR, SEQ, D, SA, and KD payloads.
+const PREFIX: &[u8] = b"rekey";
+
+/// What an RSA signature is made over.
+#[derive(Copy, Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Encoding {
+    /// EMSA-PKCS1-v1_5 with its DigestInfo, as RFC 6407 section 5.3.6.1 says.
+    DigestInfo,
+    /// The bare hash, as the reference implementation of 2011 does.
+    RawHash,
+}
+
+/// Which of the forms that are seen in the field a signature matched.
+#[derive(Copy, Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct SignatureForm {
+    encoding: Encoding,
+    /// Whether the hashed header's Length counts the padding of the encryption.
+    length_padded: bool,
+}
+
+impl SignatureForm {
+    /// Every form, ours first.
+    pub(crate) const ALL: [Self; 4] = [
+        Self::new(Encoding::DigestInfo, false),
+        Self::new(Encoding::DigestInfo, true),
+        Self::new(Encoding::RawHash, false),
+        Self::new(Encoding::RawHash, true),
+    ];
+
+    const fn new(encoding: Encoding, length_padded: bool) -> Self {
+        Self {
+            encoding,
+            length_padded,
+        }
+    }
+
+    /// Its name in counters.
+    pub(crate) const fn name(self) -> &'static str {
+        match (self.encoding, self.length_padded) {
+            (Encoding::DigestInfo, false) => "DigestInfo, length before padding",
+            (Encoding::DigestInfo, true) => "DigestInfo, length on the wire",
+            (Encoding::RawHash, false) => "raw hash, length before padding",
+            (Encoding::RawHash, true) => "raw hash, length on the wire",
+        }
+    }
+}
+
+/// Signs and encrypts a PUSH: `payloads` are SEQ, Deletes, SA and KD, without SIG.
+///
+/// # Errors
+/// When a payload does not fit its fields or the library refuses to sign.
+pub(crate) fn seal(
+    sa: &RekeySa,
+    key: &PrivateKey,
+    encoding: Encoding,
+    mut payloads: Builder,
+) -> Result<Vec<u8>, SealError> {
+    let sig = payloads.push_raw(PayloadType::SIG, &vec![0; key.public_key().modulus_len()]);
+    let mut built = payloads.finish().map_err(SealError::TooLong)?;
+    let header = built.header(Header::new(
+        sa.spi.initiator_cookie(),
+        sa.spi.responder_cookie(),
+        ExchangeType::GROUPKEY_PUSH,
+        Flags::ENCRYPTION,
+        0,
+    ));
+    let digest = hash(sa.sig_hash).digest(&[PREFIX, &header.encode(), built.before(sig)]);
+    let signature = match encoding {
+        Encoding::DigestInfo => key.sign_digest_info(hash(sa.sig_hash), digest.as_ref()),
+        Encoding::RawHash => key.sign_raw(digest.as_ref()),
+    }
+    .map_err(SealError::Crypto)?;
+    built.body_mut(sig).copy_from_slice(&signature);
+    let mut message = built.into_padded_message(header, sa.cipher.block_len());
+    let cipher = sa.cbc().expect("a minted key fits its cipher");
+    cipher
+        .encrypt(sa.iv.expose(), &mut message[Header::LEN..])
+        .map_err(SealError::Crypto)?;
+    Ok(message)
+}
+
+/// Why a PUSH could not be made.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum SealError {
+    /// A payload does not fit its fields.
+    TooLong(wire::Error),
+    /// The library refused.
+    Crypto(crypto::Error),
+}
+
+impl fmt::Display for SealError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::TooLong(error) => error.fmt(f),
+            Self::Crypto(error) => error.fmt(f),
+        }
+    }
+}
+
+/// The Rekey SA that a PUSH or its acknowledgement names.
+pub(crate) fn kek_spi(header: &Header) -> KekSpi {
+    let mut spi = KekSpi::default();
+    spi.0[..8].copy_from_slice(&header.initiator_cookie);
+    spi.0[8..].copy_from_slice(&header.responder_cookie);
+    spi
+}
+
+/// A PUSH that was decrypted and has the form of one; nobody has proven yet who made it.
+pub(crate) struct Opened {
+    header: Header,
+    plain: Zeroizing<Vec<u8>>,
+    used: usize,
+    /// Its sequence number.
+    pub(crate) seq: u32,
+}
+
+/// Why octets are no PUSH under this Rekey SA. Outside nobody sees which of these it was.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum OpenError {
+    /// Not whole blocks, or not encrypted.
+    NotEncrypted,
+    /// What was decrypted is no chain of payloads.
+    Malformed(wire::Error),
+    /// A payload stands where it may not, or is missing.
+    Order(PayloadType),
+}
+
+/// Decrypts a PUSH and checks its form (PROTOCOL P7: cookies and the hash cache come before,
+/// sequence number and signature after).
+///
+/// # Errors
+/// When it is not a PUSH under this Rekey SA.
+pub(crate) fn open(sa: &RekeySa, datagram: &[u8]) -> Result<Opened, OpenError> {
+    let (header, encrypted) = Header::split(datagram).map_err(OpenError::Malformed)?;
+    //= RFC 6407 4.4
+    //# The only flag
+    if header.flags != Flags::ENCRYPTION || header.message_id != 0 {
+        return Err(OpenError::NotEncrypted);
+    }
+    let mut plain = Zeroizing::new(encrypted.to_vec());
+    let cipher = sa.cbc().ok_or(OpenError::NotEncrypted)?;
+    cipher
+        .decrypt(sa.iv.expose(), &mut plain)
+        .map_err(|_| OpenError::NotEncrypted)?;
+    let chain = Chain::decode(header.next_payload, &plain).map_err(OpenError::Malformed)?;
+    if chain.padding.len() >= sa.cipher.block_len() {
+        return Err(OpenError::Order(PayloadType::NONE));
+    }
+    check_order(&chain)?;
+    let seq = <[u8; 4]>::try_from(chain.payloads[0].body)
+        .map_err(|_| OpenError::Order(PayloadType::SEQ))?;
+    let used = chain.used;
+    Ok(Opened {
+        header,
+        used,
+        seq: u32::from_be_bytes(seq),
+        plain,
+    })
+}
+
+/// `SEQ, [D,] SA, KD, SIG`; a pure delete has neither SA nor KD (RFC 6407 sections 4 and 5.9).
+fn check_order(chain: &Chain<'_>) -> Result<(), OpenError> {
+    let rank = |ty: PayloadType| match ty {
+        PayloadType::SEQ => Some(0),
+        PayloadType::DELETE => Some(1),
+        PayloadType::SA => Some(2),
+        PayloadType::KD => Some(3),
+        PayloadType::SIG => Some(4),
+        _ => None,
+    };
+    let mut last = None;
+    for ty in chain.types() {
+        let own = rank(ty).ok_or(OpenError::Order(ty))?;
+        let repeated = last == Some(own) && ty != PayloadType::DELETE;
+        if last.is_some_and(|last| own < last) || repeated {
+            return Err(OpenError::Order(ty));
+        }
+        last = Some(own);
+    }
+    let has = |ty| chain.find(ty).is_some();
+    let missing = [PayloadType::SEQ, PayloadType::SIG]
+        .into_iter()
+        .find(|&ty| !has(ty));
+    if let Some(ty) = missing {
+        return Err(OpenError::Order(ty));
+    }
+    match (has(PayloadType::SA), has(PayloadType::KD)) {
+        (true, false) => Err(OpenError::Order(PayloadType::KD)),
+        (false, true) => Err(OpenError::Order(PayloadType::SA)),
+        (false, false) if !has(PayloadType::DELETE) => Err(OpenError::Order(PayloadType::SA)),
+        (true, true) | (false, false) => Ok(()),
+    }
+}
+
+impl Opened {
+    /// The payloads, SEQ first and SIG last.
+    pub(crate) fn chain(&self) -> Chain<'_> {
+        Chain::decode(self.header.next_payload, &self.plain)
+            .expect("the chain was decoded when the message was opened")
+    }
+
+    /// Checks the signature; says which form matched.
+    pub(crate) fn verify(&self, sa: &RekeySa, key: &PublicKey) -> Option<SignatureForm> {
+        let chain = self.chain();
+        let sig = chain.find(PayloadType::SIG)?;
+        let covered = &self.plain[..self.used - sig.whole.len()];
+        let hash = hash(sa.sig_hash);
+        SignatureForm::ALL.into_iter().find(|form| {
+            let mut header = self.header;
+            if !form.length_padded {
+                header.length = u32::try_from(Header::LEN + self.used).unwrap_or(u32::MAX);
+            }
+            let digest = hash.digest(&[PREFIX, &header.encode(), covered]);
+            match form.encoding {
+                Encoding::DigestInfo => key
+                    .verify_digest_info(hash, digest.as_ref(), sig.body)
+                    .is_ok(),
+                Encoding::RawHash => key.verify_raw(digest.as_ref(), sig.body).is_ok(),
+            }
+        })
+    }
+}
