@@ -8,6 +8,7 @@
 
 pub mod config;
 pub mod gm;
+pub mod kin;
 pub mod ks;
 pub mod machine;
 
