@@ -93,6 +93,10 @@ impl PrivateKey {
     /// [`Error::TooLongToSign`] if the data and eleven octets of padding are longer than the
     /// modulus; else as for [`Self::sign`].
     pub fn sign_raw(&self, data: &[u8]) -> Result<Vec<u8>, Error> {
+        //= RFC 2409 5.1
+        //# Therefore, RSA signatures MUST be encoded as a private
+        //# key encryption in PKCS #1 format and not as a signature in PKCS #1
+        //# format (which includes the OID of the hash algorithm).
         self.sign_parts(&[data])
     }
 

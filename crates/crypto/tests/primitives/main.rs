@@ -10,6 +10,7 @@ mod ecdsa;
 mod hash;
 mod hmac;
 mod rsa;
+mod secrets;
 
 /// The lines of a vector file: words, without comments.
 fn lines(text: &'static str) -> impl Iterator<Item = Vec<&'static str>> {
