@@ -120,14 +120,27 @@ pub struct PublicKey {
 
 impl PublicKey {
     /// The key in SubjectPublicKeyInfo (RFC 5280), or as the bare RSAPublicKey of PKCS#1
-    /// (RFC 8017 A.1.1); without trailing octets.
+    /// (RFC 8017 A.1.1); in DER to the letter and without trailing octets.
     ///
     /// # Errors
     /// [`Error::Encoding`], [`Error::ModulusSize`], [`Error::PublicExponent`].
     pub fn from_der(der: &[u8]) -> Result<Self, Error> {
-        let what = "RSA public key (SubjectPublicKeyInfo or RSAPublicKey)";
-        let key = Rsa::from_spki(der).or_else(|| Rsa::from_spki(&spki(der)));
-        Self::of(Arc::new(key.ok_or(Error::Encoding { what })?))
+        let wrong = Error::Encoding {
+            what: "RSA public key (SubjectPublicKeyInfo, RSAPublicKey)",
+        };
+        let around = spki(der);
+        let bare = || Rsa::from_spki(&around).map(|key| (key, &around[..]));
+        let (key, read) = Rsa::from_spki(der)
+            .map(|key| (key, der))
+            .or_else(bare)
+            .ok_or(wrong)?;
+        let key = Self::of(Arc::new(key))?;
+        // The library takes other parameters than NULL, which the writer of DER cannot mean.
+        if key.spki == read {
+            Ok(key)
+        } else {
+            Err(wrong)
+        }
     }
 
     fn of(key: Arc<Rsa>) -> Result<Self, Error> {

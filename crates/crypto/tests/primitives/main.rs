@@ -9,6 +9,7 @@ mod dh;
 mod ecdsa;
 mod hash;
 mod hmac;
+mod hostile;
 mod rsa;
 mod secrets;
 
