@@ -4,7 +4,7 @@
 #[derive(Copy, Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[repr(u8)]
 pub enum DropReason {
-    /// Outbound: the policy encrypts this flow, but no group is registered (fail-close).
+    /// A group that may encrypt this flow is not registered (fail-close).
     FailClose,
     /// Outbound: the policy encrypts this flow, but no usable SA is held.
     NoSa,
@@ -36,11 +36,14 @@ pub enum DropReason {
     ClearText,
     /// The kernel would not take the packet.
     DeviceFull,
+    /// Inbound: marked as congested on the way, which its sender would not understand
+    /// (RFC 6040 section 4.2).
+    BadEcn,
 }
 
 impl DropReason {
     /// Every reason, in the order of the counters.
-    pub const ALL: [Self; 16] = [
+    pub const ALL: [Self; 17] = [
         Self::FailClose,
         Self::NoSa,
         Self::NoSid,
@@ -57,6 +60,7 @@ impl DropReason {
         Self::NotInPolicy,
         Self::ClearText,
         Self::DeviceFull,
+        Self::BadEcn,
     ];
 
     /// The word in counters and JSON.
@@ -79,6 +83,7 @@ impl DropReason {
             Self::NotInPolicy => "not-in-policy",
             Self::ClearText => "clear-text",
             Self::DeviceFull => "device-full",
+            Self::BadEcn => "bad-ecn",
         }
     }
 }
