@@ -1,7 +1,6 @@
 //! Octets and values of every format, in both directions.
 
 mod gdoi;
-mod packet;
 
 use std::fmt::Debug;
 

@@ -1,0 +1,259 @@
+//! RFC 4303 tunnel mode with header preservation: where every octet of an ESP packet stands.
+//!
+//! Decides layout, padding, and what of the inner header the outer one repeats. Encryption is the
+//! engine's; whether a packet may be sealed or accepted at all is the pipeline's.
+//!
+//! The outer IPv4 header repeats source, destination, ToS (DSCP and ECN), DF and, for packets that
+//! are no fragments, the identification (mission row 4, RFC 5374 section 3.1). Options are never
+//! copied (RFC 4301 section 5.1.2.1).
+//!
+//! TTL: RFC 4301 says "constructed"; here the outer TTL repeats the inner one, which the kernel has
+//! decremented when it forwarded the packet. So a packet that loops between members and core dies
+//! as a plain one would. On receipt the inner TTL is left alone, as RFC 4301 has it: the outer one
+//! is not authenticated.
+//!
+//! Identification: inner fragments of one datagram share theirs. Were it repeated, the core could
+//! not tell fragments of two such ESP packets apart, so a fragment gets a fresh one.
+
+use policy::{Spi, Transform};
+
+use crate::frame::FrameBuf;
+use crate::packet::{IPV4_HEADER, Ipv4, protocol, seal_ipv4_header};
+
+/// Octets of SPI and sequence number.
+pub(crate) const ESP_HEADER: usize = 8;
+/// Octets of pad length and next header.
+const TRAILER: usize = 2;
+
+/// Octets that are added after an inner packet of `len` octets: padding, trailer, ICV.
+const fn back_of(transform: Transform, len: usize) -> usize {
+    let unit = transform.pad_unit();
+    let padding = (unit - (len + TRAILER) % unit) % unit;
+    padding + TRAILER + transform.icv_len()
+}
+
+/// Octets that are put before an inner packet.
+const fn front_of(transform: Transform) -> usize {
+    IPV4_HEADER + ESP_HEADER + transform.iv_len()
+}
+
+/// The size of the ESP packet, outer header included, for an inner packet of `len` octets.
+#[cfg(test)]
+pub(crate) const fn sealed_len(transform: Transform, len: usize) -> usize {
+    front_of(transform) + len + back_of(transform, len)
+}
+
+/// The largest inner packet whose ESP packet is not larger than `mtu`.
+pub(crate) const fn plaintext_max(transform: Transform, mtu: usize) -> usize {
+    let fixed = front_of(transform) + transform.icv_len();
+    let unit = transform.pad_unit();
+    (mtu.saturating_sub(fixed) / unit * unit).saturating_sub(TRAILER)
+}
+
+/// What stands in the headers of a packet to be sealed.
+#[derive(Copy, Clone, Debug)]
+pub(crate) struct Headers<'a> {
+    pub(crate) transform: Transform,
+    pub(crate) spi: Spi,
+    pub(crate) sequence: u32,
+    /// As long as the transform's IV.
+    pub(crate) iv: &'a [u8],
+    /// The outer identification.
+    pub(crate) id: u16,
+}
+
+/// Turns a frame with an IPv4 packet at `l3` into one with an ESP packet, all but the encryption,
+/// and says where the ESP header begins; none when the frame has no room to grow.
+pub(crate) fn encapsulate<M: AsRef<[u8]> + AsMut<[u8]>>(
+    frame: &mut FrameBuf<M>,
+    l3: usize,
+    inner: &Ipv4,
+    headers: &Headers<'_>,
+) -> Option<usize> {
+    let transform = headers.transform;
+    let (front, back) = (front_of(transform), back_of(transform, inner.total_len));
+    frame.truncate(l3 + inner.total_len);
+    if !frame.grow(front, back) {
+        return None;
+    }
+    let octets = frame.octets_mut();
+    octets.copy_within(front..front + l3, 0);
+    let ip = &mut octets[l3..l3 + IPV4_HEADER];
+    let len = u16::try_from(front + inner.total_len + back).ok()?;
+    let fragment: u16 = if inner.dont_fragment { 0x4000 } else { 0 };
+    ip[0] = 0x45;
+    ip[1] = inner.tos;
+    ip[2..4].copy_from_slice(&len.to_be_bytes());
+    ip[4..6].copy_from_slice(&headers.id.to_be_bytes());
+    ip[6..8].copy_from_slice(&fragment.to_be_bytes());
+    ip[8] = inner.ttl;
+    ip[9] = protocol::ESP;
+    ip[12..16].copy_from_slice(&inner.source.octets());
+    ip[16..20].copy_from_slice(&inner.destination.octets());
+    seal_ipv4_header(ip);
+    let esp = l3 + IPV4_HEADER;
+    octets[esp..esp + 4].copy_from_slice(&headers.spi.0.to_be_bytes());
+    octets[esp + 4..esp + 8].copy_from_slice(&headers.sequence.to_be_bytes());
+    octets[esp + ESP_HEADER..l3 + front].copy_from_slice(headers.iv);
+    let padding = back - TRAILER - transform.icv_len();
+    let tail = &mut octets[l3 + front + inner.total_len..];
+    //= RFC 4303 2.4
+    //# The first padding byte appended
+    //# to the plaintext is numbered 1, with subsequent padding bytes making
+    //# up a monotonically increasing sequence: 1, 2, 3, ....
+    for (octet, number) in tail[..padding].iter_mut().zip(1..) {
+        *octet = number;
+    }
+    tail[padding] = u8::try_from(padding).ok()?;
+    tail[padding + 1] = protocol::IPV4;
+    Some(esp)
+}
+
+/// Whether `esp`, an ESP packet without its outer header, can be one of this transform.
+pub(crate) const fn is_plausible(transform: Transform, esp: usize) -> bool {
+    let fixed = ESP_HEADER + transform.iv_len() + transform.icv_len();
+    esp >= fixed + TRAILER && (esp - fixed).is_multiple_of(transform.pad_unit())
+}
+
+/// What a decrypted payload holds.
+#[derive(Copy, Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Payload {
+    /// An IPv4 packet, perhaps followed by traffic flow confidentiality padding, `len` together.
+    Ipv4 { len: usize },
+    /// Nothing: dummy traffic.
+    Dummy,
+}
+
+/// Looks at padding and next header of a decrypted payload; none when they are not in order.
+pub(crate) fn payload_of(decrypted: &[u8]) -> Option<Payload> {
+    let (&[pad_len, next], rest) = decrypted
+        .split_last_chunk::<TRAILER>()
+        .map(|(a, b)| (b, a))?;
+    //= RFC 4303 2.6
+    //# A transmitter MUST be capable of
+    //# generating dummy packets marked with this value in the next protocol
+    //# field, and a receiver MUST be prepared to discard such packets,
+    //# without indicating an error.
+    if next == protocol::NONE {
+        return Some(Payload::Dummy);
+    }
+    let len = rest.len().checked_sub(usize::from(pad_len))?;
+    //= RFC 4303 2.4
+    //# When this
+    //# padding scheme is employed, the receiver SHOULD inspect the Padding
+    //# field.
+    let in_order = rest[len..]
+        .iter()
+        .zip(1_u8..)
+        .all(|(own, number)| *own == number);
+    (in_order && next == protocol::IPV4).then_some(Payload::Ipv4 { len })
+}
+
+/// The inner ToS after the outer one arrived with `outer`; none when the packet must be dropped.
+//= RFC 6040 4.2
+//# If the inner ECN field is Not-ECT and the outer ECN field is
+//# CE, the decapsulator MUST drop the packet.
+pub(crate) const fn decapsulated_tos(inner: u8, outer: u8) -> Option<u8> {
+    const ECN: u8 = 0b11;
+    const NOT_ECT: u8 = 0b00;
+    const ECT_1: u8 = 0b01;
+    const CE: u8 = 0b11;
+    let ecn = match (inner & ECN, outer & ECN) {
+        (NOT_ECT, CE) => return None,
+        (NOT_ECT, _) => NOT_ECT,
+        (CE, _) | (_, CE) => CE,
+        (_, ECT_1) => ECT_1,
+        (own, _) => own,
+    };
+    Some(inner & !ECN | ecn)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use policy::{Encryption, Integrity, KeyBits};
+
+    fn transforms() -> Vec<Transform> {
+        let pair = |e, i| Transform::new(e, i).expect("a transform");
+        let mut all = vec![
+            pair(Encryption::AesGcm(KeyBits::B128), Integrity::Combined),
+            pair(Encryption::AesGmac(KeyBits::B256), Integrity::Combined),
+        ];
+        for integrity in [
+            Integrity::HmacSha1,
+            Integrity::HmacSha256,
+            Integrity::HmacSha384,
+            Integrity::HmacSha512,
+        ] {
+            for encryption in [
+                Encryption::Null,
+                Encryption::TripleDes,
+                Encryption::AesCbc(KeyBits::B128),
+            ] {
+                all.push(pair(encryption, integrity));
+            }
+        }
+        all
+    }
+
+    #[test]
+    fn the_largest_plaintext_fits_and_one_octet_more_does_not() {
+        for transform in transforms() {
+            for mtu in 576..1_600 {
+                let largest = plaintext_max(transform, mtu);
+                assert!(sealed_len(transform, largest) <= mtu, "{transform} {mtu}");
+                assert!(
+                    sealed_len(transform, largest + 1) > mtu,
+                    "{transform} {mtu}"
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn every_sealed_length_is_plausible_and_its_neighbours_are_not() {
+        for transform in transforms() {
+            for len in 20..100 {
+                let esp = sealed_len(transform, len) - IPV4_HEADER;
+                assert!(is_plausible(transform, esp), "{transform} {len}");
+                assert!(!is_plausible(transform, esp + 1), "{transform} {len}");
+            }
+            assert!(!is_plausible(transform, 0));
+        }
+    }
+
+    #[test]
+    fn padding_is_counted_from_one_and_nothing_else_is_taken() {
+        assert_eq!(
+            payload_of(&[9, 9, 1, 2, 2, 4]),
+            Some(Payload::Ipv4 { len: 2 })
+        );
+        assert_eq!(payload_of(&[9, 9, 0, 4]), Some(Payload::Ipv4 { len: 2 }));
+        assert_eq!(payload_of(&[9, 9, 1, 3, 2, 4]), None);
+        assert_eq!(payload_of(&[9, 9, 0, 0, 2, 4]), None);
+        assert_eq!(payload_of(&[1, 2, 3, 4]), None);
+        assert_eq!(payload_of(&[9, 9, 0, 41]), None);
+        assert_eq!(payload_of(&[9, 9, 200, 59]), Some(Payload::Dummy));
+        assert_eq!(payload_of(&[4]), None);
+    }
+
+    #[test]
+    fn ecn_comes_out_as_the_table_of_rfc_6040_says() {
+        const NOT_ECT: u8 = 0;
+        const ECT_1: u8 = 1;
+        const ECT_0: u8 = 2;
+        const CE: u8 = 3;
+        let table = [
+            (NOT_ECT, [Some(NOT_ECT), Some(NOT_ECT), Some(NOT_ECT), None]),
+            (ECT_0, [Some(ECT_0), Some(ECT_0), Some(ECT_1), Some(CE)]),
+            (ECT_1, [Some(ECT_1), Some(ECT_1), Some(ECT_1), Some(CE)]),
+            (CE, [Some(CE), Some(CE), Some(CE), Some(CE)]),
+        ];
+        for (inner, row) in table {
+            for (outer, expected) in [NOT_ECT, ECT_0, ECT_1, CE].into_iter().zip(row) {
+                let got = decapsulated_tos(0xA8 | inner, 0x10 | outer);
+                assert_eq!(got, expected.map(|ecn| 0xA8 | ecn), "{inner} {outer}");
+            }
+        }
+    }
+}

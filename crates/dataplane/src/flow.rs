@@ -1,0 +1,163 @@
+//! The flow cache: the verdicts of recent IPv4 flows, in front of the access lists.
+//!
+//! Decides nothing: a verdict is found here only if the classifier gave it for the same flow under
+//! the same state of the policies. IPv6 flows are asked anew each time.
+
+use std::net::IpAddr;
+
+use crate::InterfaceId;
+use crate::limits::{FLOW_SETS, FLOW_WAYS};
+use crate::packet::Flow;
+
+/// What is cached: three words that the classifier packs and unpacks.
+pub(crate) type Packed = [u32; 3];
+
+/// Which way a packet goes: the two are judged apart.
+#[derive(Copy, Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Way {
+    Outbound,
+    Inbound,
+}
+
+#[derive(Copy, Clone, Default)]
+struct Entry {
+    key: [u32; 4],
+    stamp: u32,
+    verdict: Packed,
+}
+
+/// The cache of a worker: sets of four, the oldest way replaced in turn.
+pub(crate) struct FlowCache {
+    entries: Vec<Entry>,
+    victim: u8,
+    stamp: u32,
+    generation: (u64, u64),
+}
+
+impl FlowCache {
+    pub(crate) fn new() -> Self {
+        Self {
+            entries: vec![Entry::default(); FLOW_SETS * FLOW_WAYS],
+            victim: 0,
+            stamp: 1,
+            generation: (0, 0),
+        }
+    }
+
+    /// Forgets everything if the policies are not those of `generation`.
+    pub(crate) fn turn_to(&mut self, generation: (u64, u64)) {
+        if self.generation == generation {
+            return;
+        }
+        self.generation = generation;
+        self.stamp = self.stamp.wrapping_add(1);
+        if self.stamp == 0 {
+            self.entries.fill(Entry::default());
+            self.stamp = 1;
+        }
+    }
+
+    fn key(interface: InterfaceId, way: Way, flow: &Flow) -> Option<[u32; 4]> {
+        let (IpAddr::V4(source), IpAddr::V4(destination)) = (flow.key.source, flow.key.destination)
+        else {
+            return None;
+        };
+        let ports = u32::from(flow.key.source_port.unwrap_or(0)) << 16
+            | u32::from(flow.key.destination_port.unwrap_or(0));
+        let flags = u32::from(way == Way::Inbound) | u32::from(flow.ports_hidden) << 1;
+        let rest = u32::from(flow.key.protocol) | flags << 8 | u32::from(interface.0) << 16;
+        Some([source.to_bits(), destination.to_bits(), ports, rest])
+    }
+
+    fn set_of(key: &[u32; 4]) -> usize {
+        const ODD: u64 = 0x9E37_79B9_7F4A_7C15;
+        let low = u64::from(key[0]) << 32 | u64::from(key[1]);
+        let high = u64::from(key[2]) << 32 | u64::from(key[3]);
+        let hash = (low.wrapping_mul(ODD).rotate_left(29) ^ high).wrapping_mul(ODD);
+        (hash >> 40) as usize % FLOW_SETS * FLOW_WAYS
+    }
+
+    /// The verdict of the flow: from here, or from `judge` and then kept.
+    pub(crate) fn verdict(
+        &mut self,
+        interface: InterfaceId,
+        way: Way,
+        flow: &Flow,
+        judge: impl FnOnce() -> Packed,
+    ) -> Packed {
+        let Some(key) = Self::key(interface, way, flow) else {
+            return judge();
+        };
+        let set = Self::set_of(&key);
+        let entries = &mut self.entries[set..set + FLOW_WAYS];
+        if let Some(entry) = entries
+            .iter()
+            .find(|entry| entry.key == key && entry.stamp == self.stamp)
+        {
+            return entry.verdict;
+        }
+        let verdict = judge();
+        let stale = entries.iter().position(|entry| entry.stamp != self.stamp);
+        self.victim = self.victim.wrapping_add(1);
+        let place = stale.unwrap_or_else(|| usize::from(self.victim) % FLOW_WAYS);
+        entries[place] = Entry {
+            key,
+            stamp: self.stamp,
+            verdict,
+        };
+        verdict
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use policy::FlowKey;
+
+    fn flow(host: u32) -> Flow {
+        Flow {
+            key: FlowKey {
+                source: IpAddr::from(host.to_be_bytes()),
+                destination: IpAddr::from([10, 0, 0, 1]),
+                protocol: 17,
+                source_port: Some(1),
+                destination_port: Some(2),
+            },
+            ports_hidden: false,
+        }
+    }
+
+    fn ask(cache: &mut FlowCache, way: Way, flow: &Flow, fresh: u32) -> u32 {
+        cache.verdict(InterfaceId::FIRST, way, flow, || [fresh, 0, 0])[0]
+    }
+
+    #[test]
+    fn a_verdict_is_found_again_until_the_policies_change() {
+        let mut cache = FlowCache::new();
+        cache.turn_to((1, 0));
+        assert_eq!(ask(&mut cache, Way::Outbound, &flow(1), 7), 7);
+        assert_eq!(ask(&mut cache, Way::Outbound, &flow(1), 8), 7);
+        assert_eq!(ask(&mut cache, Way::Inbound, &flow(1), 8), 8);
+        let hidden = Flow {
+            ports_hidden: true,
+            ..flow(1)
+        };
+        assert_eq!(ask(&mut cache, Way::Outbound, &hidden, 9), 9);
+        cache.turn_to((1, 0));
+        assert_eq!(ask(&mut cache, Way::Outbound, &flow(1), 10), 7);
+        cache.turn_to((1, 1));
+        assert_eq!(ask(&mut cache, Way::Outbound, &flow(1), 10), 10);
+    }
+
+    #[test]
+    fn more_flows_than_entries_only_cost_time() {
+        let mut cache = FlowCache::new();
+        let hosts = (FLOW_SETS * FLOW_WAYS * 3) as u32;
+        for round in 0..2 {
+            for host in 0..hosts {
+                let got = ask(&mut cache, Way::Outbound, &flow(host), host);
+                assert_eq!(got, host, "round {round}");
+            }
+        }
+    }
+}
