@@ -1,1 +1,20 @@
-//! The netio room of getvpn.
+//! Linux: clocks, sockets, interfaces, the TAP device, packet sockets and traffic control.
+//!
+//! Knows no protocol and decides nothing: bytes in, bytes out. Which frames pass a WAN port is
+//! `policy::steer`'s to say; this crate loads it. All `unsafe` of the program apart from the
+//! cryptographic bindings is in `sys`, behind functions that are safe to call.
+
+pub mod backend;
+pub mod capture;
+pub mod clock;
+pub mod limits;
+pub mod link;
+pub mod namespace;
+pub mod netlink;
+pub mod packet;
+pub mod steer;
+mod sys;
+pub mod tap;
+pub mod udp;
+
+pub use sys::{Ready, poll};
