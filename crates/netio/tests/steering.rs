@@ -1,5 +1,7 @@
 //! The steering on a real kernel: host -- member -- core, in namespaces of its own.
 
+#![allow(clippy::unwrap_used, reason = "a test's helpers fail the test")]
+
 mod support;
 
 use std::fs::File;
