@@ -147,6 +147,10 @@ impl PrivateKey {
     /// # Errors
     /// [`Error::Library`] if the library has no randomness or no memory.
     pub fn sign(&self, parts: &[&[u8]]) -> Result<Vec<u8>, Error> {
+        //= RFC 4754 7
+        //# the signature payload SHALL contain an
+        //# encoding of the computed signature consisting of the concatenation of
+        //# a pair of integers r and s.
         let digest = self.curve.hash().context(parts).finish();
         self.pair
             .sign_digest(&digest)

@@ -93,6 +93,10 @@ impl PrivateKey {
     /// [`Error::TooLongToSign`] if the data and eleven octets of padding are longer than the
     /// modulus; else as for [`Self::sign`].
     pub fn sign_raw(&self, data: &[u8]) -> Result<Vec<u8>, Error> {
+        //= RFC 2409 5.1
+        //# Therefore, RSA signatures MUST be encoded as a private
+        //# key encryption in PKCS #1 format and not as a signature in PKCS #1
+        //# format (which includes the OID of the hash algorithm).
         self.sign_parts(&[data])
     }
 
@@ -116,14 +120,27 @@ pub struct PublicKey {
 
 impl PublicKey {
     /// The key in SubjectPublicKeyInfo (RFC 5280), or as the bare RSAPublicKey of PKCS#1
-    /// (RFC 8017 A.1.1); without trailing octets.
+    /// (RFC 8017 A.1.1); in DER to the letter and without trailing octets.
     ///
     /// # Errors
     /// [`Error::Encoding`], [`Error::ModulusSize`], [`Error::PublicExponent`].
     pub fn from_der(der: &[u8]) -> Result<Self, Error> {
-        let what = "RSA public key (SubjectPublicKeyInfo or RSAPublicKey)";
-        let key = Rsa::from_spki(der).or_else(|| Rsa::from_spki(&spki(der)));
-        Self::of(Arc::new(key.ok_or(Error::Encoding { what })?))
+        let wrong = Error::Encoding {
+            what: "RSA public key (SubjectPublicKeyInfo, RSAPublicKey)",
+        };
+        let around = spki(der);
+        let bare = || Rsa::from_spki(&around).map(|key| (key, &around[..]));
+        let (key, read) = Rsa::from_spki(der)
+            .map(|key| (key, der))
+            .or_else(bare)
+            .ok_or(wrong)?;
+        let key = Self::of(Arc::new(key))?;
+        // The library takes other parameters than NULL, which the writer of DER cannot mean.
+        if key.spki == read {
+            Ok(key)
+        } else {
+            Err(wrong)
+        }
     }
 
     fn of(key: Arc<Rsa>) -> Result<Self, Error> {
@@ -291,4 +308,125 @@ fn der(tag: u8, parts: &[&[u8]]) -> Vec<u8> {
         value.extend_from_slice(part);
     }
     value
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Rng, SeededRng, fixture};
+
+    /// What a forger with the private key could make: a signature of any block.
+    fn forged(key: &PrivateKey, block: &[u8]) -> Vec<u8> {
+        key.key
+            .private(block)
+            .expect("the block is below the modulus")
+    }
+
+    fn right_block(key: &PrivateKey) -> Vec<u8> {
+        let digest = Hash::Sha256.digest(&[b"the message"]);
+        let parts = [digest_info_head(Hash::Sha256), digest.as_ref()];
+        padded(&parts, key.public.modulus_len()).unwrap()
+    }
+
+    fn verifies(key: &PrivateKey, block: &[u8]) -> bool {
+        let signature = forged(key, block);
+        key.public
+            .verify(Hash::Sha256, &[b"the message"], &signature)
+            .is_ok()
+    }
+
+    #[test]
+    fn a_block_with_any_bit_flipped_does_not_verify() {
+        let key = fixture::not_secret_rsa_2048();
+        let block = right_block(&key);
+        assert!(verifies(&key, &block));
+        // The first octet cannot change without exceeding the modulus.
+        for bit in 8..block.len() * 8 {
+            let mut mutated = block.clone();
+            mutated[bit / 8] ^= 1 << (bit % 8);
+            assert!(!verifies(&key, &mutated), "bit {bit}");
+        }
+    }
+
+    /// The forms that lenient verifiers have been caught accepting.
+    #[test]
+    fn a_block_of_another_form_does_not_verify() {
+        let key = fixture::not_secret_rsa_2048();
+        let len = key.public.modulus_len();
+        let digest = Hash::Sha256.digest(&[b"the message"]);
+        let digest = digest.as_ref();
+        let whole = [digest_info_head(Hash::Sha256), digest].concat();
+        let framed = |head: &[u8], filling: usize, rest: &[u8]| {
+            let mut block = head.to_vec();
+            block.resize(head.len() + filling, 0xff);
+            block.extend_from_slice(rest);
+            block.resize(len, 0);
+            block
+        };
+        let fill = len - 3 - whole.len();
+        let behind_zero = [&[0], &whole[..]].concat();
+        assert_eq!(framed(&[0, 1], fill, &behind_zero), right_block(&key));
+        let long_form = [b"\x30\x81\x31", &whole[2..]].concat();
+        let indefinite = [b"\x30\x80", &whole[2..], b"\0\0"].concat();
+        let no_null = [b"\x30\x2f\x30\x0b", &whole[4..15], b"\x04\x20", digest].concat();
+        let trailing_inside = [b"\x30\x33", &whole[2..], b"\x05\x00"].concat();
+        let wrong_hash = [digest_info_head(Hash::Sha512), digest, digest].concat();
+        for info in [
+            long_form,
+            indefinite,
+            no_null,
+            trailing_inside,
+            wrong_hash,
+            digest.to_vec(),
+        ] {
+            let fill = len - 3 - info.len();
+            let block = framed(&[0, 1], fill, &[&[0], &info[..]].concat());
+            assert!(!verifies(&key, &block), "{info:x?}");
+        }
+        for fewer in 1..=fill {
+            // Short filling with garbage (zeros) behind the digest.
+            assert!(
+                !verifies(&key, &framed(&[0, 1], fill - fewer, &behind_zero)),
+                "{fewer}"
+            );
+        }
+        assert!(!verifies(&key, &framed(&[0, 2], fill, &behind_zero)));
+        assert!(!verifies(&key, &framed(&[0, 0], fill, &behind_zero)));
+        assert!(!verifies(&key, &framed(&[1], fill + 1, &behind_zero)));
+    }
+
+    fn mutated_blocks(count: usize, seed: u64) {
+        let key = fixture::not_secret_rsa_2048();
+        let block = right_block(&key);
+        let info = block.len() - 51;
+        let mut rng = SeededRng::from_number(seed);
+        for round in 0..count {
+            let mut draws = [0; 17];
+            rng.fill(&mut draws);
+            let mut mutated = block.clone();
+            for pair in draws[1..=2 * (1 + usize::from(draws[0] % 8))].chunks_exact(2) {
+                // Two in three changes fall on the DigestInfo, the others anywhere.
+                let anywhere = 1 + usize::from(pair[0]) % (block.len() - 1);
+                let inside = info + usize::from(pair[0]) % 51;
+                let at = if pair[1].is_multiple_of(3) {
+                    anywhere
+                } else {
+                    inside
+                };
+                mutated[at] = mutated[at].wrapping_add(pair[1]);
+            }
+            assert_eq!(verifies(&key, &mutated), mutated == block, "round {round}");
+        }
+    }
+
+    #[test]
+    fn randomly_mutated_digest_infos_do_not_verify() {
+        mutated_blocks(1_000, 1);
+    }
+
+    #[test]
+    #[ignore = "takes some six minutes"]
+    fn a_million_mutated_digest_infos_do_not_verify() {
+        mutated_blocks(1_000_000, 2);
+    }
 }

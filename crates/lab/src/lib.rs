@@ -1,1 +1,38 @@
-//! The lab room of getvpn.
+//! `getvpn lab`: a network of namespaces on one machine, with the real program in its routers.
+//!
+//! A *topology* ([`topology`]) says which nodes and links there are. `build` makes them, `routers`
+//! starts the program in them, `guide` tells the whole story once and judges it, and the verbs
+//! look at a lab that is up and break it: kill and start routers, cut and heal ways, capture, send
+//! traffic. As root the namespaces are the machine's and have names (`gv-ks1`); an ordinary user's
+//! lab lives in namespaces that a holder process keeps.
+//!
+//! The lab decides nothing about the protocol. Whatever it claims, it has seen on the core's ports,
+//! at a host's socket, or in what a router answered.
+
+mod addresses;
+mod build;
+mod builtin;
+mod capture;
+mod control;
+mod cut;
+mod flow;
+mod holder;
+mod limits;
+mod netns;
+mod pcap;
+mod place;
+mod plan;
+mod probe;
+mod process;
+mod ring;
+mod routers;
+mod sight;
+mod state;
+mod stray;
+mod sys;
+pub mod topology;
+mod traffic;
+mod verbs;
+
+pub use flow::Report;
+pub use verbs::{Args, main};

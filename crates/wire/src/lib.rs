@@ -14,10 +14,17 @@
 mod numbers;
 
 pub mod codec;
+pub mod esp;
+pub mod ethernet;
 pub mod gdoi;
 pub mod iana;
+pub mod icmp;
+pub mod ip;
 pub mod isakmp;
 pub mod limits;
+pub mod pcap;
+pub mod tcp;
+pub mod udp;
 
 #[cfg(test)]
 mod tests;

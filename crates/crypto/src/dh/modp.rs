@@ -46,6 +46,11 @@ impl Field {
     }
 
     pub(super) fn public_value(&self, exponent: &Secret) -> Result<Vec<u8>, Error> {
+        //= RFC 2409 5
+        //# The Diffie-Hellman public value passed in a KE payload, in either a
+        //# phase 1 or phase 2 exchange, MUST be the length of the negotiated
+        //# Diffie-Hellman group enforced, if necessary, by pre-pending the value
+        //# with zeros.
         self.pow(&[2], exponent)
     }
 

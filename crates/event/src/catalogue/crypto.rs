@@ -91,18 +91,33 @@ catalogue! {
     6 IKMP_UNK_EXCHANGE in Infra { peer: IpAddr, reason: String }
         "IKE peer at {peer} sent a message with an unknown exchange: {reason}";
 
+    /// A packet was dropped for another reason; the word is that of the drop counter.
+    #[action = "`show crypto ipsec sa detail` has the counters; the reason says which end to look at."]
+    6 PKT_DROP in Infra { reason: String, group: String, source: IpAddr, destination: IpAddr, protocol: u8 }
+        "packet dropped: {reason}, group {group}, srcaddr={source}, destaddr={destination}, prot={protocol}";
+
+    /// A copy of a packet that was accepted before came again.
+    #[action = "If it repeats, look for a device on the path that duplicates packets, or for an attacker."]
+    4 PKT_REPLAY_ERR in Infra { spi: policy::Spi, source: IpAddr, destination: IpAddr }
+        "decrypt: replay check failed spi={spi}, srcaddr={source}, destaddr={destination}";
+
     /// An ESP packet carries an SPI that this member does not hold.
     #[action = "If it lasts, compare `show crypto gdoi ks policy` with `show crypto ipsec sa`."]
-    4 RECVD_PKT_INV_SPI in Infra { destination: IpAddr, protocol: u8, spi: policy::Spi, source: IpAddr, interface: String }
-        "decaps: rec'd IPSEC packet has invalid spi for destaddr={destination}, prot={protocol}, spi={spi}, srcaddr={source}, input interface={interface}";
+    4 RECVD_PKT_INV_SPI in Infra { destination: IpAddr, protocol: u8, spi: policy::Spi, source: IpAddr }
+        "decaps: rec'd IPSEC packet has invalid spi for destaddr={destination}, prot={protocol}, spi={spi}, srcaddr={source}";
 
     /// A packet's integrity check failed: it was changed on the way, or the keys differ.
     #[action = "Compare the SPI and key fingerprint on both members."]
-    4 RECVD_PKT_MAC_ERR in Infra { connection: u32, spi: policy::Spi, source: IpAddr }
-        "decrypt: mac verify failed for connection id={connection} spi={spi} srcaddr={source}";
+    4 RECVD_PKT_MAC_ERR in Infra { spi: policy::Spi, source: IpAddr, destination: IpAddr }
+        "decrypt: mac verify failed for spi={spi}, srcaddr={source}, destaddr={destination}";
 
     /// A packet came in clear although the policy encrypts its flow.
     #[action = "Find out which device sends it: it is no member, or its policy differs."]
     4 RECVD_PKT_NOT_IPSEC in Infra { destination: IpAddr, source: IpAddr, protocol: u8 }
         "Rec'd packet not an IPSEC packet. (ip) vrf/dest_addr= /{destination}, src_addr= {source}, prot= {protocol}";
+
+    /// More senders are heard than replay windows are kept: copies of what this one sends are not recognised.
+    #[action = "Nothing but the number of senders helps; TBAR bounds how late a copy can come."]
+    4 REPLAY_TABLE_FULL in Infra { group: policy::GroupName, sid: u32 }
+        "replay window table is full in group {group}, sender {sid} is not tracked";
 }

@@ -1,6 +1,7 @@
 //! Octets and values of every format, in both directions.
 
 mod gdoi;
+mod packet;
 
 use std::fmt::Debug;
 

@@ -1,0 +1,153 @@
+//! Watching a port of a node: a thread in its namespace reads the packet ring, and every frame goes
+//! to a file, to a tally, or both. Decides when a watch starts and ends.
+
+use std::fs::{File, OpenOptions};
+use std::io::{BufWriter, Write};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result};
+
+use crate::limits::RING_BLOCKS;
+use crate::ring::Ring;
+use crate::sight::Sight;
+use crate::{netns, pcap, sys};
+
+/// How long a reader waits for frames before it looks whether it is to end; longer than the kernel
+/// keeps a block that is not full.
+const LOOK: Duration = Duration::from_millis(50);
+
+/// What was captured on one port.
+#[derive(Debug, Default)]
+pub(crate) struct Captured {
+    /// Frames read.
+    pub(crate) frames: u64,
+    /// Frames that the kernel had no room for: with any of these the capture proves nothing.
+    pub(crate) dropped: u64,
+    /// What the frames were, for a watch with a tally.
+    pub(crate) sight: Sight,
+}
+
+/// A capture file and how much it keeps of a packet.
+pub(crate) struct Record {
+    file: BufWriter<File>,
+    snaplen: usize,
+}
+
+impl Record {
+    /// Makes the file and writes its header.
+    pub(crate) fn create(path: &std::path::Path, snaplen: u32) -> Result<Self> {
+        use std::os::unix::fs::OpenOptionsExt;
+        // Whoever captures with a key log beside it captures secrets.
+        let file = OpenOptions::new()
+            .write(true)
+            .create(true)
+            .truncate(true)
+            .mode(0o600)
+            .open(path);
+        let file = file.with_context(|| path.display().to_string())?;
+        let mut file = BufWriter::with_capacity(1 << 20, file);
+        pcap::header(&mut file, snaplen)?;
+        Ok(Self {
+            file,
+            snaplen: snaplen as usize,
+        })
+    }
+}
+
+/// A running watch of one port.
+pub(crate) struct Watch {
+    stop: Arc<AtomicBool>,
+    reader: JoinHandle<Result<Captured>>,
+}
+
+impl Watch {
+    /// Starts to tally what arrives on the port; returns once the ring is open.
+    pub(crate) fn start(
+        namespace: &File,
+        device: &str,
+        sight: Sight,
+        record: Option<Record>,
+    ) -> Result<Self> {
+        let ring = open(namespace, device, true)?;
+        let stop = Arc::new(AtomicBool::new(false));
+        let seen = Arc::clone(&stop);
+        let reader = std::thread::spawn(move || {
+            let mut captured = Captured {
+                sight,
+                ..Captured::default()
+            };
+            run(ring, record, &mut captured, || seen.load(Ordering::Relaxed))?;
+            Ok(captured)
+        });
+        Ok(Self { stop, reader })
+    }
+
+    /// Ends the watch and says what it saw.
+    pub(crate) fn finish(self) -> Result<Captured> {
+        self.stop.store(true, Ordering::Relaxed);
+        netns::join(self.reader)
+    }
+}
+
+/// Writes what passes the port, both ways, to a file until the time is over or a signal comes.
+pub(crate) fn record(
+    namespace: &File,
+    device: &str,
+    record: Record,
+    time: Option<Duration>,
+) -> Result<Captured> {
+    let ring = open(namespace, device, false)?;
+    let until = time.map(|time| Instant::now() + time);
+    let mut captured = Captured::default();
+    run(ring, Some(record), &mut captured, || {
+        sys::interrupted() || until.is_some_and(|until| Instant::now() >= until)
+    })?;
+    Ok(captured)
+}
+
+fn open(namespace: &File, device: &str, arriving_only: bool) -> Result<Ring> {
+    netns::inside(namespace, || {
+        Ring::open(device, arriving_only).with_context(|| format!("capture on {device}"))
+    })
+}
+
+fn run(
+    mut ring: Ring,
+    mut record: Option<Record>,
+    captured: &mut Captured,
+    end: impl Fn() -> bool,
+) -> Result<()> {
+    let mut fault = None;
+    loop {
+        // Asked before the read: what arrived until then is still read, the ring's fill at most.
+        let last = end();
+        for _ in 0..RING_BLOCKS {
+            let more = ring.read(LOOK, |frame| {
+                captured.frames += 1;
+                captured.sight.see(frame.bytes, frame.wire_len);
+                if let Some(record) = &mut record {
+                    let kept = &frame.bytes[..frame.bytes.len().min(record.snaplen)];
+                    let written = pcap::packet(&mut record.file, frame.at, kept, frame.wire_len);
+                    fault = fault.take().or_else(|| written.err());
+                }
+            })?;
+            if !more || (!last && end()) {
+                break;
+            }
+        }
+        if let Some(fault) = fault {
+            return Err(fault).context("write the capture");
+        }
+        if last {
+            break;
+        }
+    }
+    captured.dropped = ring.dropped()?;
+    if let Some(mut record) = record {
+        record.file.flush().context("write the capture")?;
+    }
+    Ok(())
+}

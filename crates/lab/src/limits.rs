@@ -1,0 +1,50 @@
+//! Every limit of the lab on one screen.
+
+use std::time::Duration;
+
+/// Nodes of one topology.
+pub(crate) const NODES_MAX: usize = 256;
+/// Links of one topology.
+pub(crate) const LINKS_MAX: usize = 1024;
+/// Octets of a Linux device name (IFNAMSIZ less its NUL).
+pub(crate) const DEVICE_NAME_MAX: usize = 15;
+/// Octets of a lab's or a node's name: both stand in the name of a namespace.
+pub(crate) const NAME_MAX: usize = 24;
+
+/// A router answers on its socket within this time after its start.
+pub(crate) const ROUTER_UP_MAX: Duration = Duration::from_secs(5);
+/// A command of a router is answered within this time (an RSA key of 4096 bits is made in it).
+pub(crate) const COMMAND_MAX: Duration = Duration::from_secs(30);
+/// A process that was asked to stop is killed after this time.
+pub(crate) const STOP_MAX: Duration = Duration::from_secs(2);
+/// All members are registered within this time after the key server got its rekey key.
+pub(crate) const REGISTERED_MAX: Duration = Duration::from_secs(10);
+/// Pause between two looks at something that is awaited.
+pub(crate) const LOOK_AGAIN: Duration = Duration::from_millis(20);
+
+/// Blocks of a capture ring.
+pub(crate) const RING_BLOCKS: u32 = 32;
+/// Octets of one block of a capture ring.
+pub(crate) const RING_BLOCK_LEN: u32 = 1 << 20;
+/// A block that is not full is handed over after this many milliseconds.
+pub(crate) const RING_RETIRE_MS: u32 = 20;
+/// Octets kept of a packet unless another number is asked for.
+pub(crate) const SNAPLEN: u32 = 65_535;
+
+/// Messages of one sendmmsg or recvmmsg.
+pub(crate) const TRAFFIC_BATCH: usize = 64;
+/// Octets of a traffic socket's buffers.
+pub(crate) const TRAFFIC_BUFFER_LEN: i32 = 4 << 20;
+/// Smallest and largest UDP payload of the traffic engine.
+pub(crate) const TRAFFIC_SIZE: std::ops::RangeInclusive<usize> = 32..=1400;
+/// Highest rate of one flow, in packets per second.
+pub(crate) const TRAFFIC_PPS_MAX: u32 = 1_000_000;
+/// Packets that arrive later than this after the last one was sent are lost.
+pub(crate) const TRAFFIC_DRAIN: Duration = Duration::from_millis(1_000);
+/// Holes of a flow's sequence that a report names.
+pub(crate) const HOLES_KEPT: usize = 16;
+/// Offending packets of a capture that a report quotes.
+pub(crate) const OFFENDERS_KEPT: usize = 8;
+
+/// An answer of a host is awaited this long.
+pub(crate) const PROBE_MAX: Duration = Duration::from_secs(2);

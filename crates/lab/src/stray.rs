@@ -1,0 +1,117 @@
+//! Packets that a host sends on its own and that a careless member would let through: protocol 50
+//! with an SPI that no key server made, and IPv6. Decides what is sent; the core's tally judges.
+
+use std::net::{IpAddr, Ipv6Addr, UdpSocket};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result};
+
+use crate::limits::PROBE_MAX;
+use crate::probe::Host;
+use crate::{netns, sys};
+
+/// The SPI of the packets that a host makes up itself. Below 256, so no key server mints it.
+pub(crate) const STRAY_SPI: u32 = 0x0000_00a5;
+/// What follows it.
+const STRAY_BODY: &[u8] = b"protocol 50 made up by a host of the LAN, no member sealed this";
+
+/// What became of the stray packets.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Strays {
+    /// Protocol-50 packets that the host sent.
+    pub(crate) esp_sent: u64,
+    /// Of these, those that reached the other host as they were sent.
+    pub(crate) esp_arrived: u64,
+    /// IPv6 datagrams that the host sent; none if it has no IPv6 address.
+    pub(crate) ipv6_sent: u64,
+    /// Of these, those that reached the other host.
+    pub(crate) ipv6_arrived: u64,
+}
+
+/// Sends `count` packets of each sort from `a` to `b`.
+pub(crate) fn send(a: &Host, b: &Host, count: u64) -> Result<Strays> {
+    let (esp_sent, esp_arrived) = protocol_50(a, b, count)?;
+    let (ipv6_sent, ipv6_arrived) = ipv6(a, b, count)?;
+    Ok(Strays {
+        esp_sent,
+        esp_arrived,
+        ipv6_sent,
+        ipv6_arrived,
+    })
+}
+
+fn protocol_50(a: &Host, b: &Host, count: u64) -> Result<(u64, u64)> {
+    let receiver = netns::inside(&b.namespace, || {
+        let socket = sys::raw_socket(libc::IPPROTO_ESP)?;
+        sys::set_receive_timeout(&socket, 50)?;
+        Ok(socket)
+    })?;
+    let body = |number: u64| {
+        let sequence = number as u32;
+        [
+            &STRAY_SPI.to_be_bytes(),
+            &sequence.to_be_bytes(),
+            STRAY_BODY,
+        ]
+        .concat()
+    };
+    netns::inside(&a.namespace, || {
+        let socket = sys::raw_socket(libc::IPPROTO_ESP)?;
+        for number in 0..count {
+            sys::raw_send(&socket, &body(number), b.address).context("send protocol 50")?;
+        }
+        Ok(())
+    })?;
+    let mut arrived = 0;
+    let mut buffer = vec![0; 2048];
+    let until = Instant::now() + PROBE_MAX / 4;
+    while arrived < count && Instant::now() < until {
+        let Some(len) = sys::raw_receive(&receiver, &mut buffer)? else {
+            continue;
+        };
+        let packet = &buffer[..len];
+        let from = packet.get(12..16) == Some(&a.address.octets());
+        let inner = packet.get(20..).unwrap_or_default();
+        if from && (0..count).any(|number| inner == body(number)) {
+            arrived += 1;
+        }
+    }
+    Ok((count, arrived))
+}
+
+/// The first IPv6 address of a host.
+fn ipv6_of(host: &Host) -> Result<Option<Ipv6Addr>> {
+    let found = netns::inside(&host.namespace, || Ok(sys::addresses()?))?;
+    Ok(found.iter().find_map(|at| match at.address {
+        IpAddr::V6(address) => Some(address),
+        IpAddr::V4(_) => None,
+    }))
+}
+
+fn ipv6(a: &Host, b: &Host, count: u64) -> Result<(u64, u64)> {
+    let (Some(from), Some(to)) = (ipv6_of(a)?, ipv6_of(b)?) else {
+        return Ok((0, 0));
+    };
+    let receiver = netns::inside(&b.namespace, || Ok(UdpSocket::bind((to, 0))?))?;
+    receiver.set_read_timeout(Some(Duration::from_millis(50)))?;
+    let to = receiver.local_addr()?;
+    let sent = netns::inside(&a.namespace, || {
+        let socket = UdpSocket::bind((from, 0))?;
+        let sent = (0..count)
+            .filter(|_| socket.send_to(STRAY_BODY, to).is_ok())
+            .count();
+        Ok(sent as u64)
+    })?;
+    let mut arrived = 0;
+    let mut buffer = [0; 256];
+    let until = Instant::now() + PROBE_MAX / 8;
+    while arrived < sent && Instant::now() < until {
+        if receiver
+            .recv(&mut buffer)
+            .is_ok_and(|len| buffer[..len] == *STRAY_BODY)
+        {
+            arrived += 1;
+        }
+    }
+    Ok((sent, arrived))
+}

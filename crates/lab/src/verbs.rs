@@ -1,0 +1,460 @@
+//! The verbs of `getvpn lab`: arguments, order of work, exit status. Decides what a verb prints;
+//! the work is done elsewhere.
+
+use std::ffi::OsString;
+use std::io::Write;
+use std::os::unix::process::CommandExt;
+use std::path::PathBuf;
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, bail};
+use clap::Subcommand;
+
+use crate::build::{self, Wishes};
+use crate::capture::{self, Record};
+use crate::limits::{SNAPLEN, TRAFFIC_PPS_MAX};
+use crate::place::Place;
+use crate::probe::Host;
+use crate::state::{Folder, Lab};
+use crate::traffic::{Shape, Traffic};
+use crate::{cut, holder, netns, process, routers, sys, topology};
+
+/// Exit status: all green, a check failed, could not run.
+const GREEN: i32 = 0;
+const RED: i32 = 1;
+const CANNOT: i32 = 2;
+
+/// Build networks of namespaces with the real program in the routers.
+///
+/// Without a verb: build the network of the guide, let it work, show what happened, tear it down;
+/// exit status 0 only if all is green.
+#[derive(Debug, clap::Args)]
+#[command(args_conflicts_with_subcommands = false)]
+pub struct Args {
+    /// The lab's name: several can stand side by side
+    #[arg(long, default_value = "gv", global = true)]
+    name: String,
+    #[command(subcommand)]
+    verb: Option<Verb>,
+}
+
+#[derive(Debug, Subcommand)]
+enum Verb {
+    /// Build a lab and leave it running
+    Up {
+        /// A topology file, or the built-in `guide`
+        #[arg(default_value = "guide")]
+        topology: String,
+        /// Start no router: the same network forwards in plain, as with the group removed
+        #[arg(long)]
+        plain: bool,
+        /// Let every router write a key log (a Wireshark configuration folder)
+        #[arg(long)]
+        keylog: bool,
+    },
+    /// Show the nodes of a lab
+    Status {
+        /// As JSON
+        #[arg(long)]
+        json: bool,
+    },
+    /// Run a command in a node; its exit status is the command's
+    Exec {
+        /// The node
+        node: String,
+        /// The command and its arguments
+        #[arg(required = true, trailing_var_arg = true, allow_hyphen_values = true)]
+        command: Vec<OsString>,
+    },
+    /// Give a router a command, or open its command line
+    Cli {
+        /// The router
+        node: String,
+        /// The command; none opens the command line
+        command: Option<String>,
+    },
+    /// Write what passes a port of a node to a pcap file
+    Capture {
+        /// The node
+        node: String,
+        /// Its device
+        device: String,
+        /// The file
+        file: PathBuf,
+        /// How long; without it until interrupted
+        #[arg(long)]
+        seconds: Option<u64>,
+        /// Octets kept of each packet
+        #[arg(long, default_value_t = SNAPLEN)]
+        snaplen: u32,
+    },
+    /// Send numbered UDP between two hosts, both ways, and account for every datagram
+    Traffic {
+        /// One host
+        a: String,
+        /// The other
+        b: String,
+        /// Datagrams per second, each way
+        #[arg(long, default_value_t = 1000, value_parser = clap::value_parser!(u32)
+            .range(1..=i64::from(TRAFFIC_PPS_MAX)))]
+        pps: u32,
+        /// Octets of UDP payload
+        #[arg(long, default_value_t = 200)]
+        size: usize,
+        /// How long
+        #[arg(long, default_value_t = 10)]
+        seconds: u64,
+        /// As JSON
+        #[arg(long)]
+        json: bool,
+    },
+    /// Kill a router's process on the spot
+    Kill {
+        /// The router
+        node: String,
+    },
+    /// Start a router again
+    Start {
+        /// The router
+        node: String,
+    },
+    /// Let all packets between two nodes vanish
+    Cut {
+        /// One node
+        a: String,
+        /// The other
+        b: String,
+    },
+    /// Undo a cut
+    Heal {
+        /// One node
+        a: String,
+        /// The other
+        b: String,
+    },
+    /// Remove a lab and all that is in it
+    Down,
+    /// Keep the namespaces of an ordinary user's lab
+    #[command(hide = true)]
+    Hold {
+        /// The state folder
+        dir: PathBuf,
+    },
+}
+
+/// Runs `getvpn lab`; the value is the exit status.
+pub fn main(args: Args) -> i32 {
+    match run(args) {
+        Ok(status) => status,
+        Err(error) => {
+            // Nobody is left to tell when standard error is closed.
+            let _ = writeln!(std::io::stderr(), "getvpn lab: {error:#}");
+            CANNOT
+        }
+    }
+}
+
+fn run(args: Args) -> Result<i32> {
+    let place = Place::new(&args.name)?;
+    let Some(verb) = args.verb else {
+        bail!("the guide's story is not told yet")
+    };
+    match verb {
+        Verb::Up {
+            topology,
+            plain,
+            keylog,
+        } => up(&place, &topology, Wishes { plain, keylog }),
+        Verb::Status { json } => status(&place, json),
+        Verb::Exec { node, command } => exec(&place, &node, &command),
+        Verb::Cli { node, command } => cli(&place, &node, command.as_deref()),
+        Verb::Capture {
+            node,
+            device,
+            file,
+            seconds,
+            snaplen,
+        } => capture(&place, &node, &device, &file, seconds, snaplen),
+        Verb::Traffic {
+            a,
+            b,
+            pps,
+            size,
+            seconds,
+            json,
+        } => traffic(&place, [&a, &b], Shape { pps, size }, seconds, json),
+        Verb::Kill { node } => change(&place, |_, lab| routers::kill(lab, &node)),
+        Verb::Start { node } => start(&place, &node),
+        Verb::Cut { a, b } => change(&place, |place, lab| cut::cut(place, lab, &a, &b)),
+        Verb::Heal { a, b } => change(&place, |place, lab| cut::heal(place, lab, &a, &b)),
+        Verb::Down => down(&place),
+        Verb::Hold { dir } => holder::hold(&dir).map(|()| GREEN),
+    }
+}
+
+fn print(text: std::fmt::Arguments<'_>) {
+    // A reader that has seen enough (`| head`) is no fault of the lab.
+    let _ = writeln!(std::io::stdout(), "{text}");
+}
+
+//------------ Building and removing ------------------------------------------------------------
+
+fn up(place: &Place, what: &str, wishes: Wishes) -> Result<i32> {
+    let topology = topology::load(what)?;
+    sys::note_interrupts();
+    let begin = Instant::now();
+    let (folder, mut lab) = build::network(place, &topology, wishes)?;
+    let started = if wishes.plain {
+        Ok(())
+    } else {
+        bring_up(place, &folder, &mut lab)
+    };
+    if let Err(error) = started {
+        build::remove(place, folder, Some(lab))?;
+        return Err(error);
+    }
+    let elapsed = begin.elapsed().as_millis();
+    let plain = if wishes.plain { ", no router runs" } else { "" };
+    print(format_args!(
+        "lab {} ({}) is up: {} nodes, {} links, {elapsed} ms{plain}",
+        place.name,
+        lab.topology,
+        lab.nodes.len(),
+        lab.links.len(),
+    ));
+    Ok(GREEN)
+}
+
+/// Starts all routers, waits until they answer, and gives them their keys.
+fn bring_up(place: &Place, folder: &Folder, lab: &mut Lab) -> Result<()> {
+    let names: Vec<String> = lab.routers().map(|node| node.name.clone()).collect();
+    for name in &names {
+        routers::start(place, lab, name)?;
+        folder.save(lab)?;
+    }
+    for name in &names {
+        routers::wait_up(place, lab, name)?;
+    }
+    routers::provide_keys(place, lab)
+}
+
+fn down(place: &Place) -> Result<i32> {
+    let folder = Folder::open(place)?;
+    let lab = folder.load()?;
+    build::remove(place, folder, lab)?;
+    print(format_args!("lab {} is gone", place.name));
+    Ok(GREEN)
+}
+
+//------------ A lab that is up -----------------------------------------------------------------
+
+/// The lab as recorded; this process moves into its namespaces if they are an ordinary user's.
+fn enter(place: &Place) -> Result<(Folder, Lab)> {
+    let folder = Folder::open(place)?;
+    let lab = folder.load()?.with_context(|| {
+        format!(
+            "lab {} was not built to its end: `getvpn lab down` clears it",
+            place.name
+        )
+    })?;
+    if let Some(keeper) = lab.holder {
+        holder::enter(keeper)?;
+    }
+    Ok((folder, lab))
+}
+
+/// As [`enter`], for a verb that changes nothing: others need not wait for it.
+fn visit(place: &Place) -> Result<Lab> {
+    enter(place).map(|(_, lab)| lab)
+}
+
+/// Does something to a lab and records it.
+fn change(place: &Place, work: impl FnOnce(&Place, &mut Lab) -> Result<()>) -> Result<i32> {
+    let (folder, mut lab) = enter(place)?;
+    work(place, &mut lab)?;
+    folder.save(&lab)?;
+    Ok(GREEN)
+}
+
+fn start(place: &Place, node: &str) -> Result<i32> {
+    change(place, |place, lab| {
+        if lab.plain {
+            bail!("the lab was built without routers (--plain)");
+        }
+        routers::start(place, lab, node)
+    })?;
+    routers::wait_up(place, &visit_again(place)?, node)?;
+    Ok(GREEN)
+}
+
+/// The lab as recorded, for a process that is in its namespaces already.
+fn visit_again(place: &Place) -> Result<Lab> {
+    Folder::open(place)?
+        .load()?
+        .context("the record of the lab is gone")
+}
+
+fn status(place: &Place, json: bool) -> Result<i32> {
+    let lab = visit(place)?;
+    if json {
+        print(format_args!("{}", status_json(place, &lab)));
+        return Ok(GREEN);
+    }
+    let holder = lab.holder.map_or_else(String::new, |keeper| {
+        format!(", held by process {}", keeper.pid)
+    });
+    print(format_args!(
+        "lab {} ({}) in {}{holder}",
+        place.name,
+        lab.topology,
+        place.dir.display()
+    ));
+    for node in &lab.nodes {
+        let what = match (node.kind, node.host) {
+            (topology::Kind::Getvpn, _) => router_state(&lab, node.router),
+            (topology::Kind::Linux, true) => "host".to_owned(),
+            (topology::Kind::Linux, false) => "plain router".to_owned(),
+        };
+        let ports = lab.ports(&node.name).join(" ");
+        let namespace = place.namespace(&node.name);
+        print(format_args!(
+            "  {:<8} {namespace:<12} {what:<24} {ports}",
+            node.name
+        ));
+    }
+    for cut in &lab.cuts {
+        print(format_args!("  cut: {} - {}", cut.a, cut.b));
+    }
+    Ok(GREEN)
+}
+
+fn router_state(lab: &Lab, router: Option<process::Process>) -> String {
+    match router {
+        _ if lab.plain => "plain router".to_owned(),
+        Some(router) if router.is_alive() => format!("router, process {}", router.pid),
+        Some(router) => format!("router, dead ({})", router.pid),
+        None => "router, never started".to_owned(),
+    }
+}
+
+fn status_json(place: &Place, lab: &Lab) -> serde_json::Value {
+    let nodes = lab.nodes.iter().map(|node| {
+        serde_json::json!({
+            "name": node.name,
+            "kind": node.kind,
+            "host": node.host,
+            "namespace": place.namespace(&node.name),
+            "folder": place.node_dir(&node.name),
+            "socket": place.socket(&node.name),
+            "pid": node.router.map(|router| router.pid),
+            "alive": node.router.is_some_and(process::Process::is_alive),
+            "ports": lab.ports(&node.name),
+        })
+    });
+    serde_json::json!({
+        "name": place.name,
+        "topology": lab.topology,
+        "plain": lab.plain,
+        "holder": lab.holder.map(|keeper| keeper.pid),
+        "nodes": nodes.collect::<Vec<_>>(),
+        "cuts": lab.cuts.iter().map(|cut| [&cut.a, &cut.b]).collect::<Vec<_>>(),
+    })
+}
+
+fn exec(place: &Place, node: &str, command: &[OsString]) -> Result<i32> {
+    visit(place)?.node(node)?;
+    let (program, arguments) = command.split_first().context("a command is needed")?;
+    sys::enter_net(&place.open_namespace(node)?)?;
+    let error = Command::new(program).args(arguments).exec();
+    Err(error).with_context(|| program.to_string_lossy().into_owned())
+}
+
+fn cli(place: &Place, node: &str, command: Option<&str>) -> Result<i32> {
+    visit(place)?.router_mut(node)?;
+    let mut program = Command::new("/proc/self/exe");
+    match command {
+        Some(command) => program
+            .arg("exec")
+            .arg("--socket")
+            .arg(place.socket(node))
+            .arg(command),
+        None => program.arg("cli").arg("--socket").arg(place.socket(node)),
+    };
+    Err(program.exec()).context("start the client of the router")
+}
+
+fn capture(
+    place: &Place,
+    node: &str,
+    device: &str,
+    file: &std::path::Path,
+    seconds: Option<u64>,
+    snaplen: u32,
+) -> Result<i32> {
+    // Made before the move into the lab's namespaces, where folders may be others.
+    let record = Record::create(file, snaplen)?;
+    let lab = visit(place)?;
+    lab.node(node)?;
+    if !lab.ports(node).contains(&device) {
+        let known = lab.ports(node).join(", ");
+        bail!("{node} has no port {device} (have: {known})");
+    }
+    sys::note_interrupts();
+    let time = seconds.map(Duration::from_secs);
+    let captured = capture::record(&place.open_namespace(node)?, device, record, time)?;
+    let (frames, dropped) = (captured.frames, captured.dropped);
+    print(format_args!(
+        "{}: {frames} packets, {dropped} dropped",
+        file.display()
+    ));
+    Ok(if dropped == 0 { GREEN } else { RED })
+}
+
+/// A node as an end of traffic: its namespace and its first IPv4 address.
+pub(crate) fn host(place: &Place, name: &str) -> Result<Host> {
+    let namespace = place.open_namespace(name)?;
+    let found = netns::inside(&namespace, || Ok(sys::addresses()?))?;
+    let address = found.iter().find_map(|at| match at.address {
+        std::net::IpAddr::V4(address) => Some(address),
+        std::net::IpAddr::V6(_) => None,
+    });
+    let address = address.with_context(|| format!("{name} has no IPv4 address"))?;
+    Ok(Host {
+        name: name.to_owned(),
+        namespace,
+        address,
+    })
+}
+
+fn traffic(
+    place: &Place,
+    [a, b]: [&str; 2],
+    shape: Shape,
+    seconds: u64,
+    json: bool,
+) -> Result<i32> {
+    let lab = visit(place)?;
+    lab.node(a)?;
+    lab.node(b)?;
+    sys::note_interrupts();
+    let (a, b) = (host(place, a)?, host(place, b)?);
+    let until = Instant::now() + Duration::from_secs(seconds);
+    let traffic = Traffic::start(&[(&a, &b)], shape)?;
+    while Instant::now() < until && !sys::interrupted() {
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    let reports = traffic.finish()?;
+    if json {
+        print(format_args!("{}", serde_json::to_string_pretty(&reports)?));
+    } else {
+        for report in &reports {
+            print(format_args!("{report}"));
+        }
+    }
+    Ok(if reports.iter().all(crate::Report::is_clean) {
+        GREEN
+    } else {
+        RED
+    })
+}
