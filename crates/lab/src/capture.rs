@@ -3,8 +3,8 @@
 
 use std::fs::{File, OpenOptions};
 use std::io::{BufWriter, Write};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
@@ -60,7 +60,8 @@ impl Record {
 /// A running watch of one port.
 pub(crate) struct Watch {
     stop: Arc<AtomicBool>,
-    reader: JoinHandle<Result<Captured>>,
+    captured: Arc<Mutex<Captured>>,
+    reader: JoinHandle<Result<()>>,
 }
 
 impl Watch {
@@ -73,23 +74,36 @@ impl Watch {
     ) -> Result<Self> {
         let ring = open(namespace, device, true)?;
         let stop = Arc::new(AtomicBool::new(false));
-        let seen = Arc::clone(&stop);
-        let reader = std::thread::spawn(move || {
-            let mut captured = Captured {
-                sight,
-                ..Captured::default()
-            };
-            run(ring, record, &mut captured, || seen.load(Ordering::Relaxed))?;
-            Ok(captured)
-        });
-        Ok(Self { stop, reader })
+        let captured = Arc::new(Mutex::new(Captured {
+            sight,
+            ..Captured::default()
+        }));
+        let (ended, tally) = (Arc::clone(&stop), Arc::clone(&captured));
+        let reader =
+            std::thread::spawn(move || run(ring, record, &tally, || ended.load(Ordering::Relaxed)));
+        Ok(Self {
+            stop,
+            captured,
+            reader,
+        })
+    }
+
+    /// Looks at what was seen so far.
+    pub(crate) fn look<T>(&self, look: impl FnOnce(&Captured) -> T) -> T {
+        look(&lock(&self.captured))
     }
 
     /// Ends the watch and says what it saw.
     pub(crate) fn finish(self) -> Result<Captured> {
         self.stop.store(true, Ordering::Relaxed);
-        netns::join(self.reader)
+        netns::join(self.reader)?;
+        Ok(std::mem::take(&mut *lock(&self.captured)))
     }
+}
+
+/// A tally is whole after every frame, also when its reader panicked.
+fn lock(captured: &Mutex<Captured>) -> MutexGuard<'_, Captured> {
+    captured.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Writes what passes the port, both ways, to a file until the time is over or a signal comes.
@@ -101,11 +115,11 @@ pub(crate) fn record(
 ) -> Result<Captured> {
     let ring = open(namespace, device, false)?;
     let until = time.map(|time| Instant::now() + time);
-    let mut captured = Captured::default();
-    run(ring, Some(record), &mut captured, || {
+    let captured = Mutex::default();
+    run(ring, Some(record), &captured, || {
         sys::interrupted() || until.is_some_and(|until| Instant::now() >= until)
     })?;
-    Ok(captured)
+    Ok(std::mem::take(&mut *lock(&captured)))
 }
 
 fn open(namespace: &File, device: &str, arriving_only: bool) -> Result<Ring> {
@@ -117,7 +131,7 @@ fn open(namespace: &File, device: &str, arriving_only: bool) -> Result<Ring> {
 fn run(
     mut ring: Ring,
     mut record: Option<Record>,
-    captured: &mut Captured,
+    captured: &Mutex<Captured>,
     end: impl Fn() -> bool,
 ) -> Result<()> {
     let mut fault = None;
@@ -126,6 +140,7 @@ fn run(
         let last = end();
         for _ in 0..RING_BLOCKS {
             let more = ring.read(LOOK, |frame| {
+                let mut captured = lock(captured);
                 captured.frames += 1;
                 captured.sight.see(frame.bytes, frame.wire_len);
                 if let Some(record) = &mut record {
@@ -145,7 +160,7 @@ fn run(
             break;
         }
     }
-    captured.dropped = ring.dropped()?;
+    lock(captured).dropped = ring.dropped()?;
     if let Some(mut record) = record {
         record.file.flush().context("write the capture")?;
     }

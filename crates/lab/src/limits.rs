@@ -19,6 +19,10 @@ pub(crate) const COMMAND_MAX: Duration = Duration::from_secs(30);
 pub(crate) const STOP_MAX: Duration = Duration::from_secs(2);
 /// All members are registered within this time after the key server got its rekey key.
 pub(crate) const REGISTERED_MAX: Duration = Duration::from_secs(10);
+/// Members send on the new key within this time after `crypto gdoi ks rekey`.
+pub(crate) const NEW_KEY_MAX: Duration = Duration::from_secs(5);
+/// A member that was killed passes traffic again within this time after its start.
+pub(crate) const BACK_MAX: Duration = Duration::from_secs(3);
 /// Pause between two looks at something that is awaited.
 pub(crate) const LOOK_AGAIN: Duration = Duration::from_millis(20);
 
@@ -48,3 +52,5 @@ pub(crate) const OFFENDERS_KEPT: usize = 8;
 
 /// An answer of a host is awaited this long.
 pub(crate) const PROBE_MAX: Duration = Duration::from_secs(2);
+/// A probe that is repeated until it gets through waits this long for each answer.
+pub(crate) const PROBE_AGAIN: Duration = Duration::from_millis(100);

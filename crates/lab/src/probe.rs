@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 
-use crate::limits::PROBE_MAX;
+use crate::limits::{PROBE_AGAIN, PROBE_MAX};
 use crate::{netns, sys};
 
 /// A host as the prober needs it.
@@ -45,10 +45,26 @@ fn content(seed: u32, len: usize) -> Vec<u8> {
 
 /// One ICMP echo from `a` to `b`; the time until its answer.
 pub(crate) fn icmp(a: &Host, b: &Host) -> Result<Duration> {
+    match echo(a, b, PROBE_MAX)? {
+        Some(time) => Ok(time),
+        None => bail!(
+            "no ICMP echo reply from {} within {} s",
+            b.address,
+            PROBE_MAX.as_secs()
+        ),
+    }
+}
+
+/// An ICMP echo from `a` to `b` is answered at once; for asking again and again.
+pub(crate) fn reaches(a: &Host, b: &Host) -> Result<bool> {
+    Ok(echo(a, b, PROBE_AGAIN)?.is_some())
+}
+
+fn echo(a: &Host, b: &Host, wait: Duration) -> Result<Option<Duration>> {
     let to = b.address;
     netns::inside(&a.namespace, || {
         let socket = sys::raw_socket(libc::IPPROTO_ICMP)?;
-        sys::set_receive_timeout(&socket, 100)?;
+        sys::set_receive_timeout(&socket, 20)?;
         let id = std::process::id() as u16;
         let request = echo_request(id, 1, &content(1, ECHO_LEN));
         let mut answer = request.clone();
@@ -56,7 +72,7 @@ pub(crate) fn icmp(a: &Host, b: &Host) -> Result<Duration> {
         let begin = Instant::now();
         sys::raw_send(&socket, &request, to).context("send an ICMP echo")?;
         let mut buffer = vec![0; 2048];
-        while begin.elapsed() < PROBE_MAX {
+        while begin.elapsed() < wait {
             let Some(len) = sys::raw_receive(&socket, &mut buffer)? else {
                 continue;
             };
@@ -68,13 +84,10 @@ pub(crate) fn icmp(a: &Host, b: &Host) -> Result<Duration> {
             let body = packet.get(header_len..).unwrap_or_default();
             // The checksum differs by the type; everything else must come back as it was sent.
             if from && body.len() == answer.len() && body[0] == 0 && body[4..] == answer[4..] {
-                return Ok(begin.elapsed());
+                return Ok(Some(begin.elapsed()));
             }
         }
-        bail!(
-            "no ICMP echo reply from {to} within {} s",
-            PROBE_MAX.as_secs()
-        )
+        Ok(None)
     })
 }
 

@@ -21,8 +21,6 @@ pub(crate) struct Frame<'a> {
     pub(crate) wire_len: u32,
     /// The first octets, from the Ethernet header on.
     pub(crate) bytes: &'a [u8],
-    /// It leaves through the device (else it arrives).
-    pub(crate) outgoing: bool,
 }
 
 /// An open ring on one device.
@@ -235,7 +233,6 @@ unsafe fn walk(block: *const u8, see: &mut impl FnMut(Frame<'_>)) {
                 at: Duration::new(u64::from(frame.tp_sec), frame.tp_nsec),
                 wire_len: frame.tp_len,
                 bytes: std::slice::from_raw_parts(start.add(mac), len),
-                outgoing: from.sll_pkttype == libc::PACKET_OUTGOING,
             });
             if frame.tp_next_offset == 0 {
                 return;

@@ -117,13 +117,6 @@ impl Lab {
         self.nodes.iter().filter(|node| node.kind == Kind::Getvpn)
     }
 
-    /// The inner networks' switches: plain nodes with several ports.
-    pub(crate) fn cores(&self) -> impl Iterator<Item = &NodeState> {
-        self.nodes
-            .iter()
-            .filter(|node| node.kind == Kind::Linux && !node.host)
-    }
-
     /// Ports of a node, in the order of the links.
     pub(crate) fn ports(&self, node: &str) -> Vec<&str> {
         let ends = self.links.iter().flatten().filter(|end| end.node == node);

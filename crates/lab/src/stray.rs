@@ -1,5 +1,6 @@
 //! Packets that a host sends on its own and that a careless member would let through: protocol 50
-//! with an SPI that no key server made, and IPv6. Decides what is sent; the core's tally judges.
+//! with an SPI that no key server made, IPv6, and plain UDP for the times when nothing may pass.
+//! Decides what is sent; the core's tally judges.
 
 use std::net::{IpAddr, Ipv6Addr, UdpSocket};
 use std::time::{Duration, Instant};
@@ -22,19 +23,51 @@ pub(crate) struct Strays {
     pub(crate) esp_sent: u64,
     /// Of these, those that reached the other host as they were sent.
     pub(crate) esp_arrived: u64,
+    /// IPv4 datagrams that the host sent.
+    pub(crate) udp_sent: u64,
+    /// Of these, those that reached the other host.
+    pub(crate) udp_arrived: u64,
     /// IPv6 datagrams that the host sent; none if it has no IPv6 address.
     pub(crate) ipv6_sent: u64,
     /// Of these, those that reached the other host.
     pub(crate) ipv6_arrived: u64,
 }
 
+impl Strays {
+    /// Packets of all sorts that were sent.
+    pub(crate) fn sent(&self) -> u64 {
+        self.esp_sent + self.udp_sent + self.ipv6_sent
+    }
+
+    /// Packets of all sorts that arrived.
+    pub(crate) fn arrived(&self) -> u64 {
+        self.esp_arrived + self.udp_arrived + self.ipv6_arrived
+    }
+
+    /// Adds what became of others.
+    pub(crate) fn add(&mut self, other: Self) {
+        self.esp_sent += other.esp_sent;
+        self.esp_arrived += other.esp_arrived;
+        self.udp_sent += other.udp_sent;
+        self.udp_arrived += other.udp_arrived;
+        self.ipv6_sent += other.ipv6_sent;
+        self.ipv6_arrived += other.ipv6_arrived;
+    }
+}
+
 /// Sends `count` packets of each sort from `a` to `b`.
 pub(crate) fn send(a: &Host, b: &Host, count: u64) -> Result<Strays> {
     let (esp_sent, esp_arrived) = protocol_50(a, b, count)?;
-    let (ipv6_sent, ipv6_arrived) = ipv6(a, b, count)?;
+    let (udp_sent, udp_arrived) = datagrams(a, b, a.address.into(), b.address.into(), count)?;
+    let (ipv6_sent, ipv6_arrived) = match (ipv6_of(a)?, ipv6_of(b)?) {
+        (Some(from), Some(to)) => datagrams(a, b, from.into(), to.into(), count)?,
+        _ => (0, 0),
+    };
     Ok(Strays {
         esp_sent,
         esp_arrived,
+        udp_sent,
+        udp_arrived,
         ipv6_sent,
         ipv6_arrived,
     })
@@ -88,10 +121,8 @@ fn ipv6_of(host: &Host) -> Result<Option<Ipv6Addr>> {
     }))
 }
 
-fn ipv6(a: &Host, b: &Host, count: u64) -> Result<(u64, u64)> {
-    let (Some(from), Some(to)) = (ipv6_of(a)?, ipv6_of(b)?) else {
-        return Ok((0, 0));
-    };
+/// Sends datagrams from an address of `a` to one of `b`; how many left and how many arrived.
+fn datagrams(a: &Host, b: &Host, from: IpAddr, to: IpAddr, count: u64) -> Result<(u64, u64)> {
     let receiver = netns::inside(&b.namespace, || Ok(UdpSocket::bind((to, 0))?))?;
     receiver.set_read_timeout(Some(Duration::from_millis(50)))?;
     let to = receiver.local_addr()?;

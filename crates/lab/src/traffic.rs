@@ -92,15 +92,6 @@ impl Traffic {
         Ok(Self { shape, streams })
     }
 
-    /// Datagrams handed out so far, all streams together.
-    pub(crate) fn sent(&self) -> u64 {
-        let sent = self
-            .streams
-            .iter()
-            .map(|s| s.shared.sent.load(Ordering::Relaxed));
-        sent.sum()
-    }
-
     /// Stops the senders, waits for what is under way, and reports stream by stream.
     pub(crate) fn finish(self) -> Result<Vec<Report>> {
         for stream in &self.streams {

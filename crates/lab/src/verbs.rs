@@ -18,7 +18,7 @@ use crate::place::Place;
 use crate::probe::Host;
 use crate::state::{Folder, Lab};
 use crate::traffic::{Shape, Traffic};
-use crate::{cut, holder, netns, process, routers, sys, topology};
+use crate::{cut, guide, holder, matrix, netns, process, routers, sys, topology};
 
 /// Exit status: all green, a check failed, could not run.
 const GREEN: i32 = 0;
@@ -30,11 +30,13 @@ const CANNOT: i32 = 2;
 /// Without a verb: build the network of the guide, let it work, show what happened, tear it down;
 /// exit status 0 only if all is green.
 #[derive(Debug, clap::Args)]
-#[command(args_conflicts_with_subcommands = false)]
 pub struct Args {
     /// The lab's name: several can stand side by side
     #[arg(long, default_value = "gv", global = true)]
     name: String,
+    /// Keep captures of the core's ports in this folder (without a verb only)
+    #[arg(long, value_name = "FOLDER")]
+    pcap: Option<PathBuf>,
     #[command(subcommand)]
     verb: Option<Verb>,
 }
@@ -109,6 +111,8 @@ enum Verb {
         #[arg(long)]
         json: bool,
     },
+    /// Let every host ask every other: ICMP echo, TCP, UDP
+    Matrix,
     /// Kill a router's process on the spot
     Kill {
         /// The router
@@ -158,7 +162,8 @@ pub fn main(args: Args) -> i32 {
 fn run(args: Args) -> Result<i32> {
     let place = Place::new(&args.name)?;
     let Some(verb) = args.verb else {
-        bail!("the guide's story is not told yet")
+        let green = guide::run(&place, &guide::Options { pcap: args.pcap })?;
+        return Ok(if green { GREEN } else { RED });
     };
     match verb {
         Verb::Up {
@@ -184,6 +189,7 @@ fn run(args: Args) -> Result<i32> {
             seconds,
             json,
         } => traffic(&place, [&a, &b], Shape { pps, size }, seconds, json),
+        Verb::Matrix => ask_all(&place),
         Verb::Kill { node } => change(&place, |_, lab| routers::kill(lab, &node)),
         Verb::Start { node } => start(&place, &node),
         Verb::Cut { a, b } => change(&place, |place, lab| cut::cut(place, lab, &a, &b)),
@@ -227,7 +233,7 @@ fn up(place: &Place, what: &str, wishes: Wishes) -> Result<i32> {
 }
 
 /// Starts all routers, waits until they answer, and gives them their keys.
-fn bring_up(place: &Place, folder: &Folder, lab: &mut Lab) -> Result<()> {
+pub(crate) fn bring_up(place: &Place, folder: &Folder, lab: &mut Lab) -> Result<()> {
     let names: Vec<String> = lab.routers().map(|node| node.name.clone()).collect();
     for name in &names {
         routers::start(place, lab, name)?;
@@ -457,4 +463,14 @@ fn traffic(
     } else {
         RED
     })
+}
+
+fn ask_all(place: &Place) -> Result<i32> {
+    let lab = visit(place)?;
+    let hosts = lab.hosts().map(|node| host(place, &node.name));
+    let matrix = matrix::Matrix::ask(&hosts.collect::<Result<Vec<_>>>()?);
+    for cell in &matrix.cells {
+        print(format_args!("{cell}"));
+    }
+    Ok(if matrix.is_green() { GREEN } else { RED })
 }

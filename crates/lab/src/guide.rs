@@ -1,0 +1,466 @@
+//! The story that bare `getvpn lab` tells: the guide's network boots, registers, works, is rekeyed
+//! under load, loses a member and gets it back, while every port of the core is watched. Decides
+//! the order of events and what must hold; whoever reads the screen needs no other tool.
+
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, bail};
+
+use crate::build::{self, Wishes};
+use crate::capture::Record;
+use crate::limits::{BACK_MAX, LOOK_AGAIN, NEW_KEY_MAX, REGISTERED_MAX, SNAPLEN};
+use crate::matrix::Matrix;
+use crate::place::Place;
+use crate::probe::Host;
+use crate::screen::Screen;
+use crate::sight::Sight;
+use crate::state::{Folder, Lab};
+use crate::stray::{self, STRAY_SPI, Strays};
+use crate::traffic::{Shape, Traffic};
+use crate::watch::Core;
+use crate::{control, cut, flow, probe, routers, shows, sys, topology, verbs};
+
+/// Stray packets of each sort that a host sends at a time.
+const STRAYS: u64 = 20;
+/// The load under which the group is rekeyed.
+const LOAD: Shape = Shape {
+    pps: 1000,
+    size: 200,
+};
+/// The load runs this long before the rekey, and this long on the new key.
+const AROUND_REKEY: Duration = Duration::from_millis(600);
+
+/// What a run is asked for beyond its story.
+#[derive(Debug, Default)]
+pub(crate) struct Options {
+    /// Folder for the captures of the core's ports.
+    pub(crate) pcap: Option<PathBuf>,
+}
+
+/// The network while the story runs.
+struct Run<'a> {
+    place: &'a Place,
+    folder: &'a Folder,
+    lab: &'a mut Lab,
+    screen: &'a mut Screen,
+    hosts: Vec<Host>,
+    core: Core,
+    /// SPIs that a key server named as TEKs, at any time.
+    named_spis: Vec<u32>,
+    /// Datagrams with each rare type of service that each host sent to each other.
+    with_each_tos: u64,
+}
+
+/// Builds the network of the guide, tells the story, tears down. True when all is green.
+pub(crate) fn run(place: &Place, options: &Options) -> Result<bool> {
+    sys::note_interrupts();
+    let topology = topology::load("guide")?;
+    let mut screen = Screen::new();
+    screen.line("getvpn lab: the network of the guide, in namespaces of this machine");
+    screen.line(PICTURE);
+    let (folder, mut lab) = build::network(place, &topology, Wishes::default())?;
+    screen.step(format_args!(
+        "network built: {} namespaces {}-*, {} links",
+        lab.nodes.len(),
+        place.name,
+        lab.links.len(),
+    ));
+    let told = tell(place, &folder, &mut lab, &mut screen, options);
+    let removed = build::remove(place, folder, Some(lab));
+    told?;
+    removed?;
+    screen.step("torn down");
+    Ok(screen.verdict())
+}
+
+const PICTURE: &str = "
+  h1 192.168.20.10 -- gm1 10.1.20.2 --+        +-- gm2 10.1.21.2 -- h2 192.168.21.10
+                                      +- core -+
+                      ks1 10.1.11.2 --+        +-- ks2 10.1.12.2 (idle: no COOP yet)
+";
+
+fn tell(
+    place: &Place,
+    folder: &Folder,
+    lab: &mut Lab,
+    screen: &mut Screen,
+    options: &Options,
+) -> Result<()> {
+    let hosts = ["h1", "h2"].map(|name| verbs::host(place, name));
+    let hosts = hosts.into_iter().collect::<Result<Vec<_>>>()?;
+    let record = |port: &str| match &options.pcap {
+        Some(folder) => {
+            Record::create(&folder.join(format!("core-{port}.pcap")), SNAPLEN).map(Some)
+        }
+        None => Ok(None),
+    };
+    let core = Core::watch(place, lab, "core", &hosts, record)?;
+    let mut run = Run {
+        place,
+        folder,
+        lab,
+        screen,
+        hosts,
+        core,
+        named_spis: Vec::new(),
+        with_each_tos: 0,
+    };
+    run.boot()?;
+    run.before_registration()?;
+    run.registration()?;
+    run.matrix("host-to-host matrix")?;
+    run.strays_of_members()?;
+    run.rekey()?;
+    run.death_of_a_member()?;
+    run.counters()?;
+    let Run {
+        core,
+        screen,
+        hosts,
+        named_spis,
+        with_each_tos,
+        ..
+    } = run;
+    let (sight, dropped) = core.finish()?;
+    judge(screen, &hosts, &sight, dropped, &named_spis, with_each_tos);
+    Ok(())
+}
+
+impl Run<'_> {
+    fn ask(&self, router: &str, command: &str) -> Result<String> {
+        if sys::interrupted() {
+            bail!("interrupted");
+        }
+        let answer = control::exec(&self.place.socket(router), command)?;
+        if !answer.accepted {
+            bail!("{router}: `{command}`: {}", answer.text.trim());
+        }
+        Ok(answer.text)
+    }
+
+    /// Looks until `done` says so; false when it has not after `max`.
+    fn until(&self, max: Duration, mut done: impl FnMut(&Self) -> Result<bool>) -> Result<bool> {
+        let end = Instant::now() + max;
+        loop {
+            if done(self)? {
+                return Ok(true);
+            }
+            if Instant::now() > end {
+                return Ok(false);
+            }
+            std::thread::sleep(LOOK_AGAIN);
+        }
+    }
+
+    /// Starts the routers with the way to the key server cut, and gives it its rekey key.
+    fn boot(&mut self) -> Result<()> {
+        cut::cut(self.place, self.lab, "ks1", "core")?;
+        verbs::bring_up(self.place, self.folder, self.lab)?;
+        let names: Vec<_> = self.lab.routers().map(|node| node.name.as_str()).collect();
+        self.screen.step(format_args!(
+            "routers up: {}; ks1 has its rekey key (RSA 2048), the way to it is cut",
+            names.join(" ")
+        ));
+        Ok(())
+    }
+
+    /// Hosts send while no member is registered: nothing may pass.
+    fn before_registration(&mut self) -> Result<()> {
+        let strays = self.strays("no member is registered")?;
+        self.screen.step(format_args!(
+            "fail-close: of {} packets sent before registration {} arrived",
+            strays.sent(),
+            strays.arrived(),
+        ));
+        self.screen.check(
+            strays.arrived() == 0,
+            format_args!(
+                "before registration nothing passes ({} packets sent)",
+                strays.sent()
+            ),
+        );
+        cut::heal(self.place, self.lab, "ks1", "core")
+    }
+
+    /// Every host sends stray packets of all sorts and an echo to every other.
+    fn strays(&mut self, when: &str) -> Result<Strays> {
+        let mut all = Strays::default();
+        for a in &self.hosts {
+            for b in self.hosts.iter().filter(|b| b.address != a.address) {
+                let found = stray::send(a, b, STRAYS).with_context(|| format!("while {when}"))?;
+                all.add(found);
+            }
+        }
+        Ok(all)
+    }
+
+    fn registration(&mut self) -> Result<()> {
+        let members: Vec<String> = ["gm1", "gm2"].map(str::to_owned).into();
+        let begin = Instant::now();
+        let registered = self.until(REGISTERED_MAX, |run| run.are_registered(&members))?;
+        let listed = shows::members(&self.ask("ks1", "show crypto gdoi ks members")?);
+        self.screen.step(format_args!(
+            "members on ks1: {} ({:.2} s after the way was healed)",
+            listed.join(" "),
+            begin.elapsed().as_secs_f64(),
+        ));
+        self.screen
+            .check(registered, "all members are registered on ks1");
+        if !registered {
+            for member in &members {
+                let log = routers::last_words(self.place, member);
+                self.screen.line(format_args!("log of {member}:\n{log}"));
+            }
+            bail!(
+                "members do not register within {} s",
+                REGISTERED_MAX.as_secs()
+            );
+        }
+        self.note_keys().map(drop)
+    }
+
+    fn are_registered(&self, members: &[String]) -> Result<bool> {
+        for member in members {
+            let text = self.ask(member, "show crypto gdoi gm")?;
+            if shows::registration(&text).as_deref() != Some("Registered") {
+                return Ok(false);
+            }
+        }
+        let listed = shows::members(&self.ask("ks1", "show crypto gdoi ks members")?);
+        Ok(listed.len() == members.len())
+    }
+
+    /// Notes the TEKs that the key server names now.
+    fn note_keys(&mut self) -> Result<Vec<u32>> {
+        let now = shows::tek_spis(&self.ask("ks1", "show crypto gdoi ks policy")?);
+        let new: Vec<u32> = now
+            .iter()
+            .copied()
+            .filter(|spi| !self.named_spis.contains(spi))
+            .collect();
+        self.named_spis.extend(new);
+        Ok(now)
+    }
+
+    fn matrix(&mut self, title: &str) -> Result<()> {
+        let matrix = Matrix::ask(&self.hosts);
+        self.screen.step(format_args!(
+            "{title}: {} of {} answered",
+            matrix.answered(),
+            matrix.cells.len()
+        ));
+        for cell in &matrix.cells {
+            self.screen.line(format_args!("            {cell}"));
+        }
+        self.with_each_tos += matrix.with_each_tos;
+        let figures = format!("{} of {}", matrix.answered(), matrix.cells.len());
+        self.screen.check(
+            matrix.is_green(),
+            format_args!("{title}: {figures} answered"),
+        );
+        Ok(())
+    }
+
+    /// Registered members carry a host's own protocol 50 as any other, and no IPv6.
+    fn strays_of_members(&mut self) -> Result<()> {
+        let strays = self.strays("members are registered")?;
+        let Strays {
+            esp_sent,
+            esp_arrived,
+            ipv6_sent,
+            ipv6_arrived,
+            ..
+        } = strays;
+        self.screen.step(format_args!(
+            "hosts' own protocol 50: {esp_arrived} of {esp_sent} arrived inside ESP; \
+             IPv6: {ipv6_arrived} of {ipv6_sent}"
+        ));
+        self.screen.check(
+            esp_arrived == esp_sent,
+            format_args!("protocol 50 of a host is carried: {esp_arrived} of {esp_sent}"),
+        );
+        let blocked = format!("IPv6, which no policy names, does not pass: {ipv6_sent} sent");
+        self.screen.check(ipv6_arrived == 0, blocked);
+        Ok(())
+    }
+
+    fn rekey(&mut self) -> Result<()> {
+        let before = self.note_keys()?;
+        let old = self.core.last_spis();
+        let [a, b] = &self.hosts[..] else {
+            bail!("the guide has two hosts")
+        };
+        let traffic = Traffic::start(&[(a, b)], LOAD)?;
+        std::thread::sleep(AROUND_REKEY);
+        self.ask("ks1", "crypto gdoi ks rekey")?;
+        let begin = Instant::now();
+        let changed = self.until(NEW_KEY_MAX, |run| {
+            let now = run.core.last_spis();
+            let new = |spi: &u32| !old.contains(spi) && !before.contains(spi);
+            Ok(!now.is_empty() && now.iter().all(new))
+        })?;
+        let after = begin.elapsed();
+        std::thread::sleep(AROUND_REKEY);
+        let reports = traffic.finish()?;
+        let named = self.note_keys()?;
+        let now = self.core.last_spis();
+        self.screen.step(format_args!(
+            "rekey under {} packets/s: SPI on the core {} -> {} after {:.2} s",
+            2 * LOAD.pps,
+            spis(&old),
+            spis(&now),
+            after.as_secs_f64(),
+        ));
+        for report in &reports {
+            self.screen.line(format_args!("            {report}"));
+        }
+        let agreed = changed && now.len() == 1 && now.iter().all(|spi| named.contains(spi));
+        self.screen.check(
+            agreed,
+            format_args!(
+                "the SPI on the core changes to the one of ks policy ({})",
+                spis(&named)
+            ),
+        );
+        let clean = reports.iter().all(flow::Report::is_clean);
+        let lost: u64 = reports.iter().map(|report| report.lost).sum();
+        let sent: u64 = reports.iter().map(|report| report.sent).sum();
+        self.screen.check(
+            clean,
+            format_args!("rekey under load: {lost} of {sent} lost, none reordered or doubled"),
+        );
+        Ok(())
+    }
+
+    /// Kills a member without warning, lets the hosts send, and starts it again.
+    fn death_of_a_member(&mut self) -> Result<()> {
+        routers::kill(self.lab, "gm2")?;
+        self.folder.save(self.lab)?;
+        let strays = self.strays("gm2 is dead")?;
+        self.screen.step(format_args!(
+            "gm2 killed: of {} packets sent {} arrived",
+            strays.sent(),
+            strays.arrived()
+        ));
+        self.screen.check(
+            strays.arrived() == 0,
+            format_args!("a dead member is closed ({} packets sent)", strays.sent()),
+        );
+        let begin = Instant::now();
+        routers::start(self.place, self.lab, "gm2")?;
+        self.folder.save(self.lab)?;
+        let [a, b] = &self.hosts[..] else {
+            bail!("the guide has two hosts")
+        };
+        let mut back = false;
+        while !back && begin.elapsed() < 2 * BACK_MAX && !sys::interrupted() {
+            back = probe::reaches(a, b)?;
+        }
+        let took = begin.elapsed();
+        self.note_keys()?;
+        self.screen.step(format_args!(
+            "gm2 started again: passing after {:.2} s",
+            took.as_secs_f64()
+        ));
+        self.screen.check(
+            back && took <= BACK_MAX,
+            format_args!(
+                "a member is back within {} s of its start",
+                BACK_MAX.as_secs()
+            ),
+        );
+        self.matrix("matrix after its return")
+    }
+
+    fn counters(&mut self) -> Result<()> {
+        self.screen.headline("members");
+        for member in ["gm1", "gm2"] {
+            let text = self.ask(member, "show crypto ipsec sa")?;
+            let spi = shows::outbound_spi(&text).map_or_else(|| "none".to_owned(), |s| spis(&[s]));
+            let (out, back) = shows::packets(&text).unwrap_or((0, 0));
+            self.screen.line(format_args!(
+                "  {member}  sends on {spi}  encrypted {out}  decrypted {back}"
+            ));
+            self.screen.check(
+                out > 0 && back > 0,
+                format_args!("{member} counts both ways"),
+            );
+        }
+        Ok(())
+    }
+}
+
+fn spis(spis: &[u32]) -> String {
+    let shown: Vec<_> = spis.iter().map(|spi| format!("0x{spi:08X}")).collect();
+    if shown.is_empty() {
+        "none".to_owned()
+    } else {
+        shown.join(" ")
+    }
+}
+
+/// Prints what the core saw and notes what must hold of it.
+fn judge(
+    screen: &mut Screen,
+    hosts: &[Host],
+    sight: &Sight,
+    dropped: u64,
+    named: &[u32],
+    with_each_tos: u64,
+) {
+    screen.headline("the core, on all its ports, from before the routers' start");
+    let total = sight.esp_packets() + sight.clear + sight.foreign;
+    screen.line(format_args!(
+        "  {total} packets between the hosts' networks, {} not ESP; {} other frames",
+        sight.clear + sight.foreign,
+        sight.other.packets,
+    ));
+    for (spi, packets) in sight.by_spi() {
+        let origin = if named.contains(&spi) {
+            "named by ks policy"
+        } else {
+            "UNKNOWN"
+        };
+        screen.line(format_args!(
+            "  {}  {packets:>7} packets  {origin}",
+            spis(&[spi])
+        ));
+    }
+    for offender in &sight.offenders {
+        screen.line(format_args!("  {offender}"));
+    }
+    screen.check(
+        dropped == 0,
+        format_args!("the watch missed nothing ({dropped} frames)"),
+    );
+    screen.check(
+        sight.clear == 0 && sight.esp_packets() > 0,
+        format_args!(
+            "{total} packets between the hosts' networks, {} in clear",
+            sight.clear
+        ),
+    );
+    screen.check(sight.foreign == 0, "ESP is under the hosts' own addresses");
+    let by_spi = sight.by_spi();
+    let strangers = by_spi.keys().filter(|spi| !named.contains(spi)).count();
+    screen.check(
+        strangers == 0 && !by_spi.contains_key(&STRAY_SPI),
+        "every ESP packet is under a key of the key server",
+    );
+    for a in hosts {
+        for b in hosts.iter().filter(|b| b.address != a.address) {
+            for tos in probe::TOS.into_iter().filter(|tos| *tos != 0) {
+                let seen = sight.esp_with_tos(a.address, b.address, tos);
+                screen.check(
+                    seen == with_each_tos,
+                    format_args!(
+                        "{} > {} type of service {tos:#04x}: {with_each_tos} sent, {seen} on \
+                         the core",
+                        a.name, b.name
+                    ),
+                );
+            }
+        }
+    }
+}
