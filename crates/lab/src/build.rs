@@ -6,13 +6,14 @@ use std::io::{ErrorKind, Write};
 use std::process::{Command, Stdio};
 
 use anyhow::{Context, Result, bail};
+use netio::testbed;
 
 use crate::addresses::Addressing;
 use crate::place::Place;
 use crate::process::{self, Process};
 use crate::state::{Folder, Lab};
 use crate::topology::{Kind, Node, Topology};
-use crate::{holder, netns, plan, routers, sys};
+use crate::{holder, netns, plan, routers};
 
 /// How a lab is to be built.
 #[derive(Clone, Copy, Debug, Default)]
@@ -80,7 +81,7 @@ fn lay(place: &Place, topology: &Topology, lab: &mut Lab) -> Result<()> {
             routers::prepare(place, node)?;
             lab.router_mut(&node.name)?.rsa_labels = addressing.rsa_labels;
         }
-        if sys::interrupted() {
+        if testbed::interrupted() {
             bail!("interrupted");
         }
     }
@@ -117,7 +118,7 @@ fn exec(place: &Place, node: &Node) -> Result<()> {
         let open = place.open_namespace(&node.name)?;
         let mut command = Command::new("/bin/sh");
         command.args(["-c", line]).stdin(Stdio::null());
-        sys::start_in(&mut command, &open, false);
+        testbed::start_in(&mut command, &open, false);
         let status = command
             .status()
             .with_context(|| format!("exec of {}: {line}", node.name))?;

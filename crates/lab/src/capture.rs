@@ -9,11 +9,12 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
+use netio::ring::Ring;
+use netio::testbed;
 
-use crate::limits::RING_BLOCKS;
-use crate::ring::Ring;
+use crate::limits::BLOCKS_AT_ONCE;
 use crate::sight::Sight;
-use crate::{netns, pcap, sys};
+use crate::{netns, pcap};
 
 /// How long a reader waits for frames before it looks whether it is to end; longer than the kernel
 /// keeps a block that is not full.
@@ -117,7 +118,7 @@ pub(crate) fn record(
     let until = time.map(|time| Instant::now() + time);
     let captured = Mutex::default();
     run(ring, Some(record), &captured, || {
-        sys::interrupted() || until.is_some_and(|until| Instant::now() >= until)
+        testbed::interrupted() || until.is_some_and(|until| Instant::now() >= until)
     })?;
     Ok(std::mem::take(&mut *lock(&captured)))
 }
@@ -138,7 +139,7 @@ fn run(
     loop {
         // Asked before the read: what arrived until then is still read, the ring's fill at most.
         let last = end();
-        for _ in 0..RING_BLOCKS {
+        for _ in 0..BLOCKS_AT_ONCE {
             let more = ring.read(LOOK, |frame| {
                 let mut captured = lock(captured);
                 captured.frames += 1;

@@ -4,12 +4,13 @@
 use std::net::{IpAddr, Ipv4Addr};
 
 use anyhow::{Context, Result, bail};
+use netio::testbed;
 
 use crate::build;
+use crate::netns;
 use crate::place::Place;
 use crate::state::{Cut, Lab};
 use crate::topology::{Endpoint, Kind};
-use crate::{netns, sys};
 
 /// Preference of the first cut's filters; every further one takes the next.
 const FIRST_PREF: u16 = 1;
@@ -121,7 +122,7 @@ fn neighbour_port(lab: &Lab, node: &str) -> Result<Endpoint> {
 }
 
 fn addresses(place: &Place, node: &str) -> Result<Vec<Ipv4Addr>> {
-    let found = netns::inside(&place.open_namespace(node)?, || Ok(sys::addresses()?))?;
+    let found = netns::inside(&place.open_namespace(node)?, || Ok(testbed::addresses()?))?;
     let found: Vec<_> = found
         .iter()
         .filter_map(|at| match at.address {

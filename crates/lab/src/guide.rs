@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
+use netio::testbed;
 
 use crate::build::{self, Wishes};
 use crate::capture::Record;
@@ -19,7 +20,7 @@ use crate::state::{Folder, Lab};
 use crate::stray::{self, STRAY_SPI, Strays};
 use crate::traffic::{Shape, Traffic};
 use crate::watch::Core;
-use crate::{control, cut, flow, probe, routers, shows, sys, topology, verbs};
+use crate::{control, cut, flow, probe, routers, shows, topology, verbs};
 
 /// Stray packets of each sort that a host sends at a time.
 const STRAYS: u64 = 20;
@@ -54,7 +55,7 @@ struct Run<'a> {
 
 /// Builds the network of the guide, tells the story, tears down. True when all is green.
 pub(crate) fn run(place: &Place, options: &Options) -> Result<bool> {
-    sys::note_interrupts();
+    testbed::note_interrupts();
     let topology = topology::load("guide")?;
     let mut screen = Screen::new();
     screen.line("getvpn lab: the network of the guide, in namespaces of this machine");
@@ -129,7 +130,7 @@ fn tell(
 
 impl Run<'_> {
     fn ask(&self, router: &str, command: &str) -> Result<String> {
-        if sys::interrupted() {
+        if testbed::interrupted() {
             bail!("interrupted");
         }
         let answer = control::exec(&self.place.socket(router), command)?;
@@ -354,7 +355,7 @@ impl Run<'_> {
             bail!("the guide has two hosts")
         };
         let mut back = false;
-        while !back && begin.elapsed() < 2 * BACK_MAX && !sys::interrupted() {
+        while !back && begin.elapsed() < 2 * BACK_MAX && !testbed::interrupted() {
             back = probe::reaches(a, b)?;
         }
         let took = begin.elapsed();

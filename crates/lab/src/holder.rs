@@ -7,9 +7,9 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 
 use anyhow::{Context, Result, bail};
+use netio::testbed;
 
 use crate::process::Process;
-use crate::sys;
 
 /// What the holder says once its namespaces stand.
 const READY: &str = "ready";
@@ -41,30 +41,30 @@ pub(crate) fn start(dir: &Path) -> Result<Process> {
 
 /// The life of the holder: make the namespaces, say so, and wait for the end.
 pub(crate) fn hold(dir: &Path) -> Result<()> {
-    let (user, group) = (sys::effective_user(), sys::effective_group());
-    sys::new_session().context("setsid")?;
-    sys::leave_all().context("unshare user, mount and network namespaces")?;
+    let (user, group) = (testbed::effective_user(), testbed::effective_group());
+    testbed::new_session().context("setsid")?;
+    testbed::leave_all().context("unshare user, mount and network namespaces")?;
     fs::write("/proc/self/setgroups", "deny").context("setgroups")?;
     fs::write("/proc/self/uid_map", format!("0 {user} 1")).context("uid_map")?;
     fs::write("/proc/self/gid_map", format!("0 {group} 1")).context("gid_map")?;
-    sys::mounts_private().context("make the mounts private")?;
+    testbed::mounts_private().context("make the mounts private")?;
     cover_run(dir)?;
     let mut stdout = std::io::stdout();
     writeln!(stdout, "{READY}")?;
     stdout.flush()?;
-    sys::sleep_for_good()
+    testbed::sleep_for_good()
 }
 
 /// Puts an empty /run over the machine's, for `ip netns`, and keeps `dir` visible where it was.
 fn cover_run(dir: &Path) -> Result<()> {
     let keep = File::open(dir).with_context(|| format!("{}", dir.display()))?;
-    sys::mount_tmpfs("/run").context("mount a tmpfs on /run")?;
+    testbed::mount_tmpfs("/run").context("mount a tmpfs on /run")?;
     fs::create_dir_all("/run/netns")?;
     if dir.starts_with("/run") {
         use std::os::fd::AsRawFd;
         fs::create_dir_all(dir)?;
         let source = format!("/proc/self/fd/{}", keep.as_raw_fd());
-        sys::mount_bind(&source, &dir.to_string_lossy()).context("keep the state folder")?;
+        testbed::mount_bind(&source, &dir.to_string_lossy()).context("keep the state folder")?;
     }
     Ok(())
 }
@@ -81,9 +81,9 @@ pub(crate) fn enter(holder: Process) -> Result<()> {
         File::open(&path).with_context(|| path)
     };
     let (user, mount, net) = (open("user")?, open("mnt")?, open("net")?);
-    sys::enter_user(&user).context("enter the user namespace of the lab")?;
-    sys::enter_mount(&mount).context("enter the mount namespace of the lab")?;
-    sys::enter_net(&net).context("enter the network namespace of the lab")?;
+    testbed::enter_user(&user).context("enter the user namespace of the lab")?;
+    testbed::enter_mount(&mount).context("enter the mount namespace of the lab")?;
+    testbed::enter_net(&net).context("enter the network namespace of the lab")?;
     if let Ok(folder) = folder {
         // A folder under /run is hidden in the lab: then the process stays at the root.
         let _ = std::env::set_current_dir(folder);

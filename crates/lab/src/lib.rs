@@ -9,6 +9,8 @@
 //! The lab decides nothing about the protocol. Whatever it claims, it has seen on the core's ports,
 //! at a host's socket, or in what a router answered.
 
+#![forbid(unsafe_code)]
+
 mod addresses;
 mod build;
 mod builtin;
@@ -26,14 +28,12 @@ mod place;
 mod plan;
 mod probe;
 mod process;
-mod ring;
 mod routers;
 mod screen;
 mod shows;
 mod sight;
 mod state;
 mod stray;
-mod sys;
 pub mod topology;
 mod traffic;
 mod verbs;

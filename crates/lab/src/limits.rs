@@ -26,15 +26,11 @@ pub(crate) const BACK_MAX: Duration = Duration::from_secs(3);
 /// Pause between two looks at something that is awaited.
 pub(crate) const LOOK_AGAIN: Duration = Duration::from_millis(20);
 
-/// Blocks of a capture ring.
-pub(crate) const RING_BLOCKS: u32 = 32;
-/// Octets of one block of a capture ring.
-pub(crate) const RING_BLOCK_LEN: u32 = 1 << 20;
-/// A block that is not full is handed over after this many milliseconds.
-pub(crate) const RING_RETIRE_MS: u32 = 20;
 /// Octets kept of a packet unless another number is asked for.
 pub(crate) const SNAPLEN: u32 = 65_535;
 
+/// Blocks of a capture that are read between two looks whether it is to end.
+pub(crate) const BLOCKS_AT_ONCE: usize = 32;
 /// Messages of one sendmmsg or recvmmsg.
 pub(crate) const TRAFFIC_BATCH: usize = 64;
 /// Octets of a traffic socket's buffers.

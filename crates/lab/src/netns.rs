@@ -5,8 +5,7 @@ use std::fs::File;
 use std::thread;
 
 use anyhow::{Context, Result, bail};
-
-use crate::sys;
+use netio::testbed;
 
 /// Runs `work` in a thread inside the namespace and waits for it.
 pub(crate) fn inside<T: Send>(
@@ -15,7 +14,7 @@ pub(crate) fn inside<T: Send>(
 ) -> Result<T> {
     thread::scope(|scope| {
         let worker = scope.spawn(|| {
-            sys::enter_net(namespace).context("enter the namespace")?;
+            testbed::enter_net(namespace).context("enter the namespace")?;
             work()
         });
         match worker.join() {
@@ -32,7 +31,7 @@ pub(crate) fn spawn<T: Send + 'static>(
 ) -> Result<thread::JoinHandle<Result<T>>> {
     let namespace = namespace.try_clone()?;
     Ok(thread::spawn(move || {
-        sys::enter_net(&namespace).context("enter the namespace")?;
+        testbed::enter_net(&namespace).context("enter the namespace")?;
         work()
     }))
 }

@@ -5,8 +5,9 @@ use std::fs::File;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
+use netio::testbed;
 
-use crate::{sys, topology};
+use crate::topology;
 
 /// Namespaces that have names are found here, as iproute2 keeps them.
 const NAMED_NAMESPACES: &str = "/run/netns";
@@ -36,7 +37,7 @@ impl Place {
         } else {
             match std::env::var_os("XDG_RUNTIME_DIR").map(PathBuf::from) {
                 Some(dir) if dir.is_absolute() && dir.is_dir() => dir.join("getvpn-lab"),
-                _ => std::env::temp_dir().join(format!("getvpn-lab-{}", sys::effective_user())),
+                _ => std::env::temp_dir().join(format!("getvpn-lab-{}", testbed::effective_user())),
             }
         };
         Ok(Self {
@@ -70,7 +71,7 @@ impl Place {
 
 /// This process may make and name network namespaces of the machine.
 fn may_make_namespaces() -> bool {
-    if sys::effective_user() != 0 {
+    if testbed::effective_user() != 0 {
         return false;
     }
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();

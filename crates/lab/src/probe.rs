@@ -7,9 +7,10 @@ use std::net::{Ipv4Addr, Shutdown, SocketAddr, TcpListener, TcpStream, UdpSocket
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
+use netio::testbed;
 
 use crate::limits::{PROBE_AGAIN, PROBE_MAX};
-use crate::{netns, sys};
+use crate::netns;
 
 /// A host as the prober needs it.
 #[derive(Debug)]
@@ -63,17 +64,17 @@ pub(crate) fn reaches(a: &Host, b: &Host) -> Result<bool> {
 fn echo(a: &Host, b: &Host, wait: Duration) -> Result<Option<Duration>> {
     let to = b.address;
     netns::inside(&a.namespace, || {
-        let socket = sys::raw_socket(libc::IPPROTO_ICMP)?;
-        sys::set_receive_timeout(&socket, 20)?;
+        let socket = testbed::raw_socket(libc::IPPROTO_ICMP)?;
+        testbed::set_receive_timeout(&socket, 20)?;
         let id = std::process::id() as u16;
         let request = echo_request(id, 1, &content(1, ECHO_LEN));
         let mut answer = request.clone();
         answer[0] = 0;
         let begin = Instant::now();
-        sys::raw_send(&socket, &request, to).context("send an ICMP echo")?;
+        testbed::raw_send(&socket, &request, to).context("send an ICMP echo")?;
         let mut buffer = vec![0; 2048];
         while begin.elapsed() < wait {
-            let Some(len) = sys::raw_receive(&socket, &mut buffer)? else {
+            let Some(len) = testbed::raw_receive(&socket, &mut buffer)? else {
                 continue;
             };
             let packet = &buffer[..len];
@@ -174,7 +175,7 @@ pub(crate) fn udp(a: &Host, b: &Host) -> Result<u64> {
         socket.connect(to)?;
         socket.set_read_timeout(Some(PROBE_MAX))?;
         for tos in TOS {
-            sys::set_option(&socket, libc::IPPROTO_IP, libc::IP_TOS, i32::from(tos))?;
+            testbed::set_option(&socket, libc::IPPROTO_IP, libc::IP_TOS, i32::from(tos))?;
             for len in UDP_LENS {
                 ask_udp(&socket, to, tos, len)?;
             }
@@ -208,7 +209,7 @@ fn mirror_udp(socket: &UdpSocket, count: usize) -> Result<()> {
             .recv_from(&mut buffer)
             .context("UDP mirror: nothing arrives")?;
         let tos = i32::from(buffer[0]);
-        sys::set_option(socket, libc::IPPROTO_IP, libc::IP_TOS, tos)?;
+        testbed::set_option(socket, libc::IPPROTO_IP, libc::IP_TOS, tos)?;
         socket.send_to(&buffer[..len], from)?;
     }
     Ok(())

@@ -6,8 +6,9 @@ use std::time::Instant;
 
 use serde::{Deserialize, Serialize};
 
+use netio::testbed;
+
 use crate::limits::{LOOK_AGAIN, STOP_MAX};
-use crate::sys;
 
 /// One process, told apart from any other that gets its number later.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
@@ -45,7 +46,7 @@ impl Process {
     pub(crate) fn signal(self, number: i32) {
         if self.is_alive() {
             // It may end between the look and the signal; then there is nothing left to do.
-            let _ = sys::signal(self.pid, number);
+            let _ = testbed::signal(self.pid, number);
         }
     }
 

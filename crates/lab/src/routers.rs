@@ -7,13 +7,13 @@ use std::process::{Command, Stdio};
 use std::time::Instant;
 
 use anyhow::{Context, Result, bail};
+use netio::testbed;
 
 use crate::control;
 use crate::limits::{LOOK_AGAIN, ROUTER_UP_MAX};
 use crate::place::Place;
 use crate::process::Process;
 use crate::state::Lab;
-use crate::sys;
 use crate::topology::Node;
 
 /// Makes the folder of a router and writes its configuration there.
@@ -58,7 +58,7 @@ pub(crate) fn start(place: &Place, lab: &mut Lab, name: &str) -> Result<()> {
         .stderr(log)
         .current_dir("/");
     let namespace = place.open_namespace(name)?;
-    sys::start_in(&mut command, &namespace, true);
+    testbed::start_in(&mut command, &namespace, true);
     let child = command
         .spawn()
         .with_context(|| format!("start the router of {name}"))?;
@@ -83,7 +83,7 @@ pub(crate) fn wait_up(place: &Place, lab: &Lab, name: &str) -> Result<()> {
                 last_words(place, name)
             );
         }
-        if sys::interrupted() {
+        if testbed::interrupted() {
             bail!("interrupted");
         }
         if Instant::now() > until {

@@ -2,10 +2,8 @@
 //! only where there is a terminal.
 
 use std::fmt;
-use std::io::Write;
+use std::io::{IsTerminal, Write};
 use std::time::Instant;
-
-use crate::sys;
 
 /// One thing that must hold, and whether it did.
 #[derive(Debug)]
@@ -28,7 +26,7 @@ impl Screen {
     pub(crate) fn new() -> Self {
         Self {
             begin: Instant::now(),
-            colours: sys::stdout_is_terminal(),
+            colours: std::io::stdout().is_terminal(),
             checks: Vec::new(),
         }
     }

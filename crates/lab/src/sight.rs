@@ -6,7 +6,7 @@ use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use crate::limits::OFFENDERS_KEPT;
-use crate::sys::DeviceAddress;
+use netio::testbed::DeviceAddress;
 
 /// EtherTypes.
 const IPV4: u16 = 0x0800;

@@ -8,11 +8,11 @@ use std::os::unix::fs::{DirBuilderExt, MetadataExt};
 use std::path::PathBuf;
 
 use anyhow::{Context, Result, bail};
+use netio::testbed;
 use serde::{Deserialize, Serialize};
 
 use crate::place::Place;
 use crate::process::Process;
-use crate::sys;
 use crate::topology::{Endpoint, Kind, Link, Topology};
 
 /// One node as it stands.
@@ -220,7 +220,7 @@ fn open_base(place: &Place) -> Result<File> {
         Err(error) => return Err(error).with_context(|| base.display().to_string()),
     }
     let found = fs::symlink_metadata(base)?;
-    if !found.is_dir() || found.uid() != sys::effective_user() {
+    if !found.is_dir() || found.uid() != testbed::effective_user() {
         bail!("{} is not a folder of this user", base.display());
     }
     File::open(base).with_context(|| base.display().to_string())

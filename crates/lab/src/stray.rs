@@ -6,10 +6,11 @@ use std::net::{IpAddr, Ipv6Addr, UdpSocket};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
+use netio::testbed;
 
 use crate::limits::PROBE_MAX;
+use crate::netns;
 use crate::probe::Host;
-use crate::{netns, sys};
 
 /// The SPI of the packets that a host makes up itself. Below 256, so no key server mints it.
 pub(crate) const STRAY_SPI: u32 = 0x0000_00a5;
@@ -75,8 +76,8 @@ pub(crate) fn send(a: &Host, b: &Host, count: u64) -> Result<Strays> {
 
 fn protocol_50(a: &Host, b: &Host, count: u64) -> Result<(u64, u64)> {
     let receiver = netns::inside(&b.namespace, || {
-        let socket = sys::raw_socket(libc::IPPROTO_ESP)?;
-        sys::set_receive_timeout(&socket, 50)?;
+        let socket = testbed::raw_socket(libc::IPPROTO_ESP)?;
+        testbed::set_receive_timeout(&socket, 50)?;
         Ok(socket)
     })?;
     let body = |number: u64| {
@@ -89,9 +90,9 @@ fn protocol_50(a: &Host, b: &Host, count: u64) -> Result<(u64, u64)> {
         .concat()
     };
     netns::inside(&a.namespace, || {
-        let socket = sys::raw_socket(libc::IPPROTO_ESP)?;
+        let socket = testbed::raw_socket(libc::IPPROTO_ESP)?;
         for number in 0..count {
-            sys::raw_send(&socket, &body(number), b.address).context("send protocol 50")?;
+            testbed::raw_send(&socket, &body(number), b.address).context("send protocol 50")?;
         }
         Ok(())
     })?;
@@ -99,7 +100,7 @@ fn protocol_50(a: &Host, b: &Host, count: u64) -> Result<(u64, u64)> {
     let mut buffer = vec![0; 2048];
     let until = Instant::now() + PROBE_MAX / 4;
     while arrived < count && Instant::now() < until {
-        let Some(len) = sys::raw_receive(&receiver, &mut buffer)? else {
+        let Some(len) = testbed::raw_receive(&receiver, &mut buffer)? else {
             continue;
         };
         let packet = &buffer[..len];
@@ -114,7 +115,7 @@ fn protocol_50(a: &Host, b: &Host, count: u64) -> Result<(u64, u64)> {
 
 /// The first IPv6 address of a host.
 fn ipv6_of(host: &Host) -> Result<Option<Ipv6Addr>> {
-    let found = netns::inside(&host.namespace, || Ok(sys::addresses()?))?;
+    let found = netns::inside(&host.namespace, || Ok(testbed::addresses()?))?;
     Ok(found.iter().find_map(|at| match at.address {
         IpAddr::V6(address) => Some(address),
         IpAddr::V4(_) => None,

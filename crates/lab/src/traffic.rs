@@ -9,13 +9,14 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
+use netio::testbed;
 
 use crate::flow::{Arrivals, Header, Report};
 use crate::limits::{
     TRAFFIC_BATCH, TRAFFIC_BUFFER_LEN, TRAFFIC_DRAIN, TRAFFIC_PPS_MAX, TRAFFIC_SIZE,
 };
+use crate::netns;
 use crate::probe::Host;
-use crate::{netns, sys};
 
 /// A sender wakes up this often.
 const TICK: Duration = Duration::from_millis(1);
@@ -142,7 +143,7 @@ fn stream(from: &Host, to: &Host, shape: Shape, number: u32, epoch: Instant) -> 
         let at = (host.address, 0);
         netns::inside(&host.namespace, || {
             let socket = UdpSocket::bind(at).with_context(|| format!("UDP socket {at:?}"))?;
-            sys::set_buffers(&socket, TRAFFIC_BUFFER_LEN)?;
+            testbed::set_buffers(&socket, TRAFFIC_BUFFER_LEN)?;
             Ok(socket)
         })
     };
@@ -153,7 +154,7 @@ fn stream(from: &Host, to: &Host, shape: Shape, number: u32, epoch: Instant) -> 
     receiving
         .connect(sending.local_addr()?)
         .context("connect")?;
-    sys::set_receive_timeout(&receiving, RECEIVE_TIMEOUT_MS)?;
+    testbed::set_receive_timeout(&receiving, RECEIVE_TIMEOUT_MS)?;
     let shared = Arc::new(Shared::default());
     let seen = Arc::clone(&shared);
     let receiver = netns::spawn(&to.namespace, move || {
@@ -185,7 +186,7 @@ fn send(
     epoch: Instant,
     shared: &Shared,
 ) -> Result<Sent> {
-    let mut batch = sys::Batch::new(TRAFFIC_BATCH, shape.size);
+    let mut batch = testbed::Batch::new(TRAFFIC_BATCH, shape.size);
     let begin = Instant::now();
     let mut last = begin;
     let mut told = Sent {
@@ -242,7 +243,7 @@ fn receive(
     epoch: Instant,
     shared: &Shared,
 ) -> Result<(Arrivals, u64)> {
-    let mut batch = sys::Batch::new(TRAFFIC_BATCH, shape.size);
+    let mut batch = testbed::Batch::new(TRAFFIC_BATCH, shape.size);
     let mut lengths = Vec::with_capacity(TRAFFIC_BATCH);
     let mut arrivals = Arrivals::default();
     let mut last_arrival = Instant::now();
@@ -279,5 +280,5 @@ fn receive(
 
 /// Datagrams that the kernel dropped at this socket because its buffer was full.
 fn socket_drops(socket: &UdpSocket) -> u64 {
-    sys::receive_drops(socket.as_raw_fd()).unwrap_or(0)
+    testbed::receive_drops(socket.as_raw_fd()).unwrap_or(0)
 }

@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 use clap::Subcommand;
+use netio::testbed;
 
 use crate::build::{self, Wishes};
 use crate::capture::{self, Record};
@@ -18,7 +19,7 @@ use crate::place::Place;
 use crate::probe::Host;
 use crate::state::{Folder, Lab};
 use crate::traffic::{Shape, Traffic};
-use crate::{cut, guide, holder, matrix, netns, process, routers, sys, topology};
+use crate::{cut, guide, holder, matrix, netns, process, routers, topology};
 
 /// Exit status: all green, a check failed, could not run.
 const GREEN: i32 = 0;
@@ -208,7 +209,7 @@ fn print(text: std::fmt::Arguments<'_>) {
 
 fn up(place: &Place, what: &str, wishes: Wishes) -> Result<i32> {
     let topology = topology::load(what)?;
-    sys::note_interrupts();
+    testbed::note_interrupts();
     let begin = Instant::now();
     let (folder, mut lab) = build::network(place, &topology, wishes)?;
     let started = if wishes.plain {
@@ -371,7 +372,7 @@ fn status_json(place: &Place, lab: &Lab) -> serde_json::Value {
 fn exec(place: &Place, node: &str, command: &[OsString]) -> Result<i32> {
     visit(place)?.node(node)?;
     let (program, arguments) = command.split_first().context("a command is needed")?;
-    sys::enter_net(&place.open_namespace(node)?)?;
+    testbed::enter_net(&place.open_namespace(node)?)?;
     let error = Command::new(program).args(arguments).exec();
     Err(error).with_context(|| program.to_string_lossy().into_owned())
 }
@@ -406,7 +407,7 @@ fn capture(
         let known = lab.ports(node).join(", ");
         bail!("{node} has no port {device} (have: {known})");
     }
-    sys::note_interrupts();
+    testbed::note_interrupts();
     let time = seconds.map(Duration::from_secs);
     let captured = capture::record(&place.open_namespace(node)?, device, record, time)?;
     let (frames, dropped) = (captured.frames, captured.dropped);
@@ -420,7 +421,7 @@ fn capture(
 /// A node as an end of traffic: its namespace and its first IPv4 address.
 pub(crate) fn host(place: &Place, name: &str) -> Result<Host> {
     let namespace = place.open_namespace(name)?;
-    let found = netns::inside(&namespace, || Ok(sys::addresses()?))?;
+    let found = netns::inside(&namespace, || Ok(testbed::addresses()?))?;
     let address = found.iter().find_map(|at| match at.address {
         std::net::IpAddr::V4(address) => Some(address),
         std::net::IpAddr::V6(_) => None,
@@ -443,11 +444,11 @@ fn traffic(
     let lab = visit(place)?;
     lab.node(a)?;
     lab.node(b)?;
-    sys::note_interrupts();
+    testbed::note_interrupts();
     let (a, b) = (host(place, a)?, host(place, b)?);
     let until = Instant::now() + Duration::from_secs(seconds);
     let traffic = Traffic::start(&[(&a, &b)], shape)?;
-    while Instant::now() < until && !sys::interrupted() {
+    while Instant::now() < until && !testbed::interrupted() {
         std::thread::sleep(Duration::from_millis(50));
     }
     let reports = traffic.finish()?;

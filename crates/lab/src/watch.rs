@@ -4,6 +4,7 @@
 use std::collections::BTreeSet;
 
 use anyhow::Result;
+use netio::testbed;
 
 use crate::capture::{Record, Watch};
 use crate::netns;
@@ -11,7 +12,6 @@ use crate::place::Place;
 use crate::probe::Host;
 use crate::sight::{Protected, Sight};
 use crate::state::Lab;
-use crate::sys;
 
 /// Running captures on all ports of one node.
 pub(crate) struct Core {
@@ -29,9 +29,10 @@ impl Core {
     ) -> Result<Self> {
         let mut protected = Protected::default();
         for host in hosts {
-            protected
-                .hosts
-                .extend(netns::inside(&host.namespace, || Ok(sys::addresses()?))?);
+            protected.hosts.extend(netns::inside(
+                &host.namespace,
+                || Ok(testbed::addresses()?),
+            )?);
         }
         let namespace = place.open_namespace(node)?;
         let mut watches = Vec::new();

@@ -2,7 +2,7 @@
 //!
 //! Knows no protocol and decides nothing: bytes in, bytes out. Which frames pass a WAN port is
 //! `policy::steer`'s to say; this crate loads it. All `unsafe` of the program apart from the
-//! cryptographic bindings is in `sys`, behind functions that are safe to call.
+//! cryptographic bindings is in `sys`, `ring` and `testbed`, behind functions that are safe to call.
 
 pub mod backend;
 pub mod capture;
@@ -12,9 +12,11 @@ pub mod link;
 pub mod namespace;
 pub mod netlink;
 pub mod packet;
+pub mod ring;
 pub mod steer;
 mod sys;
 pub mod tap;
+pub mod testbed;
 pub mod udp;
 
 pub use sys::{Ready, poll};

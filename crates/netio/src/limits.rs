@@ -19,3 +19,10 @@ pub(crate) const NETLINK_BUFFER: usize = 64 * 1024;
 
 /// How long a frame may wait for the driver before it counts as refused.
 pub(crate) const TRANSMIT_WAIT: Duration = Duration::from_millis(100);
+
+/// Blocks of a capture ring.
+pub(crate) const RING_BLOCKS: u32 = 32;
+/// Octets of one block of a capture ring.
+pub(crate) const RING_BLOCK_LEN: u32 = 1 << 20;
+/// A block that is not full is handed over after this many milliseconds.
+pub(crate) const RING_RETIRE_MS: u32 = 20;

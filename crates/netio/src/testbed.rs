@@ -1,5 +1,6 @@
-//! The system calls of the lab behind safe functions: namespaces, raw sockets, batches of
-//! datagrams, signals. It decides nothing; whoever calls it says which namespace and which socket.
+//! What a test bed asks of the kernel beyond [`crate::namespace`]: user and mount namespaces,
+//! sessions and signals, raw IPv4 sockets, batches of datagrams, addresses. Decides nothing; whoever
+//! calls says which namespace and which socket.
 #![allow(unsafe_code)]
 
 use std::fs::File;
@@ -21,37 +22,37 @@ fn check(answer: i32) -> io::Result<i32> {
 }
 
 /// The effective user.
-pub(crate) fn effective_user() -> u32 {
+pub fn effective_user() -> u32 {
     // SAFETY: no arguments, cannot fail.
     unsafe { libc::geteuid() }
 }
 
 /// The effective group.
-pub(crate) fn effective_group() -> u32 {
+pub fn effective_group() -> u32 {
     // SAFETY: no arguments, cannot fail.
     unsafe { libc::getegid() }
 }
 
 /// Moves the calling thread into the network namespace.
-pub(crate) fn enter_net(namespace: &File) -> io::Result<()> {
+pub fn enter_net(namespace: &File) -> io::Result<()> {
     // SAFETY: the descriptor is open for the length of the call.
     check(unsafe { libc::setns(namespace.as_raw_fd(), libc::CLONE_NEWNET) }).map(drop)
 }
 
 /// Moves this process, which has one thread, into the user namespace.
-pub(crate) fn enter_user(namespace: &File) -> io::Result<()> {
+pub fn enter_user(namespace: &File) -> io::Result<()> {
     // SAFETY: the descriptor is open for the length of the call.
     check(unsafe { libc::setns(namespace.as_raw_fd(), libc::CLONE_NEWUSER) }).map(drop)
 }
 
 /// Moves this process, which has one thread, into the mount namespace.
-pub(crate) fn enter_mount(namespace: &File) -> io::Result<()> {
+pub fn enter_mount(namespace: &File) -> io::Result<()> {
     // SAFETY: the descriptor is open for the length of the call.
     check(unsafe { libc::setns(namespace.as_raw_fd(), libc::CLONE_NEWNS) }).map(drop)
 }
 
 /// Gives this process user, mount and network namespaces of its own.
-pub(crate) fn leave_all() -> io::Result<()> {
+pub fn leave_all() -> io::Result<()> {
     let flags = libc::CLONE_NEWUSER | libc::CLONE_NEWNS | libc::CLONE_NEWNET;
     // SAFETY: flags only.
     check(unsafe { libc::unshare(flags) }).map(drop)
@@ -77,12 +78,12 @@ fn mount(source: &str, target: &str, kind: Option<&str>, flags: libc::c_ulong) -
 }
 
 /// Keeps the mounts of this namespace from spreading to any other.
-pub(crate) fn mounts_private() -> io::Result<()> {
+pub fn mounts_private() -> io::Result<()> {
     mount("none", "/", None, libc::MS_REC | libc::MS_PRIVATE)
 }
 
 /// Mounts an empty memory file system.
-pub(crate) fn mount_tmpfs(target: &str) -> io::Result<()> {
+pub fn mount_tmpfs(target: &str) -> io::Result<()> {
     mount(
         "tmpfs",
         target,
@@ -92,18 +93,18 @@ pub(crate) fn mount_tmpfs(target: &str) -> io::Result<()> {
 }
 
 /// Shows the folder `source` at `target` too.
-pub(crate) fn mount_bind(source: &str, target: &str) -> io::Result<()> {
+pub fn mount_bind(source: &str, target: &str) -> io::Result<()> {
     mount(source, target, None, libc::MS_BIND)
 }
 
 /// Makes this process the leader of a session, so that the terminal's signals pass it by.
-pub(crate) fn new_session() -> io::Result<()> {
+pub fn new_session() -> io::Result<()> {
     // SAFETY: no arguments.
     check(unsafe { libc::setsid() }).map(drop)
 }
 
 /// Sleeps until a signal ends the process.
-pub(crate) fn sleep_for_good() -> ! {
+pub fn sleep_for_good() -> ! {
     loop {
         // SAFETY: no arguments.
         unsafe { libc::pause() };
@@ -111,7 +112,7 @@ pub(crate) fn sleep_for_good() -> ! {
 }
 
 /// Lets the command start in the network namespace, in a session of its own if asked.
-pub(crate) fn start_in(command: &mut Command, namespace: &File, own_session: bool) {
+pub fn start_in(command: &mut Command, namespace: &File, own_session: bool) {
     let fd = namespace.as_raw_fd();
     let inside = move || {
         // SAFETY: both calls are safe between fork and exec; the caller keeps the descriptor open.
@@ -128,7 +129,7 @@ pub(crate) fn start_in(command: &mut Command, namespace: &File, own_session: boo
 }
 
 /// Sends the signal to the process.
-pub(crate) fn signal(pid: u32, signal: i32) -> io::Result<()> {
+pub fn signal(pid: u32, signal: i32) -> io::Result<()> {
     let pid = i32::try_from(pid).map_err(io::Error::other)?;
     // SAFETY: numbers only.
     check(unsafe { libc::kill(pid, signal) }).map(drop)
@@ -141,7 +142,7 @@ extern "C" fn note_interrupt(_: i32) {
 }
 
 /// From now on SIGINT, SIGTERM and SIGHUP are noted for [`interrupted`] and end nothing at once.
-pub(crate) fn note_interrupts() {
+pub fn note_interrupts() {
     for number in [libc::SIGINT, libc::SIGTERM, libc::SIGHUP] {
         // SAFETY: the handler stores to an atomic only; the structure is fully initialised.
         unsafe {
@@ -153,17 +154,12 @@ pub(crate) fn note_interrupts() {
 }
 
 /// A signal asked this process to stop.
-pub(crate) fn interrupted() -> bool {
+pub fn interrupted() -> bool {
     INTERRUPTED.load(Ordering::Relaxed)
 }
 
-/// Standard output is a terminal.
-pub(crate) fn stdout_is_terminal() -> bool {
-    io::IsTerminal::is_terminal(&io::stdout())
-}
-
 /// A raw IPv4 socket of the calling thread's namespace.
-pub(crate) fn raw_socket(protocol: i32) -> io::Result<OwnedFd> {
+pub fn raw_socket(protocol: i32) -> io::Result<OwnedFd> {
     // SAFETY: numbers only; a descriptor that was just opened belongs to nobody else.
     unsafe {
         let fd = check(libc::socket(
@@ -176,12 +172,7 @@ pub(crate) fn raw_socket(protocol: i32) -> io::Result<OwnedFd> {
 }
 
 /// Sets an integer option of a socket.
-pub(crate) fn set_option(
-    socket: &impl AsRawFd,
-    level: i32,
-    name: i32,
-    value: i32,
-) -> io::Result<()> {
+pub fn set_option(socket: &impl AsRawFd, level: i32, name: i32, value: i32) -> io::Result<()> {
     let len = size_of::<i32>() as libc::socklen_t;
     // SAFETY: the pointer and the length describe `value`, which outlives the call.
     check(unsafe {
@@ -197,7 +188,7 @@ pub(crate) fn set_option(
 }
 
 /// Asks for socket buffers of `len` octets, beyond the system's limit where that is allowed.
-pub(crate) fn set_buffers(socket: &impl AsRawFd, len: i32) -> io::Result<()> {
+pub fn set_buffers(socket: &impl AsRawFd, len: i32) -> io::Result<()> {
     for (force, plain) in [
         (libc::SO_RCVBUFFORCE, libc::SO_RCVBUF),
         (libc::SO_SNDBUFFORCE, libc::SO_SNDBUF),
@@ -210,7 +201,7 @@ pub(crate) fn set_buffers(socket: &impl AsRawFd, len: i32) -> io::Result<()> {
 }
 
 /// Lets receiving calls of the socket give up after this many milliseconds.
-pub(crate) fn set_receive_timeout(socket: &impl AsRawFd, timeout_ms: u32) -> io::Result<()> {
+pub fn set_receive_timeout(socket: &impl AsRawFd, timeout_ms: u32) -> io::Result<()> {
     let time = libc::timeval {
         tv_sec: libc::time_t::from(timeout_ms / 1000),
         tv_usec: libc::suseconds_t::from(timeout_ms % 1000 * 1000),
@@ -241,7 +232,7 @@ fn sockaddr(to: Ipv4Addr) -> libc::sockaddr_in {
 }
 
 /// Sends one packet on a raw IPv4 socket.
-pub(crate) fn raw_send(socket: &OwnedFd, packet: &[u8], to: Ipv4Addr) -> io::Result<()> {
+pub fn raw_send(socket: &OwnedFd, packet: &[u8], to: Ipv4Addr) -> io::Result<()> {
     let to = sockaddr(to);
     let len = size_of::<libc::sockaddr_in>() as libc::socklen_t;
     // SAFETY: the pointers and lengths describe `packet` and `to`.
@@ -263,7 +254,7 @@ pub(crate) fn raw_send(socket: &OwnedFd, packet: &[u8], to: Ipv4Addr) -> io::Res
 }
 
 /// Receives one packet of a raw IPv4 socket, IP header included; `None` when its timeout passed.
-pub(crate) fn raw_receive(socket: &OwnedFd, buffer: &mut [u8]) -> io::Result<Option<usize>> {
+pub fn raw_receive(socket: &OwnedFd, buffer: &mut [u8]) -> io::Result<Option<usize>> {
     // SAFETY: the pointer and the length describe `buffer`.
     let got = unsafe {
         libc::recv(
@@ -284,7 +275,7 @@ pub(crate) fn raw_receive(socket: &OwnedFd, buffer: &mut [u8]) -> io::Result<Opt
 }
 
 /// Datagrams for sendmmsg and recvmmsg: `TRAFFIC_BATCH` buffers of one size.
-pub(crate) struct Batch {
+pub struct Batch {
     /// The datagrams, each `stride` octets.
     bytes: Vec<u8>,
     stride: usize,
@@ -293,7 +284,7 @@ pub(crate) struct Batch {
 
 impl Batch {
     /// `capacity` datagrams of at most `stride` octets.
-    pub(crate) fn new(capacity: usize, stride: usize) -> Self {
+    pub fn new(capacity: usize, stride: usize) -> Self {
         Self {
             bytes: vec![0; capacity * stride],
             stride,
@@ -302,7 +293,7 @@ impl Batch {
     }
 
     /// The buffer of the datagram `index`.
-    pub(crate) fn datagram(&mut self, index: usize) -> &mut [u8] {
+    pub fn datagram(&mut self, index: usize) -> &mut [u8] {
         &mut self.bytes[index * self.stride..(index + 1) * self.stride]
     }
 
@@ -336,7 +327,7 @@ impl Batch {
     }
 
     /// Sends the first `count` datagrams, each of the full size, on a connected socket.
-    pub(crate) fn send(&mut self, socket: &impl AsRawFd, count: usize) -> io::Result<usize> {
+    pub fn send(&mut self, socket: &impl AsRawFd, count: usize) -> io::Result<usize> {
         let fd = socket.as_raw_fd();
         self.with_headers(count, |headers| {
             // SAFETY: the headers point into buffers that outlive the call.
@@ -346,11 +337,7 @@ impl Batch {
     }
 
     /// Receives up to `capacity` datagrams, waiting for the first; returns their lengths.
-    pub(crate) fn receive(
-        &mut self,
-        socket: &impl AsRawFd,
-        lengths: &mut Vec<usize>,
-    ) -> io::Result<()> {
+    pub fn receive(&mut self, socket: &impl AsRawFd, lengths: &mut Vec<usize>) -> io::Result<()> {
         let fd = socket.as_raw_fd();
         lengths.clear();
         let capacity = self.capacity;
@@ -385,15 +372,15 @@ impl Batch {
 
 /// An address of a device of the calling thread's namespace, with the length of its prefix.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct DeviceAddress {
+pub struct DeviceAddress {
     /// The address.
-    pub(crate) address: IpAddr,
+    pub address: IpAddr,
     /// Leading bits of the network.
-    pub(crate) prefix_len: u32,
+    pub prefix_len: u32,
 }
 
 /// The addresses of this namespace except loopback and link-local ones, in the kernel's order.
-pub(crate) fn addresses() -> io::Result<Vec<DeviceAddress>> {
+pub fn addresses() -> io::Result<Vec<DeviceAddress>> {
     let mut head: *mut libc::ifaddrs = std::ptr::null_mut();
     // SAFETY: getifaddrs fills `head` with a list that freeifaddrs releases below.
     check(unsafe { libc::getifaddrs(&raw mut head) })?;
@@ -448,7 +435,7 @@ unsafe fn device_address(
 }
 
 /// Datagrams that arrived at the socket and found its buffer full (SO_MEMINFO).
-pub(crate) fn receive_drops(fd: std::os::fd::RawFd) -> io::Result<u64> {
+pub fn receive_drops(fd: std::os::fd::RawFd) -> io::Result<u64> {
     /// Index of the drops in the array (SK_MEMINFO_DROPS), and how long it is (SK_MEMINFO_VARS).
     const DROPS: usize = 8;
     const VARS: usize = 9;

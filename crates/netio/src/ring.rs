@@ -14,17 +14,17 @@ use crate::limits::{RING_BLOCK_LEN, RING_BLOCKS, RING_RETIRE_MS};
 
 /// A frame as the kernel saw it.
 #[derive(Debug)]
-pub(crate) struct Frame<'a> {
+pub struct Frame<'a> {
     /// Since the epoch, by the kernel's clock.
-    pub(crate) at: Duration,
+    pub at: Duration,
     /// Octets on the wire.
-    pub(crate) wire_len: u32,
+    pub wire_len: u32,
     /// The first octets, from the Ethernet header on.
-    pub(crate) bytes: &'a [u8],
+    pub bytes: &'a [u8],
 }
 
 /// An open ring on one device.
-pub(crate) struct Ring {
+pub struct Ring {
     socket: OwnedFd,
     memory: NonNull<u8>,
     /// The block that comes next.
@@ -49,7 +49,7 @@ fn check(answer: i32) -> io::Result<i32> {
 impl Ring {
     /// Opens a ring on a device of the calling thread's namespace; with `arriving_only` frames
     /// that leave are not shown.
-    pub(crate) fn open(device: &str, arriving_only: bool) -> io::Result<Self> {
+    pub fn open(device: &str, arriving_only: bool) -> io::Result<Self> {
         let name = CString::new(device).map_err(io::Error::other)?;
         // SAFETY: a terminated name, then numbers; the new descriptor belongs to nobody else.
         let (index, socket) = unsafe {
@@ -121,11 +121,7 @@ impl Ring {
     }
 
     /// Shows the frames of the next block, waiting for it at most `wait`; false when none came.
-    pub(crate) fn read(
-        &mut self,
-        wait: Duration,
-        mut see: impl FnMut(Frame<'_>),
-    ) -> io::Result<bool> {
+    pub fn read(&mut self, wait: Duration, mut see: impl FnMut(Frame<'_>)) -> io::Result<bool> {
         // SAFETY: `next` is below RING_BLOCKS, so the block lies inside the mapping.
         let block = unsafe {
             self.memory
@@ -160,7 +156,7 @@ impl Ring {
     }
 
     /// Frames that the kernel had no room for, since the last call.
-    pub(crate) fn dropped(&self) -> io::Result<u64> {
+    pub fn dropped(&self) -> io::Result<u64> {
         // SAFETY: the pointers and the length describe `found` and `len`.
         unsafe {
             let mut found: libc::tpacket_stats_v3 = zeroed();
@@ -226,9 +222,6 @@ unsafe fn walk(block: *const u8, see: &mut impl FnMut(Frame<'_>)) {
             if offset + mac + len > RING_BLOCK_LEN as usize {
                 return;
             }
-            let after_header =
-                size_of::<libc::tpacket3_hdr>().next_multiple_of(libc::TPACKET_ALIGNMENT);
-            let from = &*start.add(after_header).cast::<libc::sockaddr_ll>();
             see(Frame {
                 at: Duration::new(u64::from(frame.tp_sec), frame.tp_nsec),
                 wire_len: frame.tp_len,
