@@ -52,7 +52,7 @@ pub(super) struct Exchanged<'a> {
 pub(super) struct Keys {
     hash: Hash,
     skeyid: hmac::Key,
-    skeyid_d: hmac::Key,
+    skeyid_d: Secret,
     skeyid_a: hmac::Key,
     cipher: Cipher,
 }
@@ -95,7 +95,7 @@ pub(super) fn derive(
         keys: Keys {
             hash,
             skeyid: skeyid_key,
-            skeyid_d: hmac::Key::new(hash, skeyid_d.expose()),
+            skeyid_d,
             skeyid_a: hmac::Key::new(hash, skeyid_a.expose()),
             cipher: Cipher::new(cipher, cipher_key.expose())?,
         },
@@ -197,7 +197,7 @@ impl Keys {
 
     /// prf(SKEYID_d, parts): keys for other purposes.
     pub(super) fn prf_d(&self, parts: &[&[u8]]) -> Secret {
-        Secret::copy_of(self.skeyid_d.sign(parts).as_ref())
+        hmac::prf(self.hash, self.skeyid_d.expose(), parts)
     }
 
     /// Octets of a block of the cipher.
@@ -210,13 +210,8 @@ impl Keys {
         self.hash.output_len()
     }
 
-    /// Pads with zeros to whole blocks, encrypts in place and returns the IV of the next message.
-    pub(super) fn seal(&self, iv: &[u8], clear: &mut Vec<u8>) -> Vec<u8> {
-        //= RFC 2409 B
-        //# Each message
-        //# should be padded up to the nearest block size using bytes containing
-        //# 0x00.
-        clear.resize(clear.len().next_multiple_of(self.block_len()), 0);
+    /// Encrypts whole blocks in place and returns the IV of the next message.
+    pub(super) fn seal(&self, iv: &[u8], clear: &mut [u8]) -> Vec<u8> {
         self.cipher
             .encrypt(iv, clear)
             .expect("an IV of one block and whole blocks are always taken")

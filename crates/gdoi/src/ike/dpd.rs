@@ -1,0 +1,118 @@
+//! Dead peer detection (RFC 3706): whether the other end of an SA still lives.
+//!
+//! Questions are always answered. Ours are asked only with `crypto isakmp keepalive`, after the
+//! peer was silent for so long, and only to peers that announced to understand them; between key
+//! server and member they are neither needed nor the default. When a peer counts as dead is
+//! decided here, what then happens to the SA is not.
+
+use std::time::Duration;
+
+use policy::Time;
+
+use super::refusal::Refusal;
+use crate::limits::{DPD_ANSWERS_PER_S_MAX, DPD_RETRY, DPD_SENDINGS_MAX};
+
+/// What is known of the peer's life.
+pub(super) struct Dpd {
+    understood: bool,
+    last_heard: Time,
+    /// The number of the next question.
+    next: u32,
+    asked: Option<Asked>,
+    /// The number of the last question of the peer.
+    answered: Option<u32>,
+    answers: (u64, u32),
+}
+
+struct Asked {
+    number: u32,
+    sendings: u32,
+    at: Time,
+}
+
+/// What the passing of time asks for.
+#[derive(Copy, Clone, Debug, PartialEq, Eq)]
+pub(super) enum Due {
+    /// Nothing.
+    Wait,
+    /// R-U-THERE with this number.
+    Ask(u32),
+    /// The peer is dead.
+    Dead,
+}
+
+impl Dpd {
+    pub(super) const fn new(now: Time, understood: bool) -> Self {
+        Self { understood, last_heard: now, next: 1, asked: None, answered: None, answers: (0, 0) }
+    }
+
+    /// The peer proved to be there.
+    pub(super) fn heard(&mut self, now: Time) {
+        self.last_heard = now;
+        self.asked = None;
+    }
+
+    /// What is to be done now, with `keepalive_s` seconds of silence allowed.
+    pub(super) fn due(&mut self, now: Time, keepalive_s: u16) -> Due {
+        if self.deadline(keepalive_s).is_none_or(|deadline| now < deadline) {
+            return Due::Wait;
+        }
+        let sendings = self.asked.as_ref().map_or(0, |asked| asked.sendings);
+        if sendings >= DPD_SENDINGS_MAX {
+            return Due::Dead;
+        }
+        //= RFC 3706 6.2
+        //# Subsequent R-U-THERE messages MUST have sequence numbers that are
+        //# monotonically increasing.
+        let number = self.next;
+        self.next = self.next.wrapping_add(1);
+        self.asked = Some(Asked { number, sendings: sendings + 1, at: now });
+        Due::Ask(number)
+    }
+
+    /// When `due` has something to say.
+    pub(super) fn deadline(&self, keepalive_s: u16) -> Option<Time> {
+        if keepalive_s == 0 || !self.understood {
+            return None;
+        }
+        Some(match &self.asked {
+            Some(asked) => asked.at + DPD_RETRY,
+            None => self.last_heard + Duration::from_secs(keepalive_s.into()),
+        })
+    }
+
+    /// R-U-THERE came: whether it is to be answered.
+    ///
+    /// # Errors
+    /// A number that was answered before, or too many questions in a second.
+    pub(super) fn question(&mut self, now: Time, number: u32) -> Result<(), Refusal> {
+        //= RFC 3706 7.1
+        //# If
+        //# the sequence number of a received R-U-THERE message is less than or equal to
+        if self.answered.is_some_and(|last| number.wrapping_sub(last).cast_signed() <= 0) {
+            return Err(Refusal::BadKeepalive("its number was seen before"));
+        }
+        let second = now.as_secs();
+        let count = if self.answers.0 == second { self.answers.1 } else { 0 };
+        if count >= DPD_ANSWERS_PER_S_MAX {
+            return Err(Refusal::BadKeepalive("too many in one second"));
+        }
+        self.answers = (second, count + 1);
+        self.answered = Some(number);
+        Ok(())
+    }
+
+    /// R-U-THERE-ACK came.
+    ///
+    /// # Errors
+    /// When that was not asked.
+    pub(super) fn answer(&mut self, now: Time, number: u32) -> Result<(), Refusal> {
+        match &self.asked {
+            Some(asked) if asked.number == number => {
+                self.heard(now);
+                Ok(())
+            }
+            Some(_) | None => Err(Refusal::BadKeepalive("an answer that was not asked for")),
+        }
+    }
+}
