@@ -135,8 +135,15 @@ impl fmt::Display for Illegal {
             Self::Missing { message, payload } => {
                 write!(f, "{message} needs a {payload} payload and has none")
             }
-            Self::TooMany { message, payload, max } => {
-                write!(f, "{message} may have {max} {payload} payloads and has more")
+            Self::TooMany {
+                message,
+                payload,
+                max,
+            } => {
+                write!(
+                    f,
+                    "{message} may have {max} {payload} payloads and has more"
+                )
             }
             Self::NotFirst { message, payload } => {
                 write!(f, "{message} must begin with its {payload} payload")
@@ -149,19 +156,35 @@ impl fmt::Display for Illegal {
 }
 
 const fn one(payload: PayloadType) -> Rule {
-    Rule { payload, min: 1, max: 1 }
+    Rule {
+        payload,
+        min: 1,
+        max: 1,
+    }
 }
 
 const fn optional(payload: PayloadType) -> Rule {
-    Rule { payload, min: 0, max: 1 }
+    Rule {
+        payload,
+        min: 0,
+        max: 1,
+    }
 }
 
 const fn up_to(max: u8, payload: PayloadType) -> Rule {
-    Rule { payload, min: 0, max }
+    Rule {
+        payload,
+        min: 0,
+        max,
+    }
 }
 
 const fn forbidden(payload: PayloadType) -> Rule {
-    Rule { payload, min: 0, max: 0 }
+    Rule {
+        payload,
+        min: 0,
+        max: 0,
+    }
 }
 
 /// Most vendor ids of a message; real peers send up to a dozen.
@@ -198,14 +221,50 @@ const PULL_KE: Rule = forbidden(PayloadType::KE);
 pub const MESSAGES: &[Message] = &[
     //= RFC 2409 5
     //# The SA payload MUST precede all other payloads in a phase 1 exchange.
-    message("MAIN MODE 1", ExchangeType::IDENTITY_PROTECTION, 1, Protection::Clear, MAIN_MODE_SA)
-        .beginning(PayloadType::SA),
-    message("MAIN MODE 2", ExchangeType::IDENTITY_PROTECTION, 2, Protection::Clear, MAIN_MODE_SA)
-        .beginning(PayloadType::SA),
-    message("MAIN MODE 3", ExchangeType::IDENTITY_PROTECTION, 3, Protection::Clear, MAIN_MODE_KE),
-    message("MAIN MODE 4", ExchangeType::IDENTITY_PROTECTION, 4, Protection::Clear, MAIN_MODE_KE),
-    message("MAIN MODE 5", ExchangeType::IDENTITY_PROTECTION, 5, Protection::Isakmp, MAIN_MODE_AUTH),
-    message("MAIN MODE 6", ExchangeType::IDENTITY_PROTECTION, 6, Protection::Isakmp, MAIN_MODE_AUTH),
+    message(
+        "MAIN MODE 1",
+        ExchangeType::IDENTITY_PROTECTION,
+        1,
+        Protection::Clear,
+        MAIN_MODE_SA,
+    )
+    .beginning(PayloadType::SA),
+    message(
+        "MAIN MODE 2",
+        ExchangeType::IDENTITY_PROTECTION,
+        2,
+        Protection::Clear,
+        MAIN_MODE_SA,
+    )
+    .beginning(PayloadType::SA),
+    message(
+        "MAIN MODE 3",
+        ExchangeType::IDENTITY_PROTECTION,
+        3,
+        Protection::Clear,
+        MAIN_MODE_KE,
+    ),
+    message(
+        "MAIN MODE 4",
+        ExchangeType::IDENTITY_PROTECTION,
+        4,
+        Protection::Clear,
+        MAIN_MODE_KE,
+    ),
+    message(
+        "MAIN MODE 5",
+        ExchangeType::IDENTITY_PROTECTION,
+        5,
+        Protection::Isakmp,
+        MAIN_MODE_AUTH,
+    ),
+    message(
+        "MAIN MODE 6",
+        ExchangeType::IDENTITY_PROTECTION,
+        6,
+        Protection::Isakmp,
+        MAIN_MODE_AUTH,
+    ),
     message(
         "INFORMATIONAL",
         ExchangeType::INFORMATIONAL,
@@ -224,7 +283,12 @@ pub const MESSAGES: &[Message] = &[
         ExchangeType::GROUPKEY_PULL,
         1,
         Protection::Isakmp,
-        &[one(PayloadType::HASH), one(PayloadType::NONCE), one(PayloadType::ID), PULL_KE],
+        &[
+            one(PayloadType::HASH),
+            one(PayloadType::NONCE),
+            one(PayloadType::ID),
+            PULL_KE,
+        ],
     )
     .beginning(PayloadType::HASH)
     .ignoring_others(),
@@ -233,7 +297,12 @@ pub const MESSAGES: &[Message] = &[
         ExchangeType::GROUPKEY_PULL,
         2,
         Protection::Isakmp,
-        &[one(PayloadType::HASH), one(PayloadType::NONCE), one(PayloadType::SA), PULL_KE],
+        &[
+            one(PayloadType::HASH),
+            one(PayloadType::NONCE),
+            one(PayloadType::SA),
+            PULL_KE,
+        ],
     )
     .beginning(PayloadType::HASH)
     .ignoring_others(),
@@ -251,7 +320,12 @@ pub const MESSAGES: &[Message] = &[
         ExchangeType::GROUPKEY_PULL,
         4,
         Protection::Isakmp,
-        &[one(PayloadType::HASH), optional(PayloadType::SEQ), one(PayloadType::KD), PULL_KE],
+        &[
+            one(PayloadType::HASH),
+            optional(PayloadType::SEQ),
+            one(PayloadType::KD),
+            PULL_KE,
+        ],
     )
     .beginning(PayloadType::HASH)
     .ignoring_others(),
@@ -260,7 +334,10 @@ pub const MESSAGES: &[Message] = &[
         ExchangeType::GETVPN_POLICY_FETCH,
         1,
         Protection::Isakmp,
-        &[one(PayloadType::HASH), one(PayloadType::GETVPN_POLICY_REQUEST)],
+        &[
+            one(PayloadType::HASH),
+            one(PayloadType::GETVPN_POLICY_REQUEST),
+        ],
     )
     .beginning(PayloadType::HASH),
     message(
@@ -268,7 +345,10 @@ pub const MESSAGES: &[Message] = &[
         ExchangeType::GETVPN_POLICY_FETCH,
         2,
         Protection::Isakmp,
-        &[one(PayloadType::HASH), up_to(8, PayloadType::GETVPN_POLICY_CHUNK)],
+        &[
+            one(PayloadType::HASH),
+            up_to(8, PayloadType::GETVPN_POLICY_CHUNK),
+        ],
     )
     .beginning(PayloadType::HASH),
     message(
@@ -292,7 +372,11 @@ pub const MESSAGES: &[Message] = &[
         ExchangeType::GROUPKEY_PUSH_ACK,
         1,
         Protection::Clear,
-        &[one(PayloadType::HASH), one(PayloadType::SEQ), one(PayloadType::ID)],
+        &[
+            one(PayloadType::HASH),
+            one(PayloadType::SEQ),
+            one(PayloadType::ID),
+        ],
     )
     .beginning(PayloadType::HASH),
 ];
@@ -308,7 +392,11 @@ const fn message(
         name,
         exchange,
         step,
-        sender: if step % 2 == 1 { Sender::Initiator } else { Sender::Responder },
+        sender: if step % 2 == 1 {
+            Sender::Initiator
+        } else {
+            Sender::Responder
+        },
         protection,
         first: None,
         last: None,
@@ -357,7 +445,11 @@ impl Message {
                 return Err(Illegal::Forbidden { message, payload });
             }
             if count > usize::from(rule.max) {
-                return Err(Illegal::TooMany { message, payload, max: rule.max });
+                return Err(Illegal::TooMany {
+                    message,
+                    payload,
+                    max: rule.max,
+                });
             }
             if count < usize::from(rule.min) {
                 return Err(Illegal::Missing { message, payload });

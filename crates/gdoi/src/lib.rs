@@ -7,7 +7,9 @@
 #![forbid(unsafe_code)]
 
 pub mod config;
+pub mod exchange;
 pub mod gm;
+pub mod ike;
 pub mod kin;
 pub mod ks;
 pub mod machine;

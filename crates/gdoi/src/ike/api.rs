@@ -8,6 +8,7 @@ use wire::iana::{ExchangeType, PayloadType};
 use zeroize::Zeroizing;
 
 use super::refusal::Failure;
+use crate::exchange::Illegal;
 
 /// A phase-1 SA, established or under negotiation, of this process run. Never reused.
 #[derive(Copy, Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -72,12 +73,22 @@ pub enum Upcall {
         /// The whole datagram.
         bytes: Vec<u8>,
     },
-    /// The peer never answered; the exchange is gone, the SA stays (it may be dead: `delete` it).
+    /// The peer never answered, or never went on with an exchange that it began. The exchange is
+    /// gone, the SA stays (it may be dead: `delete` it then).
     Timeout {
         /// The SA.
         sa: SaId,
         /// The exchange.
         message_id: u32,
+    },
+    /// The peer notified something under the SA that does not end here.
+    Notify {
+        /// The SA.
+        sa: SaId,
+        /// What.
+        notify: wire::iana::NotifyType,
+        /// With which data.
+        data: Vec<u8>,
     },
     /// An SA is gone: expired, deleted by the peer, replaced after INITIAL-CONTACT, or dead (DPD).
     Deleted(SaId),
@@ -92,6 +103,10 @@ pub enum SendError {
     NoExchange,
     /// Larger than an exchange may be.
     TooLong,
+    /// The payloads given have not the form of a chain.
+    Malformed(wire::Error),
+    /// The payloads given are not legal in the message that is due.
+    Illegal(Illegal),
     /// The SA has used up its message ids or holds as many exchanges as it may.
     Exhausted,
 }

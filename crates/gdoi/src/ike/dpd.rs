@@ -9,8 +9,8 @@ use std::time::Duration;
 
 use policy::Time;
 
+use super::limits::{DPD_ANSWERS_PER_S_MAX, DPD_RETRY, DPD_SENDINGS_MAX};
 use super::refusal::Refusal;
-use crate::limits::{DPD_ANSWERS_PER_S_MAX, DPD_RETRY, DPD_SENDINGS_MAX};
 
 /// What is known of the peer's life.
 pub(super) struct Dpd {
@@ -42,8 +42,22 @@ pub(super) enum Due {
 }
 
 impl Dpd {
-    pub(super) const fn new(now: Time, understood: bool) -> Self {
-        Self { understood, last_heard: now, next: 1, asked: None, answered: None, answers: (0, 0) }
+    /// A fresh SA; `random` gives the first number.
+    pub(super) const fn new(now: Time, understood: bool, random: u32) -> Self {
+        //= RFC 3706 6.2
+        //# The first R-U-THERE message sent in a
+        //# session MUST be a randomly chosen number.  To prevent rolling past
+        //# overflowing the 32-bit boundary, the high-bit of the sequence number
+        //# initially SHOULD be set to zero.
+        let next = random >> 1;
+        Self {
+            understood,
+            last_heard: now,
+            next,
+            asked: None,
+            answered: None,
+            answers: (0, 0),
+        }
     }
 
     /// The peer proved to be there.
@@ -54,7 +68,10 @@ impl Dpd {
 
     /// What is to be done now, with `keepalive_s` seconds of silence allowed.
     pub(super) fn due(&mut self, now: Time, keepalive_s: u16) -> Due {
-        if self.deadline(keepalive_s).is_none_or(|deadline| now < deadline) {
+        if self
+            .deadline(keepalive_s)
+            .is_none_or(|deadline| now < deadline)
+        {
             return Due::Wait;
         }
         let sendings = self.asked.as_ref().map_or(0, |asked| asked.sendings);
@@ -62,11 +79,15 @@ impl Dpd {
             return Due::Dead;
         }
         //= RFC 3706 6.2
-        //# Subsequent R-U-THERE messages MUST have sequence numbers that are
-        //# monotonically increasing.
+        //# Subsequent R-U-THERE messages MUST
+        //# increment the sequence number by one.
         let number = self.next;
         self.next = self.next.wrapping_add(1);
-        self.asked = Some(Asked { number, sendings: sendings + 1, at: now });
+        self.asked = Some(Asked {
+            number,
+            sendings: sendings + 1,
+            at: now,
+        });
         Due::Ask(number)
     }
 
@@ -86,14 +107,23 @@ impl Dpd {
     /// # Errors
     /// A number that was answered before, or too many questions in a second.
     pub(super) fn question(&mut self, now: Time, number: u32) -> Result<(), Refusal> {
-        //= RFC 3706 7.1
-        //# If
-        //# the sequence number of a received R-U-THERE message is less than or equal to
-        if self.answered.is_some_and(|last| number.wrapping_sub(last).cast_signed() <= 0) {
+        //= RFC 3706 6.2
+        //# Each entity SHOULD also maintain its peer's R-U-THERE sequence
+        //# number, and an entity SHOULD reject the R-U-THERE message if it fails
+        //# to match the expected sequence number.
+        // Questions may be lost, so every higher number is expected.
+        if self
+            .answered
+            .is_some_and(|last| number.wrapping_sub(last).cast_signed() <= 0)
+        {
             return Err(Refusal::BadKeepalive("its number was seen before"));
         }
         let second = now.as_secs();
-        let count = if self.answers.0 == second { self.answers.1 } else { 0 };
+        let count = if self.answers.0 == second {
+            self.answers.1
+        } else {
+            0
+        };
         if count >= DPD_ANSWERS_PER_S_MAX {
             return Err(Refusal::BadKeepalive("too many in one second"));
         }

@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
 
 use super::api::SaId;
-use crate::limits::{HALF_OPEN_MAX, HALF_OPEN_PER_SOURCE_MAX, KEYED_PER_SOURCE_MAX};
+use super::limits::{HALF_OPEN_MAX, HALF_OPEN_PER_SOURCE_MAX, KEYED_PER_SOURCE_MAX};
 
 /// The negotiations of one address.
 #[derive(Default)]
@@ -71,7 +71,9 @@ impl HalfOpen {
 
     /// Whether one more of this address may be keyed.
     pub(super) fn may_key(&self, peer: Ipv4Addr) -> bool {
-        self.sources.get(&peer).is_none_or(|source| source.keyed < KEYED_PER_SOURCE_MAX)
+        self.sources
+            .get(&peer)
+            .is_none_or(|source| source.keyed < KEYED_PER_SOURCE_MAX)
     }
 
     /// Message 3 came: the address is real, and its place is paid for.
@@ -84,7 +86,9 @@ impl HalfOpen {
 
     /// A negotiation is no longer half open.
     pub(super) fn ends(&mut self, peer: Ipv4Addr, id: SaId) {
-        let Some(source) = self.sources.get_mut(&peer) else { return };
+        let Some(source) = self.sources.get_mut(&peer) else {
+            return;
+        };
         let before = source.waiting.len();
         source.waiting.retain(|waiting| *waiting != id);
         if source.waiting.len() == before {

@@ -75,7 +75,12 @@ pub(super) fn derive(
     preshared_key: &Secret,
     exchanged: &Exchanged<'_>,
 ) -> Result<Derived, crypto::Error> {
-    let Exchanged { initiator_cookie, responder_cookie, shared, .. } = exchanged;
+    let Exchanged {
+        initiator_cookie,
+        responder_cookie,
+        shared,
+        ..
+    } = exchanged;
     let nonces = [exchanged.initiator_nonce, exchanged.responder_nonce];
     //= RFC 2409 5
     //# For pre-shared keys:       SKEYID = prf(pre-shared-key, Ni_b |
@@ -83,8 +88,13 @@ pub(super) fn derive(
     let skeyid = hmac::prf(hash, preshared_key.expose(), &nonces);
     let skeyid_key = hmac::Key::new(hash, skeyid.expose());
     let child = |before: &[u8], number: u8| {
-        let parts: [&[u8]; 5] =
-            [before, shared.expose(), *initiator_cookie, *responder_cookie, &[number]];
+        let parts: [&[u8]; 5] = [
+            before,
+            shared.expose(),
+            *initiator_cookie,
+            *responder_cookie,
+            &[number],
+        ];
         hmac::prf(hash, skeyid.expose(), &parts)
     };
     let skeyid_d = child(&[], 0);
@@ -151,8 +161,13 @@ impl Keys {
         transcript: &Transcript<'_>,
         identity: &[u8],
     ) -> Digest {
-        let Transcript { initiator_ke, responder_ke, initiator_cookie, responder_cookie, sa } =
-            transcript;
+        let Transcript {
+            initiator_ke,
+            responder_ke,
+            initiator_cookie,
+            responder_cookie,
+            sa,
+        } = transcript;
         //= RFC 2409 5
         //# HASH_I = prf(SKEYID, g^xi | g^xr | CKY-I | CKY-R | SAi_b | IDii_b )
         //# HASH_R = prf(SKEYID, g^xr | g^xi | CKY-R | CKY-I | SAi_b | IDir_b )

@@ -27,14 +27,14 @@ use zeroize::Zeroizing;
 
 use super::api::SaId;
 use super::keys::{self, Cookie, Exchanged, Keys, Side, Transcript, cipher_of, hash_of};
+use super::limits::PHASE1_NONCE_OCTETS_SENT;
+use super::limits::{AMPLIFICATION_MAX, HALF_OPEN_LIFETIME, KEYED_LIFETIME};
 use super::proposal::{self, Agreed, Domain};
 use super::refusal::{Failure, Refusal, missing};
 use super::retransmit::{Answered, Fingerprint, Pending};
 use super::vendor::{self, VendorIds};
 use crate::config;
 use crate::exchange::message_at;
-use crate::limits::{AMPLIFICATION_MAX, HALF_OPEN_LIFETIME, KEYED_LIFETIME};
-use crate::limits::PHASE1_NONCE_OCTETS_SENT;
 use crate::machine::{KeyLogLine, Outbox, Output};
 
 /// What every handler needs beside its state.
@@ -74,6 +74,12 @@ pub(super) struct Common {
     pub(super) vendor_ids: VendorIds,
     /// When it ends if nothing comes; an initiator gives up by its retransmissions.
     pub(super) expires: Time,
+    /// When its first message left or came.
+    pub(super) began: Time,
+    /// Whether we have no other SA with the peer.
+    first_contact: bool,
+    /// Drawn for the first keepalive's number.
+    pub(super) random: u32,
     /// The last error that was notified in clear: shown, never obeyed.
     pub(super) hint: Option<NotifyType>,
 }
@@ -99,26 +105,26 @@ pub(super) struct Negotiation {
 /// How far it came, with what that needs.
 pub(super) enum State {
     /// Initiator: message 1 is out.
-    AwaitSa(AwaitSa),
+    SaSent(SaSent),
     /// Initiator: message 3 is out.
-    AwaitKe(AwaitKe),
+    KeSent(KeSent),
     /// Initiator: message 5 is out.
-    AwaitAuth(AwaitAuth),
+    AuthSent(AuthSent),
     /// Responder: message 2 is out.
-    AwaitInitiatorKe(AwaitInitiatorKe),
+    SaAnswered(SaAnswered),
     /// Responder: message 4 is out.
-    AwaitInitiatorAuth(AwaitInitiatorAuth),
+    KeAnswered(KeAnswered),
 }
 
 /// Initiator, message 1 is out.
-pub(super) struct AwaitSa {
+pub(super) struct SaSent {
     offer: SaPayload,
     sa_body: Vec<u8>,
     pending: Pending,
 }
 
 /// Initiator, message 3 is out.
-pub(super) struct AwaitKe {
+pub(super) struct KeSent {
     agreed: Agreed,
     sa_body: Vec<u8>,
     key_pair: KeyPair,
@@ -127,13 +133,13 @@ pub(super) struct AwaitKe {
 }
 
 /// Initiator, message 5 is out.
-pub(super) struct AwaitAuth {
+pub(super) struct AuthSent {
     keyed: Keyed,
     pending: Pending,
 }
 
 /// Responder, message 2 is out.
-pub(super) struct AwaitInitiatorKe {
+pub(super) struct SaAnswered {
     agreed: Agreed,
     sa_body: Vec<u8>,
     /// Vendor ids that did not fit into message 2.
@@ -142,7 +148,7 @@ pub(super) struct AwaitInitiatorKe {
 }
 
 /// Responder, message 4 is out.
-pub(super) struct AwaitInitiatorAuth {
+pub(super) struct KeAnswered {
     keyed: Keyed,
     answered: Answered,
 }
@@ -185,51 +191,40 @@ pub(super) enum Step {
 }
 
 impl State {
-    /// Its name in transcripts.
-    pub(super) const fn name(&self) -> &'static str {
-        match self {
-            Self::AwaitSa(_) => "I: await SA",
-            Self::AwaitKe(_) => "I: await KE",
-            Self::AwaitAuth(_) => "I: await AUTH",
-            Self::AwaitInitiatorKe(_) => "R: await KE",
-            Self::AwaitInitiatorAuth(_) => "R: await AUTH",
-        }
-    }
-
     /// The number of the message that it waits for.
     pub(super) const fn awaits(&self) -> u8 {
         match self {
-            Self::AwaitSa(_) => 2,
-            Self::AwaitInitiatorKe(_) => 3,
-            Self::AwaitKe(_) => 4,
-            Self::AwaitInitiatorAuth(_) => 5,
-            Self::AwaitAuth(_) => 6,
+            Self::SaSent(_) => 2,
+            Self::SaAnswered(_) => 3,
+            Self::KeSent(_) => 4,
+            Self::KeAnswered(_) => 5,
+            Self::AuthSent(_) => 6,
         }
     }
 
     /// Whether we began it.
     pub(super) const fn is_initiator(&self) -> bool {
         match self {
-            Self::AwaitSa(_) | Self::AwaitKe(_) | Self::AwaitAuth(_) => true,
-            Self::AwaitInitiatorKe(_) | Self::AwaitInitiatorAuth(_) => false,
+            Self::SaSent(_) | Self::KeSent(_) | Self::AuthSent(_) => true,
+            Self::SaAnswered(_) | Self::KeAnswered(_) => false,
         }
     }
 
     /// The message that waits for its answer.
     pub(super) const fn pending(&mut self) -> Option<&mut Pending> {
         match self {
-            Self::AwaitSa(state) => Some(&mut state.pending),
-            Self::AwaitKe(state) => Some(&mut state.pending),
-            Self::AwaitAuth(state) => Some(&mut state.pending),
-            Self::AwaitInitiatorKe(_) | Self::AwaitInitiatorAuth(_) => None,
+            Self::SaSent(state) => Some(&mut state.pending),
+            Self::KeSent(state) => Some(&mut state.pending),
+            Self::AuthSent(state) => Some(&mut state.pending),
+            Self::SaAnswered(_) | Self::KeAnswered(_) => None,
         }
     }
 
     const fn answered(&mut self) -> Option<&mut Answered> {
         match self {
-            Self::AwaitInitiatorKe(state) => Some(&mut state.answered),
-            Self::AwaitInitiatorAuth(state) => Some(&mut state.answered),
-            Self::AwaitSa(_) | Self::AwaitKe(_) | Self::AwaitAuth(_) => None,
+            Self::SaAnswered(state) => Some(&mut state.answered),
+            Self::KeAnswered(state) => Some(&mut state.answered),
+            Self::SaSent(_) | Self::KeSent(_) | Self::AuthSent(_) => None,
         }
     }
 }
@@ -243,6 +238,7 @@ pub(super) fn begin(
     id: SaId,
     local: SocketAddrV4,
     peer: SocketAddrV4,
+    first_contact: bool,
 ) -> Result<(Negotiation, Vec<u8>), Failure> {
     if preshared_key(ctx.config, *peer.ip()).is_none() {
         return Err(Failure::NoPresharedKey);
@@ -251,14 +247,21 @@ pub(super) fn begin(
         return Err(Failure::NoPolicy);
     }
     //= getvpn P1
-    let of_peer = ctx.config.peers.iter().find(|knobs| knobs.address == *peer.ip());
+    let of_peer = ctx
+        .config
+        .peers
+        .iter()
+        .find(|knobs| knobs.address == *peer.ip());
     let domain = if of_peer.is_some_and(|knobs| knobs.doi_ipsec) {
         Domain::IPSEC
     } else {
         Domain::GDOI
     };
     let offer = proposal::offer(&ctx.config.policies, domain);
-    let vendor_ids = VendorIds { received: Vec::new(), sent: vendor::own() };
+    let vendor_ids = VendorIds {
+        received: Vec::new(),
+        sent: vendor::own(),
+    };
     let common = Common {
         id,
         local,
@@ -268,16 +271,25 @@ pub(super) fn begin(
         domain,
         vendor_ids,
         expires: Time::MAX,
+        began: ctx.now,
+        first_contact,
+        random: random(ctx.rng),
         hint: None,
     };
     let mut builder = Builder::new();
     let place = builder.push(&offer);
     push_vendor_ids(&mut builder, &common.vendor_ids.sent);
-    let built = builder.finish().expect("a few policies fit into an SA payload");
+    let built = builder
+        .finish()
+        .expect("a few policies fit into an SA payload");
     let sa_body = built.body(place).to_vec();
     let bytes = built.into_message(common.header(Flags::NONE));
     let pending = Pending::sent(ctx.now, vec![bytes.clone()]);
-    let state = State::AwaitSa(AwaitSa { offer, sa_body, pending });
+    let state = State::SaSent(SaSent {
+        offer,
+        sa_body,
+        pending,
+    });
     Ok((Negotiation { common, state }, bytes))
 }
 
@@ -296,7 +308,9 @@ pub(super) fn answer(
         return Err(Refusal::NoPresharedKey);
     }
     let chain = clear_payloads(message, 1)?;
-    let raw = chain.find(PayloadType::SA).ok_or(missing("MAIN MODE 1", PayloadType::SA))?;
+    let raw = chain
+        .find(PayloadType::SA)
+        .ok_or_else(|| missing("MAIN MODE 1", PayloadType::SA))?;
     let offer = raw.decode::<SaPayload>().map_err(Refusal::Malformed)?;
     let (agreed, answer) = proposal::choose(&ctx.config.policies, &offer)?;
     let mut vendor_ids = VendorIds::default();
@@ -310,6 +324,9 @@ pub(super) fn answer(
         domain: Domain::of(&offer)?,
         vendor_ids,
         expires: ctx.now + HALF_OPEN_LIFETIME,
+        began: ctx.now,
+        first_contact: false,
+        random: random(ctx.rng),
         hint: None,
     };
     let mut builder = Builder::new();
@@ -332,7 +349,7 @@ pub(super) fn answer(
     }
     let built = builder.finish().map_err(Refusal::Malformed)?;
     let bytes = built.into_message(common.header(Flags::NONE));
-    let state = State::AwaitInitiatorKe(AwaitInitiatorKe {
+    let state = State::SaAnswered(SaAnswered {
         agreed,
         sa_body: raw.body.to_vec(),
         vendor_ids_left: left,
@@ -343,11 +360,7 @@ pub(super) fn answer(
 
 impl Negotiation {
     /// Takes a message of main mode that carries its cookies.
-    pub(super) fn handle(
-        mut self: Box<Self>,
-        ctx: &mut Context<'_>,
-        message: Message<'_>,
-    ) -> Step {
+    pub(super) fn handle(mut self: Box<Self>, ctx: &mut Context<'_>, message: Message<'_>) -> Step {
         if let Some(answered) = self.state.answered()
             && answered.is_to(message.fingerprint())
         {
@@ -358,42 +371,40 @@ impl Negotiation {
             return Step::Stay(self, Refusal::MessageId(message.header.message_id));
         }
         let Self { mut common, state } = *self;
-        let stay = |common, state, refusal| {
-            Step::Stay(Box::new(Self { common, state }), refusal)
-        };
+        let stay = |common, state, refusal| Step::Stay(Box::new(Self { common, state }), refusal);
         let next = |common, state, bytes| Step::Next(Box::new(Self { common, state }), bytes);
         match state {
-            State::AwaitSa(state) => match state.read(ctx, message) {
+            State::SaSent(state) => match state.read(ctx, message) {
                 Ok(read) => {
                     let (state, bytes) = state.send_ke(ctx, &mut common, message, read);
-                    next(common, State::AwaitKe(state), bytes)
+                    next(common, State::KeSent(state), bytes)
                 }
-                Err(refusal) => stay(common, State::AwaitSa(state), refusal),
+                Err(refusal) => stay(common, State::SaSent(state), refusal),
             },
-            State::AwaitKe(state) => match state.read(ctx, &common, message) {
+            State::KeSent(state) => match state.read(ctx, &common, message) {
                 Ok(read) => {
                     let (state, bytes) = state.send_auth(ctx, &mut common, read);
-                    next(common, State::AwaitAuth(state), bytes)
+                    next(common, State::AuthSent(state), bytes)
                 }
-                Err(refusal) => stay(common, State::AwaitKe(state), refusal),
+                Err(refusal) => stay(common, State::KeSent(state), refusal),
             },
-            State::AwaitAuth(state) => match state.keyed.read(&common, message, 6) {
+            State::AuthSent(state) => match state.keyed.read(&common, message, 6) {
                 Ok(read) => Step::Done(Box::new(state.keyed.prove(common, read, None)), None),
-                Err(refusal) => stay(common, State::AwaitAuth(state), refusal),
+                Err(refusal) => stay(common, State::AuthSent(state), refusal),
             },
-            State::AwaitInitiatorKe(state) => match state.read(ctx, &common, message) {
+            State::SaAnswered(state) => match state.read(ctx, &common, message) {
                 Ok(read) => {
                     let (state, bytes) = state.answer_ke(ctx, &mut common, message, read);
-                    next(common, State::AwaitInitiatorAuth(state), bytes)
+                    next(common, State::KeAnswered(state), bytes)
                 }
-                Err(refusal) => stay(common, State::AwaitInitiatorKe(state), refusal),
+                Err(refusal) => stay(common, State::SaAnswered(state), refusal),
             },
-            State::AwaitInitiatorAuth(state) => match state.keyed.read(&common, message, 5) {
+            State::KeAnswered(state) => match state.keyed.read(&common, message, 5) {
                 Ok(read) => {
                     let (proven, bytes) = state.answer_auth(common, message, read);
                     Step::Done(Box::new(proven), Some(bytes))
                 }
-                Err(refusal) => stay(common, State::AwaitInitiatorAuth(state), refusal),
+                Err(refusal) => stay(common, State::KeAnswered(state), refusal),
             },
         }
     }
@@ -406,7 +417,7 @@ struct ReadSa {
     vendor_ids: Vec<Vec<u8>>,
 }
 
-impl AwaitSa {
+impl SaSent {
     fn read(&self, ctx: &mut Context<'_>, message: Message<'_>) -> Result<ReadSa, Refusal> {
         let chain = clear_payloads(message, 2)?;
         let answer = payload::<SaPayload>(&chain, "MAIN MODE 2")?;
@@ -426,7 +437,7 @@ impl AwaitSa {
         common: &mut Common,
         message: Message<'_>,
         read: ReadSa,
-    ) -> (AwaitKe, Vec<u8>) {
+    ) -> (KeSent, Vec<u8>) {
         common.responder_cookie = message.header.responder_cookie;
         common.vendor_ids.received = read.vendor_ids;
         common.hint = None;
@@ -434,8 +445,19 @@ impl AwaitSa {
         let bytes = ke_message(common, &read.key_pair, &nonce, &[]);
         let pending = Pending::sent(ctx.now, vec![bytes.clone()]);
         let Self { sa_body, .. } = self;
-        let ReadSa { agreed, key_pair, .. } = read;
-        (AwaitKe { agreed, sa_body, key_pair, nonce, pending }, bytes)
+        let ReadSa {
+            agreed, key_pair, ..
+        } = read;
+        (
+            KeSent {
+                agreed,
+                sa_body,
+                key_pair,
+                nonce,
+                pending,
+            },
+            bytes,
+        )
     }
 }
 
@@ -447,7 +469,7 @@ struct ReadKe {
     vendor_ids: VendorIds,
 }
 
-impl AwaitKe {
+impl KeSent {
     fn read(
         &self,
         ctx: &Context<'_>,
@@ -458,11 +480,15 @@ impl AwaitKe {
         let ke = payload::<Ke<'_>>(&chain, "MAIN MODE 4")?;
         let nonce = payload::<Nonce<'_>>(&chain, "MAIN MODE 4")?;
         let exchanged = (self.nonce.as_slice(), nonce.data);
-        let (keys, key_log) =
-            derive(ctx, common, self.agreed, exchanged, &self.key_pair, ke.data)?;
+        let (keys, key_log) = derive(ctx, common, self.agreed, exchanged, &self.key_pair, ke.data)?;
         let mut vendor_ids = common.vendor_ids.clone();
         vendor_ids.receive(&chain);
-        Ok(ReadKe { keys, key_log, ke: ke.data.to_vec(), vendor_ids })
+        Ok(ReadKe {
+            keys,
+            key_log,
+            ke: ke.data.to_vec(),
+            vendor_ids,
+        })
     }
 
     fn send_auth(
@@ -470,11 +496,16 @@ impl AwaitKe {
         ctx: &mut Context<'_>,
         common: &mut Common,
         read: ReadKe,
-    ) -> (AwaitAuth, Vec<u8>) {
+    ) -> (AuthSent, Vec<u8>) {
         common.vendor_ids = read.vendor_ids;
         common.hint = None;
         log_key(ctx, common, read.key_log);
-        let Self { agreed, sa_body, key_pair, .. } = self;
+        let Self {
+            agreed,
+            sa_body,
+            key_pair,
+            ..
+        } = self;
         let initiator_ke = key_pair.public_value().to_vec();
         let iv = read.keys.first_iv(&initiator_ke, &read.ke);
         let mut keyed = Keyed {
@@ -487,7 +518,7 @@ impl AwaitKe {
         };
         let bytes = keyed.auth_message(common, Side::Initiator);
         let pending = Pending::sent(ctx.now, vec![bytes.clone()]);
-        (AwaitAuth { keyed, pending }, bytes)
+        (AuthSent { keyed, pending }, bytes)
     }
 }
 
@@ -501,7 +532,7 @@ struct ReadInitiatorKe {
     vendor_ids: VendorIds,
 }
 
-impl AwaitInitiatorKe {
+impl SaAnswered {
     fn read(
         &self,
         ctx: &mut Context<'_>,
@@ -518,7 +549,14 @@ impl AwaitInitiatorKe {
         let mut vendor_ids = common.vendor_ids.clone();
         vendor_ids.receive(&chain);
         let ke = ke.data.to_vec();
-        Ok(ReadInitiatorKe { keys, key_log, key_pair, nonce, ke, vendor_ids })
+        Ok(ReadInitiatorKe {
+            keys,
+            key_log,
+            key_pair,
+            nonce,
+            ke,
+            vendor_ids,
+        })
     }
 
     fn answer_ke(
@@ -527,7 +565,7 @@ impl AwaitInitiatorKe {
         common: &mut Common,
         message: Message<'_>,
         read: ReadInitiatorKe,
-    ) -> (AwaitInitiatorAuth, Vec<u8>) {
+    ) -> (KeAnswered, Vec<u8>) {
         common.vendor_ids = read.vendor_ids;
         common.hint = None;
         common.expires = ctx.now + KEYED_LIFETIME;
@@ -544,11 +582,11 @@ impl AwaitInitiatorKe {
             responder_ke,
         };
         let answered = Answered::new(message.fingerprint(), vec![bytes.clone()]);
-        (AwaitInitiatorAuth { keyed, answered }, bytes)
+        (KeAnswered { keyed, answered }, bytes)
     }
 }
 
-impl AwaitInitiatorAuth {
+impl KeAnswered {
     fn answer_auth(
         self,
         mut common: Common,
@@ -559,7 +597,10 @@ impl AwaitInitiatorAuth {
         keyed.iv.clone_from(&read.iv);
         let bytes = keyed.auth_message(&mut common, Side::Responder);
         let answered = Answered::new(message.fingerprint(), vec![bytes.clone()]);
-        let read = ReadAuth { iv: keyed.iv.clone(), ..read };
+        let read = ReadAuth {
+            iv: keyed.iv.clone(),
+            ..read
+        };
         (keyed.prove(common, read, Some(answered)), bytes)
     }
 }
@@ -588,7 +629,7 @@ impl Keyed {
         let mut builder = Builder::new();
         let identity = builder.push(&Id::of_address((*common.local.ip()).into()));
         let hash = builder.push_raw(PayloadType::HASH, &vec![0; self.keys.hash_len()]);
-        if side == Side::Initiator {
+        if side == Side::Initiator && common.first_contact {
             //= RFC 2407 4.6.3
             //# Notification Status Messages MUST be sent under the protection of an
             //# ISAKMP SA: either as a payload in the last Main Mode exchange; in a
@@ -596,8 +637,12 @@ impl Keyed {
             //# processing is complete; or as a payload in any Quick Mode exchange.
             builder.push(&initial_contact(common));
         }
-        let mut built = builder.finish().expect("an address and a HASH fit a message");
-        let digest = self.keys.authentication(side, &self.transcript(common), built.body(identity));
+        let mut built = builder
+            .finish()
+            .expect("an address and a HASH fit a message");
+        let digest = self
+            .keys
+            .authentication(side, &self.transcript(common), built.body(identity));
         built.body_mut(hash).copy_from_slice(digest.as_ref());
         let header = common.header(Flags::ENCRYPTION);
         let mut bytes = built.into_padded_message(header, self.keys.block_len());
@@ -612,28 +657,45 @@ impl Keyed {
         }
         let undecryptable = Refusal::Undecryptable { first: true };
         let mut clear = Zeroizing::new(message.body.to_vec());
-        let Some(iv) = self.keys.open(&self.iv, &mut clear) else { return Err(undecryptable) };
+        let Some(iv) = self.keys.open(&self.iv, &mut clear) else {
+            return Err(undecryptable);
+        };
         let Ok(chain) = Chain::decode(message.header.next_payload, &clear) else {
             return Err(undecryptable);
         };
-        let place = message_at(ExchangeType::IDENTITY_PROTECTION, step).map_err(Refusal::Illegal)?;
+        let place =
+            message_at(ExchangeType::IDENTITY_PROTECTION, step).map_err(Refusal::Illegal)?;
         place.check(&types(&chain)).map_err(Refusal::Illegal)?;
-        let identity =
-            chain.find(PayloadType::ID).ok_or(missing(place.name, PayloadType::ID))?;
+        let identity = chain
+            .find(PayloadType::ID)
+            .ok_or_else(|| missing(place.name, PayloadType::ID))?;
         let hash = payload::<Hash<'_>>(&chain, place.name)?;
-        let side = if step == 5 { Side::Initiator } else { Side::Responder };
-        let expected = self.keys.authentication(side, &self.transcript(common), identity.body);
+        let side = if step == 5 {
+            Side::Initiator
+        } else {
+            Side::Responder
+        };
+        let expected = self
+            .keys
+            .authentication(side, &self.transcript(common), identity.body);
         if !bool::from(subtle::ConstantTimeEq::ct_eq(expected.as_ref(), hash.data)) {
             return Err(Refusal::BadHash);
         }
-        check_identity(&identity.decode().map_err(Refusal::Malformed)?, *common.peer.ip())?;
+        check_identity(
+            &identity.decode().map_err(Refusal::Malformed)?,
+            *common.peer.ip(),
+        )?;
         let mut vendor_ids = common.vendor_ids.clone();
         vendor_ids.receive(&chain);
         let initial_contact = chain
             .all(PayloadType::NOTIFY)
             .filter_map(|raw| raw.decode::<Notify>().ok())
             .any(|notify| notify.ty == NotifyType::INITIAL_CONTACT);
-        Ok(ReadAuth { iv, initial_contact, vendor_ids })
+        Ok(ReadAuth {
+            iv,
+            initial_contact,
+            vendor_ids,
+        })
     }
 
     fn prove(self, mut common: Common, read: ReadAuth, answered: Option<Answered>) -> Proven {
@@ -668,6 +730,12 @@ fn cookie(rng: &mut dyn Rng) -> Cookie {
     cookie
 }
 
+fn random(rng: &mut dyn Rng) -> u32 {
+    let mut octets = [0; 4];
+    rng.fill(&mut octets);
+    u32::from_be_bytes(octets)
+}
+
 fn nonce(rng: &mut dyn Rng) -> Vec<u8> {
     let mut nonce = vec![0; PHASE1_NONCE_OCTETS_SENT];
     rng.fill(&mut nonce);
@@ -675,8 +743,9 @@ fn nonce(rng: &mut dyn Rng) -> Vec<u8> {
 }
 
 fn generate(agreed: Agreed, rng: &mut dyn Rng) -> Result<KeyPair, Refusal> {
-    let group = Group::from_number(agreed.group)
-        .ok_or(Refusal::BadProposal("a Diffie-Hellman group that is not implemented"))?;
+    let group = Group::from_number(agreed.group).ok_or(Refusal::BadProposal(
+        "a Diffie-Hellman group that is not implemented",
+    ))?;
     KeyPair::generate(group, rng).map_err(Refusal::KeyExchange)
 }
 
@@ -699,15 +768,18 @@ fn derive(
         shared: &shared,
     };
     let (hash, cipher) = (hash_of(agreed.hash), cipher_of(agreed.encryption));
-    let derived = keys::derive(hash, cipher, preshared_key, &exchanged)
-        .map_err(Refusal::KeyExchange)?;
+    let derived =
+        keys::derive(hash, cipher, preshared_key, &exchanged).map_err(Refusal::KeyExchange)?;
     Ok((derived.keys, ctx.keylog.then_some(derived.cipher_key)))
 }
 
 fn log_key(ctx: &mut Context<'_>, common: &Common, key: Option<Secret>) {
     if let Some(key) = key {
         let initiator_cookie = common.initiator_cookie;
-        ctx.out.push(Output::KeyLog(KeyLogLine::Isakmp { initiator_cookie, key }));
+        ctx.out.push(Output::KeyLog(KeyLogLine::Isakmp {
+            initiator_cookie,
+            key,
+        }));
     }
 }
 
@@ -720,10 +792,14 @@ fn push_vendor_ids(builder: &mut Builder, vendor_ids: &[Vec<u8>]) {
 /// Message 3 or 4.
 fn ke_message(common: &Common, key_pair: &KeyPair, nonce: &[u8], vendors: &[Vec<u8>]) -> Vec<u8> {
     let mut builder = Builder::new();
-    builder.push(&Ke { data: key_pair.public_value() });
+    builder.push(&Ke {
+        data: key_pair.public_value(),
+    });
     builder.push(&Nonce { data: nonce });
     push_vendor_ids(&mut builder, vendors);
-    let built = builder.finish().expect("a public value and a nonce fit a message");
+    let built = builder
+        .finish()
+        .expect("a public value and a nonce fit a message");
     built.into_message(common.header(Flags::NONE))
 }
 
@@ -758,7 +834,9 @@ pub(super) fn types(chain: &Chain<'_>) -> Vec<PayloadType> {
 }
 
 fn payload<'a, P: Payload<'a>>(chain: &Chain<'a>, message: &'static str) -> Result<P, Refusal> {
-    let raw = chain.find(P::TYPE).ok_or(missing(message, P::TYPE))?;
+    let raw = chain
+        .find(P::TYPE)
+        .ok_or_else(|| missing(message, P::TYPE))?;
     raw.decode().map_err(Refusal::Malformed)
 }
 

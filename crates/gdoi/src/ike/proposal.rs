@@ -15,9 +15,9 @@ use wire::iana::{
 use wire::isakmp::sa::SIT_IDENTITY_ONLY;
 use wire::isakmp::{Attribute, Proposal, Sa, Transform};
 
+use super::limits::{SA_LIFETIME_MIN_S, TRANSFORMS_MAX};
 use super::refusal::Refusal;
 use crate::config::{IsakmpCipher, IsakmpHash, IsakmpPolicy};
-use crate::limits::{SA_LIFETIME_MIN_S, TRANSFORMS_MAX};
 
 /// Most offers that a refusal names.
 const NAMED_MAX: usize = 8;
@@ -62,13 +62,22 @@ pub(super) struct Domain {
 
 impl Domain {
     /// What we send.
-    pub(super) const GDOI: Self = Self { doi: Doi::GDOI, situation: 0 };
+    pub(super) const GDOI: Self = Self {
+        doi: Doi::GDOI,
+        situation: 0,
+    };
     /// What we send to a peer with `isakmp doi ipsec`.
-    pub(super) const IPSEC: Self = Self { doi: Doi::IPSEC, situation: SIT_IDENTITY_ONLY };
+    pub(super) const IPSEC: Self = Self {
+        doi: Doi::IPSEC,
+        situation: SIT_IDENTITY_ONLY,
+    };
 
     /// That of a received SA payload.
     pub(super) fn of(sa: &Sa) -> Result<Self, Refusal> {
-        let domain = Self { doi: sa.doi, situation: sa.situation };
+        let domain = Self {
+            doi: sa.doi,
+            situation: sa.situation,
+        };
         match (sa.doi, sa.situation) {
             (Doi::GDOI, 0 | SIT_IDENTITY_ONLY) | (Doi::IPSEC, SIT_IDENTITY_ONLY) => Ok(domain),
             (Doi::GDOI | Doi::IPSEC, situation) => Err(Refusal::Situation(situation)),
@@ -92,21 +101,29 @@ pub(super) fn offer(policies: &[IsakmpPolicy], domain: Domain) -> Sa {
     //# for phase 1
     //# exchanges there MUST NOT be multiple Proposal Payloads for a single
     //# SA payload and there MUST NOT be multiple SA payloads.
-    let proposal =
-        Proposal { number: 1, protocol: ProtocolId::ISAKMP, spi: Vec::new(), transforms };
-    Sa { doi: domain.doi, situation: domain.situation, proposals: vec![proposal] }
+    let proposal = Proposal {
+        number: 1,
+        protocol: ProtocolId::ISAKMP,
+        spi: Vec::new(),
+        transforms,
+    };
+    Sa {
+        doi: domain.doi,
+        situation: domain.situation,
+        proposals: vec![proposal],
+    }
 }
 
 fn attributes_of(policy: &IsakmpPolicy) -> Vec<Attribute<'static>> {
     let (encryption, key_bits) = numbers_of(policy.encryption);
-    let mut attributes =
-        vec![Attribute::basic(OakleyAttribute::ENCRYPTION_ALGORITHM.0, encryption.0)];
+    let mut attributes = vec![Attribute::basic(
+        OakleyAttribute::ENCRYPTION_ALGORITHM.0,
+        encryption.0,
+    )];
     //= RFC 2409 A
     //# This attribute MUST NOT be used when the specified
     //# Encryption Algorithm uses a fixed length key.
-    attributes.extend(
-        key_bits.map(|bits| Attribute::basic(OakleyAttribute::KEY_LENGTH.0, bits)),
-    );
+    attributes.extend(key_bits.map(|bits| Attribute::basic(OakleyAttribute::KEY_LENGTH.0, bits)));
     attributes.extend([
         Attribute::basic(OakleyAttribute::HASH_ALGORITHM.0, number_of(policy.hash).0),
         Attribute::basic(OakleyAttribute::GROUP_DESCRIPTION.0, policy.group),
@@ -149,8 +166,12 @@ pub(super) fn choose(policies: &[IsakmpPolicy], sa: &Sa) -> Result<(Agreed, Sa),
     //# conformant implementations MAY choose to limit the
     //# number of offers it will inspect for performance reasons.
     for transform in proposal.transforms.iter().take(TRANSFORMS_MAX) {
-        let Ok(offered) = Offered::of(transform) else { continue };
-        let Some(policy) = policies.iter().find(|policy| offered.fits(policy)) else { continue };
+        let Ok(offered) = Offered::of(transform) else {
+            continue;
+        };
+        let Some(policy) = policies.iter().find(|policy| offered.fits(policy)) else {
+            continue;
+        };
         //= RFC 2409 5
         //# Responders MUST
         //# NOT modify attributes of any offer, attribute encoding excepted (see
@@ -187,9 +208,14 @@ pub(super) fn confirm(
     //# offer made, that response MUST be rejected.
     let not_offered = || Refusal::NotOffered(Box::new(mismatch(policies, proposal)));
     let [chosen] = proposal.transforms.as_slice() else {
-        return Err(Refusal::BadProposal("the answer must have exactly one transform"));
+        return Err(Refusal::BadProposal(
+            "the answer must have exactly one transform",
+        ));
     };
-    let offered = offer.proposals.iter().flat_map(|proposal| &proposal.transforms);
+    let offered = offer
+        .proposals
+        .iter()
+        .flat_map(|proposal| &proposal.transforms);
     let place = offered
         .enumerate()
         .find(|(_, offered)| offered.number == chosen.number && equal(offered, chosen))
@@ -214,7 +240,9 @@ fn only_proposal(sa: &Sa) -> Result<&Proposal, Refusal> {
         return Err(Refusal::BadProposal("phase 1 has exactly one proposal"));
     };
     if proposal.protocol != ProtocolId::ISAKMP {
-        return Err(Refusal::BadProposal("the protocol of a phase-1 proposal must be ISAKMP"));
+        return Err(Refusal::BadProposal(
+            "the protocol of a phase-1 proposal must be ISAKMP",
+        ));
     }
     Ok(proposal)
 }
@@ -222,8 +250,11 @@ fn only_proposal(sa: &Sa) -> Result<&Proposal, Refusal> {
 /// Whether two transforms say the same; a number may be encoded as basic or variable.
 fn equal(one: &Transform, other: &Transform) -> bool {
     let sorted = |transform: &Transform| {
-        let mut attributes: Vec<_> =
-            transform.attributes.iter().map(|a| (a.class, a.as_number())).collect();
+        let mut attributes: Vec<_> = transform
+            .attributes
+            .iter()
+            .map(|a| (a.class, a.as_number()))
+            .collect();
         attributes.sort_unstable();
         attributes
     };
@@ -324,7 +355,10 @@ fn named(all: impl Iterator<Item = String>) -> Vec<String> {
 fn describe(transform: &Transform) -> String {
     match Offered::of(transform) {
         Ok(offered) => {
-            let bits = offered.key_bits.map(|bits| format!(" {bits}")).unwrap_or_default();
+            let bits = offered
+                .key_bits
+                .map(|bits| format!(" {bits}"))
+                .unwrap_or_default();
             format!(
                 "{}{bits}, {}, group {}, {}",
                 offered.encryption,

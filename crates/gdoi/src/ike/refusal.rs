@@ -228,7 +228,12 @@ const fn row(
     answer: Answer,
     event: fn(IpAddr, &Refusal) -> Crypto,
 ) -> Row {
-    Row { notify, counter, answer, event }
+    Row {
+        notify,
+        counter,
+        answer,
+        event,
+    }
 }
 
 impl Refusal {
@@ -240,57 +245,83 @@ impl Refusal {
         use RefusalCounter as C;
         match self {
             Self::Malformed(_) => row(N::PAYLOAD_MALFORMED, C::Malformed, Silence, bad_message),
-            Self::Illegal(_) => {
-                row(N::INVALID_PAYLOAD_TYPE, C::IllegalPayloads, Silence, bad_message)
-            }
+            Self::Illegal(_) => row(
+                N::INVALID_PAYLOAD_TYPE,
+                C::IllegalPayloads,
+                Silence,
+                bad_message,
+            ),
             Self::Version(_) => row(N::INVALID_MAJOR_VERSION, C::Version, Silence, bad_message),
-            Self::AggressiveMode => {
-                row(N::UNSUPPORTED_EXCHANGE_TYPE, C::AggressiveMode, Silence, no_aggressive_mode)
-            }
-            Self::UnknownExchange(_) => {
-                row(N::INVALID_EXCHANGE_TYPE, C::UnknownExchange, Silence, unknown_exchange)
-            }
+            Self::AggressiveMode => row(
+                N::UNSUPPORTED_EXCHANGE_TYPE,
+                C::AggressiveMode,
+                Silence,
+                no_aggressive_mode,
+            ),
+            Self::UnknownExchange(_) => row(
+                N::INVALID_EXCHANGE_TYPE,
+                C::UnknownExchange,
+                Silence,
+                unknown_exchange,
+            ),
             Self::NoSa => row(N::INVALID_COOKIE, C::NoSa, Silence, no_sa),
             Self::NotEncrypted => row(N::INVALID_FLAGS, C::NotEncrypted, Silence, not_encrypted),
             Self::EncryptedTooEarly => {
                 row(N::INVALID_FLAGS, C::EncryptedTooEarly, Silence, bad_message)
             }
-            Self::SaNotAuthenticated(_) => {
-                row(N::INVALID_EXCHANGE_TYPE, C::SaNotAuthenticated, Silence, sa_not_auth)
-            }
+            Self::SaNotAuthenticated(_) => row(
+                N::INVALID_EXCHANGE_TYPE,
+                C::SaNotAuthenticated,
+                Silence,
+                sa_not_auth,
+            ),
             Self::MessageId(_) => row(N::INVALID_MESSAGE_ID, C::MessageId, Silence, bad_message),
-            Self::NoPresharedKey => {
-                row(N::AUTHENTICATION_FAILED, C::NoPresharedKey, Silence, no_preshared_key)
-            }
+            Self::NoPresharedKey => row(
+                N::AUTHENTICATION_FAILED,
+                C::NoPresharedKey,
+                Silence,
+                no_preshared_key,
+            ),
             Self::NoProposal(_) => row(N::NO_PROPOSAL_CHOSEN, C::NoProposal, Clear, no_proposal),
-            Self::NotOffered(_) => {
-                row(N::ATTRIBUTES_NOT_SUPPORTED, C::NotOffered, Silence, not_offered)
-            }
-            Self::BadProposal(_) => {
-                row(N::BAD_PROPOSAL_SYNTAX, C::BadProposal, Clear, bad_message)
-            }
+            Self::NotOffered(_) => row(
+                N::ATTRIBUTES_NOT_SUPPORTED,
+                C::NotOffered,
+                Silence,
+                not_offered,
+            ),
+            Self::BadProposal(_) => row(N::BAD_PROPOSAL_SYNTAX, C::BadProposal, Clear, bad_message),
             Self::Doi(_) => row(N::DOI_NOT_SUPPORTED, C::Doi, Clear, bad_message),
-            Self::Situation(_) => {
-                row(N::SITUATION_NOT_SUPPORTED, C::Situation, Clear, bad_message)
-            }
-            Self::KeyExchange(_) => {
-                row(N::INVALID_KEY_INFORMATION, C::KeyExchange, Silence, bad_message)
-            }
-            Self::NonceLength(_) => {
-                row(N::PAYLOAD_MALFORMED, C::NonceLength, Silence, bad_message)
-            }
+            Self::Situation(_) => row(N::SITUATION_NOT_SUPPORTED, C::Situation, Clear, bad_message),
+            Self::KeyExchange(_) => row(
+                N::INVALID_KEY_INFORMATION,
+                C::KeyExchange,
+                Silence,
+                bad_message,
+            ),
+            Self::NonceLength(_) => row(N::PAYLOAD_MALFORMED, C::NonceLength, Silence, bad_message),
             Self::Undecryptable { .. } => {
                 row(N::PAYLOAD_MALFORMED, C::Undecryptable, Silence, bad_message)
             }
-            Self::BadHash => row(N::INVALID_HASH_INFORMATION, C::BadHash, Silence, bad_message),
-            Self::Identity { .. } => {
-                row(N::INVALID_ID_INFORMATION, C::Identity, Silence, bad_identity)
-            }
+            Self::BadHash => row(
+                N::INVALID_HASH_INFORMATION,
+                C::BadHash,
+                Silence,
+                bad_message,
+            ),
+            Self::Identity { .. } => row(
+                N::INVALID_ID_INFORMATION,
+                C::Identity,
+                Silence,
+                bad_identity,
+            ),
             Self::HalfOpenFull => row(N::INVALID_COOKIE, C::HalfOpenFull, Silence, busy),
             Self::ExchangesFull => row(N::INVALID_MESSAGE_ID, C::ExchangesFull, Silence, busy),
-            Self::ReplayedMessageId(_) => {
-                row(N::INVALID_MESSAGE_ID, C::ReplayedMessageId, Silence, bad_message)
-            }
+            Self::ReplayedMessageId(_) => row(
+                N::INVALID_MESSAGE_ID,
+                C::ReplayedMessageId,
+                Silence,
+                bad_message,
+            ),
             Self::BadPart(_) => row(N::PAYLOAD_MALFORMED, C::BadPart, Silence, bad_message),
             Self::BadKeepalive(_) => {
                 row(N::PAYLOAD_MALFORMED, C::BadKeepalive, Silence, bad_message)
@@ -306,7 +337,10 @@ impl Refusal {
 }
 
 fn bad_message(peer: IpAddr, refusal: &Refusal) -> Crypto {
-    Crypto::IKMP_BAD_MESSAGE { peer, reason: refusal.to_string() }
+    Crypto::IKMP_BAD_MESSAGE {
+        peer,
+        reason: refusal.to_string(),
+    }
 }
 
 fn no_aggressive_mode(peer: IpAddr, _: &Refusal) -> Crypto {
@@ -314,7 +348,10 @@ fn no_aggressive_mode(peer: IpAddr, _: &Refusal) -> Crypto {
 }
 
 fn unknown_exchange(peer: IpAddr, refusal: &Refusal) -> Crypto {
-    Crypto::IKMP_UNK_EXCHANGE { peer, reason: refusal.to_string() }
+    Crypto::IKMP_UNK_EXCHANGE {
+        peer,
+        reason: refusal.to_string(),
+    }
 }
 
 fn no_sa(peer: IpAddr, _: &Refusal) -> Crypto {
@@ -326,7 +363,10 @@ fn not_encrypted(peer: IpAddr, _: &Refusal) -> Crypto {
 }
 
 fn sa_not_auth(peer: IpAddr, refusal: &Refusal) -> Crypto {
-    Crypto::IKMP_SA_NOT_AUTH { peer, reason: refusal.to_string() }
+    Crypto::IKMP_SA_NOT_AUTH {
+        peer,
+        reason: refusal.to_string(),
+    }
 }
 
 fn no_preshared_key(peer: IpAddr, _: &Refusal) -> Crypto {
@@ -334,19 +374,31 @@ fn no_preshared_key(peer: IpAddr, _: &Refusal) -> Crypto {
 }
 
 fn no_proposal(peer: IpAddr, refusal: &Refusal) -> Crypto {
-    Crypto::IKMP_NO_PROPOSAL_CHOSEN { peer, offered: refusal.to_string() }
+    Crypto::IKMP_NO_PROPOSAL_CHOSEN {
+        peer,
+        offered: refusal.to_string(),
+    }
 }
 
 fn not_offered(peer: IpAddr, refusal: &Refusal) -> Crypto {
-    Crypto::IKMP_SA_NOT_OFFERED { peer, reason: refusal.to_string() }
+    Crypto::IKMP_SA_NOT_OFFERED {
+        peer,
+        reason: refusal.to_string(),
+    }
 }
 
 fn bad_identity(peer: IpAddr, refusal: &Refusal) -> Crypto {
-    Crypto::IKMP_BAD_IDENTITY { peer, reason: refusal.to_string() }
+    Crypto::IKMP_BAD_IDENTITY {
+        peer,
+        reason: refusal.to_string(),
+    }
 }
 
 fn busy(peer: IpAddr, refusal: &Refusal) -> Crypto {
-    Crypto::IKMP_BUSY { peer, reason: refusal.to_string() }
+    Crypto::IKMP_BUSY {
+        peer,
+        reason: refusal.to_string(),
+    }
 }
 
 impl fmt::Display for Refusal {
@@ -373,13 +425,16 @@ impl fmt::Display for Refusal {
             Self::Situation(situation) => write!(f, "situation {situation}, expected 0 or 1"),
             Self::KeyExchange(error) => error.fmt(f),
             Self::NonceLength(octets) => write!(f, "nonce of {octets} octets is out of range"),
-            Self::Undecryptable { first: true } => f.write_str(
-                "decryption gives no payloads: most likely the pre-shared keys differ",
-            ),
+            Self::Undecryptable { first: true } => {
+                f.write_str("decryption gives no payloads: most likely the pre-shared keys differ")
+            }
             Self::Undecryptable { first: false } => f.write_str("decryption gives no payloads"),
             Self::BadHash => f.write_str("its HASH does not verify"),
             Self::Identity { claimed, expected } => {
-                write!(f, "it claims to be {claimed}, but its pre-shared key is for {expected}")
+                write!(
+                    f,
+                    "it claims to be {claimed}, but its pre-shared key is for {expected}"
+                )
             }
             Self::HalfOpenFull => f.write_str("too many negotiations are half open"),
             Self::ExchangesFull => f.write_str("too many exchanges under one SA"),

@@ -8,7 +8,7 @@ use std::time::Duration;
 use crypto::hash::Hash;
 use policy::Time;
 
-use crate::limits::{REPEATS_MAX, RETRANSMIT_FIRST, RETRANSMIT_SENDINGS_MAX};
+use super::limits::{REPEATS_MAX, RETRANSMIT_FIRST, RETRANSMIT_SENDINGS_MAX};
 
 /// The name of a datagram, to know a copy.
 #[derive(Copy, Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -21,6 +21,12 @@ impl Fingerprint {
         let mut octets = [0; 32];
         octets.copy_from_slice(digest.as_ref());
         Self(octets)
+    }
+
+    /// Four octets of it, for a message id where nothing better is at hand.
+    pub(super) fn message_id(&self) -> u32 {
+        let [a, b, c, d, ..] = self.0;
+        u32::from_be_bytes([a, b, c, d]).max(1)
     }
 }
 
@@ -46,7 +52,12 @@ pub(super) enum Due<'a> {
 impl Pending {
     /// A message that has just left.
     pub(super) fn sent(now: Time, datagrams: Vec<Vec<u8>>) -> Self {
-        Self { datagrams, sendings: 1, wait: RETRANSMIT_FIRST, next: now + RETRANSMIT_FIRST }
+        Self {
+            datagrams,
+            sendings: 1,
+            wait: RETRANSMIT_FIRST,
+            next: now + RETRANSMIT_FIRST,
+        }
     }
 
     /// When `due` has something to say.
@@ -80,7 +91,11 @@ pub(super) struct Answered {
 impl Answered {
     /// That answer to that question.
     pub(super) const fn new(question: Fingerprint, datagrams: Vec<Vec<u8>>) -> Self {
-        Self { question, datagrams, repeats: 0 }
+        Self {
+            question,
+            datagrams,
+            repeats: 0,
+        }
     }
 
     /// Whether this is the question.

@@ -17,16 +17,16 @@ use zeroize::Zeroizing;
 use super::api::{Expect, SaId, SendError};
 use super::dpd::Dpd;
 use super::keys::{Cookie, Keys};
+use super::limits::{
+    EXCHANGE_LINGER, EXCHANGES_PER_SA_MAX, MESSAGE_IDS_MAX, MESSAGE_OCTETS_MAX, SA_REMAINING_MIN,
+};
 use super::main_mode::{Message, Proven, types};
-use super::parts::Assemblies;
+use super::parts::{self, Assemblies};
 use super::proposal::{Agreed, Domain};
 use super::refusal::Refusal;
 use super::retransmit::{Answered, Fingerprint, Pending};
 use super::vendor::{VendorIds, Version};
 use crate::exchange::message_at;
-use crate::limits::{
-    EXCHANGE_LINGER, EXCHANGES_PER_SA_MAX, MESSAGE_IDS_MAX, MESSAGE_OCTETS_MAX, SA_REMAINING_MIN,
-};
 
 /// An established phase-1 SA.
 pub struct Sa {
@@ -141,7 +141,15 @@ impl Opened {
 
 impl Sa {
     pub(super) fn new(now: Time, conn_id: u32, proven: Proven) -> Self {
-        let Proven { common, agreed, keys, initiator, last_block, answered, .. } = proven;
+        let Proven {
+            common,
+            agreed,
+            keys,
+            initiator,
+            last_block,
+            answered,
+            ..
+        } = proven;
         Self {
             id: common.id,
             conn_id,
@@ -152,7 +160,7 @@ impl Sa {
             responder_cookie: common.responder_cookie,
             domain: common.domain,
             agreed,
-            dpd: Dpd::new(now, common.vendor_ids.dpd()),
+            dpd: Dpd::new(now, common.vendor_ids.dpd(), common.random),
             vendor_ids: common.vendor_ids,
             kin: false,
             established: now,
@@ -270,7 +278,37 @@ impl Sa {
         flags: Flags,
         message_id: u32,
     ) -> Header {
-        Header::new(self.initiator_cookie, self.responder_cookie, exchange, flags, message_id)
+        Header::new(
+            self.initiator_cookie,
+            self.responder_cookie,
+            exchange,
+            flags,
+            message_id,
+        )
+    }
+
+    /// The key of the parts (PROTOCOL P4).
+    fn parts_key(&self) -> Secret {
+        self.keys.prf_d(&[b"getvpn parts"])
+    }
+
+    /// The datagrams of a message.
+    fn cut(&self, datagram: Vec<u8>) -> Result<Vec<Vec<u8>>, SendError> {
+        //= getvpn P4
+        if !self.kin {
+            return Ok(vec![datagram]);
+        }
+        parts::cut(&self.parts_key(), self.initiator, datagram).ok_or(SendError::TooLong)
+    }
+
+    /// A part of a message; the message when all of it is here.
+    pub(super) fn receive_part(
+        &mut self,
+        now: Time,
+        message: Message<'_>,
+    ) -> Result<Option<Vec<u8>>, Refusal> {
+        let key = self.parts_key();
+        self.assemblies.receive(now, &key, !self.initiator, message)
     }
 
     /// Begins an exchange of ours.
@@ -283,7 +321,8 @@ impl Sa {
         self.make_room().map_err(|_| SendError::Exhausted)?;
         let message_id = self.new_message_id(rng).ok_or(SendError::Exhausted)?;
         let iv = self.keys.exchange_iv(&self.last_block, message_id);
-        self.exchanges.insert(message_id, Exchange::new(now, kind, true, iv));
+        self.exchanges
+            .insert(message_id, Exchange::new(now, kind, true, iv));
         Ok(message_id)
     }
 
@@ -306,9 +345,13 @@ impl Sa {
         if self.exchanges.len() < EXCHANGES_PER_SA_MAX {
             return Ok(());
         }
-        let done = self.exchanges.iter().filter(|(_, e)| e.is_done() && e.pending.is_none());
+        let done = self
+            .exchanges
+            .iter()
+            .filter(|(_, e)| e.is_done() && e.pending.is_none());
         let oldest = done.min_by_key(|(_, e)| e.ends).map(|(id, _)| *id);
-        self.exchanges.remove(&oldest.ok_or(Refusal::ExchangesFull)?);
+        self.exchanges
+            .remove(&oldest.ok_or(Refusal::ExchangesFull)?);
         Ok(())
     }
 
@@ -320,7 +363,10 @@ impl Sa {
         (first, payloads): (PayloadType, &[u8]),
         expect: Expect,
     ) -> Result<Vec<Vec<u8>>, SendError> {
-        let exchange = self.exchanges.get(&message_id).ok_or(SendError::NoExchange)?;
+        let exchange = self
+            .exchanges
+            .get(&message_id)
+            .ok_or(SendError::NoExchange)?;
         let kind = exchange.kind;
         let place = message_at(kind, exchange.step + 1).map_err(SendError::Illegal)?;
         let chain = Chain::decode_exact(first, payloads).map_err(SendError::Malformed)?;
@@ -330,7 +376,10 @@ impl Sa {
         let header = self.header(kind, Flags::ENCRYPTION, message_id);
         let (datagram, iv) = self.protect(header, &exchange.iv, &exchange.nonces, &chain)?;
         let datagrams = self.cut(datagram)?;
-        let exchange = self.exchanges.get_mut(&message_id).ok_or(SendError::NoExchange)?;
+        let exchange = self
+            .exchanges
+            .get_mut(&message_id)
+            .ok_or(SendError::NoExchange)?;
         exchange.step += 1;
         exchange.iv = iv;
         exchange.remember_nonces(&chain);
@@ -355,7 +404,8 @@ impl Sa {
         let message_id = self.new_message_id(rng).ok_or(SendError::Exhausted)?;
         let iv = self.keys.exchange_iv(&self.last_block, message_id);
         let header = self.header(kind, Flags::ENCRYPTION, message_id);
-        self.protect(header, &iv, &[], chain).map(|(datagram, _)| datagram)
+        self.protect(header, &iv, &[], chain)
+            .map(|(datagram, _)| datagram)
     }
 
     /// HASH, the payloads, padding, encryption.
@@ -388,29 +438,40 @@ impl Sa {
         Ok((datagram, iv))
     }
 
-    fn unprotect(
-        &self,
-        message: Message<'_>,
-        iv: &[u8],
-        nonces: &[u8],
-    ) -> Result<Opened, Refusal> {
+    fn unprotect(&self, message: Message<'_>, iv: &[u8], nonces: &[u8]) -> Result<Opened, Refusal> {
         let undecryptable = Refusal::Undecryptable { first: false };
         let mut clear = Zeroizing::new(message.body.to_vec());
-        let Some(iv) = self.keys.open(iv, &mut clear) else { return Err(undecryptable) };
+        let Some(iv) = self.keys.open(iv, &mut clear) else {
+            return Err(undecryptable);
+        };
         let Ok(chain) = Chain::decode(message.header.next_payload, &clear) else {
             return Err(undecryptable);
         };
-        let Some(hash) = chain.payloads.first().filter(|raw| raw.ty == PayloadType::HASH) else {
+        let Some(hash) = chain
+            .payloads
+            .first()
+            .filter(|raw| raw.ty == PayloadType::HASH)
+        else {
             return Err(undecryptable);
         };
         let rest = hash.whole.len()..chain.used;
         let message_id = message.header.message_id.to_be_bytes();
-        let expected = self.keys.prf_a(&[&message_id, nonces, &clear[rest.clone()]]);
+        let expected = self
+            .keys
+            .prf_a(&[&message_id, nonces, &clear[rest.clone()]]);
         if !bool::from(expected.as_ref().ct_eq(hash.body)) {
             return Err(Refusal::BadHash);
         }
-        let first = chain.payloads.get(1).map_or(PayloadType::NONE, |raw| raw.ty);
-        Ok(Opened { rest, first, iv, clear })
+        let first = chain
+            .payloads
+            .get(1)
+            .map_or(PayloadType::NONE, |raw| raw.ty);
+        Ok(Opened {
+            rest,
+            first,
+            iv,
+            clear,
+        })
     }
 
     /// Message 5 of main mode once more, or a message that is no longer legal.
@@ -430,11 +491,7 @@ impl Sa {
     ///
     /// # Errors
     /// Why it is refused; the SA is as it was.
-    pub(super) fn receive(
-        &mut self,
-        now: Time,
-        message: Message<'_>,
-    ) -> Result<Received, Refusal> {
+    pub(super) fn receive(&mut self, now: Time, message: Message<'_>) -> Result<Received, Refusal> {
         let message_id = message.header.message_id;
         let kind = message.header.exchange_type;
         let fingerprint = message.fingerprint();
@@ -442,7 +499,10 @@ impl Sa {
             return self.receive_first(now, message, fingerprint);
         };
         if exchange.question == Some(fingerprint) {
-            let answer = exchange.answered.as_mut().map(|answered| answered.repeat().to_vec());
+            let answer = exchange
+                .answered
+                .as_mut()
+                .map(|answered| answered.repeat().to_vec());
             return Ok(Received::Repeat(answer.unwrap_or_default()));
         }
         if exchange.kind != kind {
@@ -493,7 +553,9 @@ impl Sa {
         let received = legal(place, &opened, 1)?;
         self.peer_ids.insert(message.header.message_id);
         match received {
-            Received::Payloads { first, payloads, .. } => Ok((first, payloads)),
+            Received::Payloads {
+                first, payloads, ..
+            } => Ok((first, payloads)),
             Received::Repeat(_) => Err(Refusal::MessageId(message.header.message_id)),
         }
     }
@@ -519,7 +581,9 @@ impl Sa {
         // Whoever speaks under the SA has message 6.
         self.answered = None;
         self.dpd.heard(now);
-        let Some(exchange) = self.exchanges.get_mut(&message_id) else { return };
+        let Some(exchange) = self.exchanges.get_mut(&message_id) else {
+            return;
+        };
         if let Ok(chain) = Chain::decode(opened.first, opened.rest()) {
             exchange.remember_nonces(&chain);
         }
@@ -542,7 +606,10 @@ impl Sa {
     /// The exchanges whose time is over; those that were not done are returned.
     pub(super) fn expire_exchanges(&mut self, now: Time) -> Vec<u32> {
         let over = |e: &Exchange| e.pending.is_none() && e.ends <= now;
-        let undone = self.exchanges.iter().filter(|(_, e)| over(e) && !e.is_done());
+        let undone = self
+            .exchanges
+            .iter()
+            .filter(|(_, e)| over(e) && !e.is_done());
         let undone = undone.map(|(id, _)| *id).collect();
         self.exchanges.retain(|_, e| !over(e));
         undone
@@ -560,11 +627,7 @@ impl Sa {
 }
 
 /// Judges the payloads of a message against its place, and hands them out.
-fn legal(
-    place: &crate::exchange::Message,
-    opened: &Opened,
-    step: u8,
-) -> Result<Received, Refusal> {
+fn legal(place: &crate::exchange::Message, opened: &Opened, step: u8) -> Result<Received, Refusal> {
     let chain = Chain::decode(opened.first, opened.rest()).map_err(Refusal::Malformed)?;
     let mut all = vec![PayloadType::HASH];
     all.extend(types(&chain));
@@ -573,5 +636,9 @@ fn legal(
         Nonce::decode_pull(raw.body).map_err(|_| Refusal::NonceLength(raw.body.len()))?;
     }
     let payloads = Zeroizing::new(opened.rest().to_vec());
-    Ok(Received::Payloads { step, first: opened.first, payloads })
+    Ok(Received::Payloads {
+        step,
+        first: opened.first,
+        payloads,
+    })
 }

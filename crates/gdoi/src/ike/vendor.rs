@@ -9,12 +9,13 @@ use std::fmt;
 use wire::isakmp::vendor_id::DPD_1_0;
 use wire::isakmp::{Chain, VendorId};
 
-use crate::limits::{VENDOR_ID_OCTETS_MAX, VENDOR_IDS_MAX};
+use super::limits::{VENDOR_ID_OCTETS_MAX, VENDOR_IDS_MAX};
 use wire::iana::PayloadType;
 
 /// The first 13 octets of SHA-256("getvpn"); the version follows in three.
-const GETVPN: [u8; 13] =
-    [0x31, 0x7f, 0x5e, 0x98, 0xb9, 0x85, 0x02, 0xfa, 0x40, 0x87, 0xfd, 0x57, 0x7e];
+const GETVPN: [u8; 13] = [
+    0x31, 0x7f, 0x5e, 0x98, 0xb9, 0x85, 0x02, 0xfa, 0x40, 0x87, 0xfd, 0x57, 0x7e,
+];
 
 /// A version of this program.
 #[derive(Copy, Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -49,7 +50,11 @@ impl Version {
 
     fn in_vendor_id(octets: &[u8]) -> Option<Self> {
         let [major, minor, patch] = *octets.strip_prefix(&GETVPN)?.first_chunk::<3>()?;
-        Some(Self { major, minor, patch })
+        Some(Self {
+            major,
+            minor,
+            patch,
+        })
     }
 }
 
@@ -98,6 +103,8 @@ impl VendorIds {
 
     /// The version of a peer that says to be a getvpn.
     pub(super) fn version(&self) -> Option<Version> {
-        self.received.iter().find_map(|octets| Version::in_vendor_id(octets))
+        self.received
+            .iter()
+            .find_map(|octets| Version::in_vendor_id(octets))
     }
 }

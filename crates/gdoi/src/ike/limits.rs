@@ -1,4 +1,4 @@
-//! Every limit of the control plane on one screen: queues, tables, retries, waits.
+//! Every limit of ISAKMP on one screen: queues, tables, retries, waits.
 //!
 //! A number here bounds what a peer, or a stranger, can make this process hold or do.
 
@@ -37,8 +37,6 @@ pub const TRANSFORMS_MAX: usize = 256;
 pub const VENDOR_IDS_MAX: usize = 32;
 /// Octets of the vendor ids that are kept of one peer, all together.
 pub const VENDOR_ID_OCTETS_MAX: usize = 2_048;
-/// Octets of a nonce in phase 1 (RFC 2409 section 5).
-pub const PHASE1_NONCE_OCTETS: std::ops::RangeInclusive<usize> = 8..=256;
 /// Octets of our own phase-1 nonce.
 pub const PHASE1_NONCE_OCTETS_SENT: usize = 32;
 

@@ -1,0 +1,4 @@
+//! Ladders of two engines in virtual time.
+
+mod ladder;
+mod network;
