@@ -6,7 +6,10 @@
 
 #![forbid(unsafe_code)]
 
+pub mod cli;
+pub mod config;
 pub mod interface;
+pub mod limits;
 pub mod logging;
 
 pub use interface::Interface;

@@ -1,0 +1,10 @@
+//! The command line: one declarative grammar for everything an operator types.
+//!
+//! Decides what a line says; what it does is decided where the command is defined
+//! (`config`, `show`, `exec`). A line comes in as text and a reply goes out as text: echo, keys and
+//! sockets are the consoles' business.
+
+pub mod grammar;
+pub mod line;
+pub mod mode;
+pub mod words;

@@ -1,0 +1,4 @@
+//! `crypto ipsec ...`: what ESP does.
+
+pub mod profile;
+pub mod transform_set;

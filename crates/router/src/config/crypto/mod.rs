@@ -1,0 +1,6 @@
+//! `crypto ...`.
+
+pub mod gdoi;
+pub mod ipsec;
+pub mod isakmp;
+pub mod map;

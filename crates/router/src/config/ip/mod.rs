@@ -1,0 +1,4 @@
+//! `ip ...`.
+
+pub mod access_list;
+pub mod route;

@@ -1,0 +1,3 @@
+//! `service ...`.
+
+pub mod timestamps;
