@@ -20,14 +20,22 @@ pub fn words(line: &str) -> Vec<Word<'_>> {
         match (letter.is_whitespace(), start) {
             (false, None) => start = Some((column, offset)),
             (true, Some((first, from))) => {
-                found.push(Word { text: &line[from..offset], column: first, offset: from });
+                found.push(Word {
+                    text: &line[from..offset],
+                    column: first,
+                    offset: from,
+                });
                 start = None;
             }
             (false, Some(_)) | (true, None) => {}
         }
     }
     if let Some((first, from)) = start {
-        found.push(Word { text: &line[from..], column: first, offset: from });
+        found.push(Word {
+            text: &line[from..],
+            column: first,
+            offset: from,
+        });
     }
     found
 }
@@ -42,7 +50,9 @@ pub fn is_blank(line: &str) -> bool {
 /// How many blanks a line starts with; IOS indents by one per mode.
 #[must_use]
 pub fn indent(line: &str) -> usize {
-    line.chars().take_while(|letter| letter.is_whitespace()).count()
+    line.chars()
+        .take_while(|letter| letter.is_whitespace())
+        .count()
 }
 
 #[cfg(test)]

@@ -120,7 +120,10 @@ mod tests {
         assert_eq!(long, "a-name-of-more-than-#");
         let client = regex::Regex::new(r"^[\w+\-.:/\[\]]+(?:\([^)]+\)){0,3}[>#] ?$").unwrap();
         for mode in Mode::ALL {
-            assert!(client.is_match(&prompt("KS1", true, Some(mode))), "{mode:?}");
+            assert!(
+                client.is_match(&prompt("KS1", true, Some(mode))),
+                "{mode:?}"
+            );
         }
     }
 }

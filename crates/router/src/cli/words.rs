@@ -79,7 +79,10 @@ pub const HELP: &[(&str, &str)] = &[
     ("gm", "Group member"),
     ("lt", "Match only packets with a lower port number"),
     ("neq", "Match only packets not on a given port number"),
-    ("notifications", "Normal but significant conditions (severity 5)"),
+    (
+        "notifications",
+        "Normal but significant conditions (severity 5)",
+    ),
     ("permit", "Specify packets to forward"),
     ("range", "Match only packets in the range of port numbers"),
     ("rekey", "Rekey of the group"),

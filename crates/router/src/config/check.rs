@@ -16,7 +16,11 @@ use policy::{Action, Encryption};
 /// Everything to say about `config`, in no order.
 #[must_use]
 pub fn check(config: &Config, origins: &Origins) -> Vec<Diagnostic> {
-    let mut check = Check { config, origins, said: Vec::new() };
+    let mut check = Check {
+        config,
+        origins,
+        said: Vec::new(),
+    };
     check.isakmp_policies();
     check.isakmp_keys();
     check.transform_sets();
@@ -44,7 +48,9 @@ impl<'a> Check<'a> {
 
     /// The line that starts so inside of a block, else the line that opened the block.
     fn line(&self, path: &[Place], start: &str) -> Option<usize> {
-        self.origins.line(path, start).or_else(|| self.origins.block(path))
+        self.origins
+            .line(path, start)
+            .or_else(|| self.origins.block(path))
     }
 
     fn isakmp_policies(&mut self) {
@@ -66,7 +72,10 @@ impl<'a> Check<'a> {
             }
             if let Some(group @ (2 | 5)) = policy.group {
                 let line = self.line(&path, "group");
-                self.warn(line, format!("Diffie-Hellman group {group} is weak: use 19 or 14"));
+                self.warn(
+                    line,
+                    format!("Diffie-Hellman group {group} is weak: use 19 or 14"),
+                );
             }
         }
     }
@@ -78,15 +87,24 @@ impl<'a> Check<'a> {
             match transform.encryption() {
                 Encryption::TripleDes => {
                     let line = self.origins.block(&path);
-                    self.warn(line, format!("transform set {name}: 3des has 64-bit blocks: use aes"));
+                    self.warn(
+                        line,
+                        format!("transform set {name}: 3des has 64-bit blocks: use aes"),
+                    );
                 }
                 Encryption::Null => {
                     let line = self.origins.block(&path);
-                    self.warn(line, format!("transform set {name}: esp-null does not encrypt"));
+                    self.warn(
+                        line,
+                        format!("transform set {name}: esp-null does not encrypt"),
+                    );
                 }
                 Encryption::AesGmac(_) => {
                     let line = self.origins.block(&path);
-                    self.warn(line, format!("transform set {name}: esp-gmac does not encrypt"));
+                    self.warn(
+                        line,
+                        format!("transform set {name}: esp-gmac does not encrypt"),
+                    );
                 }
                 Encryption::AesCbc(_) | Encryption::AesGcm(_) => {}
             }
@@ -119,7 +137,11 @@ impl<'a> Check<'a> {
             for (sequence, entry) in entries {
                 let path = [Place::CryptoMap(map.clone(), *sequence)];
                 let at = self.origins.block(&path);
-                match entry.group.as_ref().map(|name| (name, self.config.groups.get(name))) {
+                match entry
+                    .group
+                    .as_ref()
+                    .map(|name| (name, self.config.groups.get(name)))
+                {
                     None => self.warn(
                         at,
                         format!("crypto map {map} {sequence} does nothing: it has no `set group`"),
@@ -157,17 +179,27 @@ impl<'a> Check<'a> {
             if !is_used(map)
                 && let Some((sequence, _)) = entries.first_key_value()
             {
-                let at = self.origins.block(&[Place::CryptoMap(map.clone(), *sequence)]);
-                self.warn(at, format!("crypto map {map} does nothing: no interface carries it"));
+                let at = self
+                    .origins
+                    .block(&[Place::CryptoMap(map.clone(), *sequence)]);
+                self.warn(
+                    at,
+                    format!("crypto map {map} does nothing: no interface carries it"),
+                );
             }
         }
     }
 
     /// A member's own list may only keep traffic clear (mission.md 2.4).
     fn local_acl(&mut self, line: Option<usize>, name: &str) {
-        let Some(list) = self.access_list(line, name) else { return };
+        let Some(list) = self.access_list(line, name) else {
+            return;
+        };
         if list.kind != Kind::Extended {
-            self.error(line, format!("access list {name} is a standard one: expected an extended"));
+            self.error(
+                line,
+                format!("access list {name} is a standard one: expected an extended"),
+            );
             return;
         }
         let permit = list.aces().find(|(_, ace)| ace.action == Action::Permit);
@@ -175,7 +207,10 @@ impl<'a> Check<'a> {
             let line = self
                 .origins
                 .line(&[Place::ExtendedAccessList(name.to_owned())], "permit")
-                .or_else(|| self.origins.line(&[], &format!("access-list {name} permit")))
+                .or_else(|| {
+                    self.origins
+                        .line(&[], &format!("access-list {name} permit"))
+                })
                 .or(line);
             self.error(
                 line,
@@ -199,7 +234,9 @@ impl<'a> Check<'a> {
 
     fn interfaces(&mut self) {
         for (name, interface) in &self.config.interfaces {
-            let Some(map) = &interface.crypto_map else { continue };
+            let Some(map) = &interface.crypto_map else {
+                continue;
+            };
             if !self.config.crypto_maps.contains_key(map) {
                 let line = self.line(&[Place::Interface(name.clone())], "crypto map");
                 let have = names(self.config.crypto_maps.keys());
@@ -212,5 +249,9 @@ impl<'a> Check<'a> {
 /// `have: A, B` for errors about names.
 fn names<'a>(names: impl Iterator<Item = &'a String>) -> String {
     let names: Vec<_> = names.map(String::as_str).collect();
-    if names.is_empty() { "have none".to_owned() } else { format!("have: {}", names.join(", ")) }
+    if names.is_empty() {
+        "have none".to_owned()
+    } else {
+        format!("have: {}", names.join(", "))
+    }
 }

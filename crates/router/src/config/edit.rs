@@ -186,7 +186,10 @@ impl Cursor {
     /// `configure terminal`.
     #[must_use]
     pub const fn live() -> Self {
-        Self { path: Vec::new(), live: true }
+        Self {
+            path: Vec::new(),
+            live: true,
+        }
     }
 
     /// The mode that the prompt shows.
@@ -218,11 +221,17 @@ impl Cursor {
             return Ok(Applied::default());
         }
         let (verb, skip) = verb(&words);
-        let form = if verb == Verb::Set { Form::Set } else { Form::Remove };
+        let form = if verb == Verb::Set {
+            Form::Set
+        } else {
+            Form::Remove
+        };
         let mut furthest: Option<Failure> = None;
         let mut abbreviated: Option<(usize, &'static Command, Match)> = None;
         for depth in (0..=self.path.len()).rev() {
-            let mode = depth.checked_sub(1).map_or(Mode::Global, |i| self.path[i].mode());
+            let mode = depth
+                .checked_sub(1)
+                .map_or(Mode::Global, |i| self.path[i].mode());
             let grammar = grammar(mode);
             match grammar.tree.parse(text, &words[skip..], form) {
                 Ok(matched) => {
@@ -234,7 +243,10 @@ impl Cursor {
                 }
                 Err(failure) => {
                     let failure = shifted(failure, skip);
-                    if furthest.as_ref().is_none_or(|best| best.rank() < failure.rank()) {
+                    if furthest
+                        .as_ref()
+                        .is_none_or(|best| best.rank() < failure.rank())
+                    {
                         furthest = Some(failure);
                     }
                 }
@@ -243,7 +255,11 @@ impl Cursor {
         if let Some((depth, command, matched)) = abbreviated {
             return self.obey(config, depth, command, &Line { verb, matched });
         }
-        Err(LineError::Unreadable(furthest.unwrap_or(Failure::Incomplete { expected: Vec::new() })))
+        Err(LineError::Unreadable(furthest.unwrap_or(
+            Failure::Incomplete {
+                expected: Vec::new(),
+            },
+        )))
     }
 
     fn obey(
@@ -262,10 +278,17 @@ impl Cursor {
             entered: None,
         };
         (command.apply)(&mut editor, line).map_err(LineError::Refused)?;
-        let Editor { warnings, entered, .. } = editor;
+        let Editor {
+            warnings, entered, ..
+        } = editor;
         self.path.truncate(depth);
         self.path.extend(entered.clone());
-        Ok(Applied { warnings, context, line: line.canonical(), entered })
+        Ok(Applied {
+            warnings,
+            context,
+            line: line.canonical(),
+            entered,
+        })
     }
 
     /// What can follow `text`, for `?`; `None` if it is no start of a line here.
@@ -273,15 +296,27 @@ impl Cursor {
     pub fn help(&self, text: &str) -> Option<Vec<Suggestion>> {
         let mut words = line::words(text);
         let open = text.ends_with(|c: char| !c.is_whitespace());
-        let partial = if open { words.pop().map_or("", |word| word.text) } else { "" };
+        let partial = if open {
+            words.pop().map_or("", |word| word.text)
+        } else {
+            ""
+        };
         let (verb, skip) = verb(&words);
-        let form = if verb == Verb::Set { Form::Set } else { Form::Remove };
+        let form = if verb == Verb::Set {
+            Form::Set
+        } else {
+            Form::Remove
+        };
         let tree = &grammar(self.mode()).tree;
         let mut found = tree.help(text, &words[skip..], partial, form).or_else(|| {
-            grammar(Mode::Global).tree.help(text, &words[skip..], partial, form)
+            grammar(Mode::Global)
+                .tree
+                .help(text, &words[skip..], partial, form)
         })?;
         if words.is_empty() {
-            let others = MODE_WORDS.iter().filter(|(word, _)| word.starts_with(partial));
+            let others = MODE_WORDS
+                .iter()
+                .filter(|(word, _)| word.starts_with(partial));
             found.extend(others.map(|(word, help)| Suggestion {
                 word: (*word).to_owned(),
                 help,
@@ -312,10 +347,19 @@ fn verb(words: &[Word<'_>]) -> (Verb, usize) {
 
 fn shifted(failure: Failure, by: usize) -> Failure {
     match failure {
-        Failure::Invalid { word, expected, hides } => {
-            Failure::Invalid { word: word + by, expected, hides }
-        }
-        Failure::Ambiguous { word, keywords } => Failure::Ambiguous { word: word + by, keywords },
+        Failure::Invalid {
+            word,
+            expected,
+            hides,
+        } => Failure::Invalid {
+            word: word + by,
+            expected,
+            hides,
+        },
+        Failure::Ambiguous { word, keywords } => Failure::Ambiguous {
+            word: word + by,
+            keywords,
+        },
         Failure::Incomplete { expected } => Failure::Incomplete { expected },
     }
 }
@@ -383,7 +427,9 @@ impl Editor<'_> {
 
     /// The group that the line stands in, at any depth.
     pub(crate) fn group(&mut self) -> Result<&mut Group, Refusal> {
-        let Some(Place::Group(name)) = self.path.first() else { return Err(gone()) };
+        let Some(Place::Group(name)) = self.path.first() else {
+            return Err(gone());
+        };
         self.config.groups.get_mut(name).ok_or_else(gone)
     }
 

@@ -30,7 +30,9 @@ fn apply(editor: &mut Editor<'_>, line: &Line) -> Result<(), Refusal> {
     let name = line.word("name")?;
     let fits = name.len() <= HOSTNAME_LEN_MAX
         && name.starts_with(|c: char| c.is_ascii_alphabetic())
-        && name.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.'));
+        && name
+            .chars()
+            .all(|c| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.'));
     if !fits {
         return Err(Refusal::new(
             "% Hostname contains one or more illegal characters: up to 63 letters, digits, - _ . \

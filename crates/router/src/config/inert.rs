@@ -22,12 +22,28 @@ pub struct Block {
 const HELP: &[(&str, &str)] = &[("<rest>", "Kept, without effect here")];
 
 const fn of(mode: Mode, grammar: &'static str, apply: Apply) -> Command {
-    Command { mode, syntax: Syntax { grammar, help: HELP }, apply, examples: &[] }
+    Command {
+        mode,
+        syntax: Syntax {
+            grammar,
+            help: HELP,
+        },
+        apply,
+        examples: &[],
+    }
 }
 
 pub(crate) const COMMANDS: &[Command] = &[
-    of(Mode::Global, "( buffers | platform | license | ntp | clock | snmp-server ) / <rest:LINE>", keep),
-    of(Mode::Global, "( version | boot-start-marker | boot-end-marker ) [ <rest:LINE> ]", keep_quietly),
+    of(
+        Mode::Global,
+        "( buffers | platform | license | ntp | clock | snmp-server ) / <rest:LINE>",
+        keep,
+    ),
+    of(
+        Mode::Global,
+        "( version | boot-start-marker | boot-end-marker ) [ <rest:LINE> ]",
+        keep_quietly,
+    ),
     of(Mode::Global, "aaa new-model", keep),
     of(
         Mode::Global,
@@ -43,14 +59,22 @@ pub(crate) const COMMANDS: &[Command] = &[
          [ <rest:LINE> ]",
         keep,
     ),
-    of(Mode::Global, "ipv6 ( unicast-routing | cef ) [ <rest:LINE> ]", keep),
+    of(
+        Mode::Global,
+        "ipv6 ( unicast-routing | cef ) [ <rest:LINE> ]",
+        keep,
+    ),
     of(
         Mode::Global,
         "logging ( host | trap | source-interface | facility | rate-limit | on ) [ <rest:LINE> ]",
         keep,
     ),
     of(Mode::Global, "monitor event-trace / <rest:LINE>", keep),
-    of(Mode::Global, "crypto call admission limit / <rest:LINE>", keep),
+    of(
+        Mode::Global,
+        "crypto call admission limit / <rest:LINE>",
+        keep,
+    ),
     of(
         Mode::Global,
         "crypto isakmp ( invalid-spi-recovery | identity address | enable )",
@@ -61,21 +85,41 @@ pub(crate) const COMMANDS: &[Command] = &[
         "crypto ipsec ( security-association | df-bit | fragmentation ) / <rest:LINE>",
         keep,
     ),
-    of(Mode::Global, "event manager ( environment | session ) / <rest:LINE>", keep),
+    of(
+        Mode::Global,
+        "event manager ( environment | session ) / <rest:LINE>",
+        keep,
+    ),
     of(Mode::Global, "event manager applet <rest:LINE>", applet),
     of(Mode::Global, "class-map <rest:LINE>", class_map),
     of(Mode::Global, "policy-map <rest:LINE>", policy_map),
     of(Mode::Global, "route-map <rest:LINE>", route_map),
-    of(Mode::ClassMap, "( match | description ) / <rest:LINE>", child),
-    of(Mode::PolicyMap, "( class | description ) / <rest:LINE>", child),
+    of(
+        Mode::ClassMap,
+        "( match | description ) / <rest:LINE>",
+        child,
+    ),
+    of(
+        Mode::PolicyMap,
+        "( class | description ) / <rest:LINE>",
+        child,
+    ),
     of(
         Mode::PolicyMap,
         "( set | police | bandwidth | priority | shape | queue-limit | fair-queue | random-detect \
          | service-policy ) [ <rest:LINE> ]",
         grandchild,
     ),
-    of(Mode::RouteMap, "( match | set | description | continue ) [ <rest:LINE> ]", child),
-    of(Mode::Applet, "( event | action | description | trigger ) / <rest:LINE>", child),
+    of(
+        Mode::RouteMap,
+        "( match | set | description | continue ) [ <rest:LINE> ]",
+        child,
+    ),
+    of(
+        Mode::Applet,
+        "( event | action | description | trigger ) / <rest:LINE>",
+        child,
+    ),
     of(
         Mode::Interface,
         "ip ( flow | pim | accounting | policy | access-group | virtual-reassembly | nat | ospf \
@@ -90,15 +134,35 @@ pub(crate) const COMMANDS: &[Command] = &[
          | carrier-delay | hold-queue | tx-ring-limit | fair-queue ) [ <rest:LINE> ]",
         keep,
     ),
-    of(Mode::Interface, "crypto ipsec df-bit / ( clear | set | copy )", keep),
-    of(Mode::Group, "client ( registration interface | rekey | transform-sets ) / <rest:LINE>", keep),
-    of(Mode::Group, "client ( protocol gikev2 | status | recovery-check ) / <rest:LINE>", keep),
+    of(
+        Mode::Interface,
+        "crypto ipsec df-bit / ( clear | set | copy )",
+        keep,
+    ),
+    of(
+        Mode::Group,
+        "client ( registration interface | rekey | transform-sets ) / <rest:LINE>",
+        keep,
+    ),
+    of(
+        Mode::Group,
+        "client ( protocol gikev2 | status | recovery-check ) / <rest:LINE>",
+        keep,
+    ),
     of(Mode::Group, "client ( pfs | bypass-policy )", keep),
     of(Mode::ServerLocal, "pfs", keep),
     of(Mode::ServerLocal, "gikev2 / <rest:WORD>", keep),
-    of(Mode::ServerLocal, "rekey acknowledgement / ( cisco | interoperable | any )", keep),
+    of(
+        Mode::ServerLocal,
+        "rekey acknowledgement / ( cisco | interoperable | any )",
+        keep,
+    ),
     of(Mode::SaIpsec, "tag / cts sgt", keep),
-    of(Mode::SaIpsec, "replay counter / window-size <window:1-1024>", keep),
+    of(
+        Mode::SaIpsec,
+        "replay counter / window-size <window:1-1024>",
+        keep,
+    ),
 ];
 
 /// The words before the first argument: what the warning names.
@@ -112,7 +176,10 @@ fn keywords(line: &Line) -> String {
 
 fn keep(editor: &mut Editor<'_>, line: &Line) -> Result<(), Refusal> {
     if !line.removes() {
-        editor.warn(format!("`{}` is kept and has no effect here", keywords(line)));
+        editor.warn(format!(
+            "`{}` is kept and has no effect here",
+            keywords(line)
+        ));
     }
     keep_quietly(editor, line)
 }
@@ -125,7 +192,10 @@ fn keep_quietly(editor: &mut Editor<'_>, line: &Line) -> Result<(), Refusal> {
             if line.removes() {
                 blocks.retain(|block| !starts(&block.text, &text));
             } else if !blocks.iter().any(|block| block.text == text) {
-                blocks.push(Block { text, lines: Vec::new() });
+                blocks.push(Block {
+                    text,
+                    lines: Vec::new(),
+                });
             }
             return Ok(());
         }
@@ -145,7 +215,8 @@ fn keep_quietly(editor: &mut Editor<'_>, line: &Line) -> Result<(), Refusal> {
 
 /// Whether the words of `line` start with those of `start`.
 fn starts(line: &str, start: &str) -> bool {
-    line.strip_prefix(start).is_some_and(|rest| rest.is_empty() || rest.starts_with(' '))
+    line.strip_prefix(start)
+        .is_some_and(|rest| rest.is_empty() || rest.starts_with(' '))
 }
 
 fn applet(editor: &mut Editor<'_>, line: &Line) -> Result<(), Refusal> {
@@ -181,10 +252,15 @@ fn grandchild(editor: &mut Editor<'_>, line: &Line) -> Result<(), Refusal> {
 }
 
 fn below(editor: &mut Editor<'_>, line: &Line, depth: u8) -> Result<(), Refusal> {
-    let Place::Inert(_, opener) = editor.place(0)?.clone() else { return Err(gone()) };
+    let Place::Inert(_, opener) = editor.place(0)?.clone() else {
+        return Err(gone());
+    };
     let text = line.canonical();
     let blocks = &mut editor.config.inert;
-    let block = blocks.iter_mut().find(|block| block.text == opener).ok_or_else(gone)?;
+    let block = blocks
+        .iter_mut()
+        .find(|block| block.text == opener)
+        .ok_or_else(gone)?;
     if line.removes() {
         block.lines.retain(|(_, own)| !starts(own, &text));
     } else {

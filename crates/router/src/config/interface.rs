@@ -68,25 +68,51 @@ const fn command(
     apply: super::Apply,
     examples: &'static [&'static str],
 ) -> Command {
-    Command { mode: Mode::Interface, syntax: Syntax { grammar, help: HELP }, apply, examples }
+    Command {
+        mode: Mode::Interface,
+        syntax: Syntax {
+            grammar,
+            help: HELP,
+        },
+        apply,
+        examples,
+    }
 }
 
 pub(crate) const COMMANDS: &[Command] = &[
     Command {
         mode: Mode::Global,
-        syntax: Syntax { grammar: "interface <name:WORD> [ <unit:WORD> ]", help: HELP },
+        syntax: Syntax {
+            grammar: "interface <name:WORD> [ <unit:WORD> ]",
+            help: HELP,
+        },
         apply: enter,
-        examples: &["interface Serial1/0", "interface serial 1/0", "interface wan"],
+        examples: &[
+            "interface Serial1/0",
+            "interface serial 1/0",
+            "interface wan",
+        ],
     },
-    command("description / <text:LINE>", description, &["description WAN  interface"]),
+    command(
+        "description / <text:LINE>",
+        description,
+        &["description WAN  interface"],
+    ),
     command(
         "ip address / <address:A.B.C.D> <mask:A.B.C.D> [ secondary ]",
         address,
-        &["ip address 10.1.11.2 255.255.255.0", "ip address 10.1.11.3 255.255.255.0 secondary"],
+        &[
+            "ip address 10.1.11.2 255.255.255.0",
+            "ip address 10.1.11.3 255.255.255.0 secondary",
+        ],
     ),
     command("ip mtu / <mtu:68-65535>", mtu, &["ip mtu 1400"]),
     command("shutdown", shutdown, &["shutdown", "no shutdown"]),
-    command("crypto map / <map:WORD>", crypto_map, &["crypto map gm_map"]),
+    command(
+        "crypto map / <map:WORD>",
+        crypto_map,
+        &["crypto map gm_map"],
+    ),
 ];
 
 /// The name in full: `se1/0` and `serial 1/0` are `Serial1/0`.
@@ -97,12 +123,16 @@ pub(crate) const COMMANDS: &[Command] = &[
 pub fn full_name(name: &str, unit: &str) -> String {
     let joined = format!("{name}{unit}");
     let letters = joined.find(|c: char| !c.is_ascii_alphabetic() && c != '-');
-    let Some((kind, number)) = letters.map(|place| joined.split_at(place)) else { return joined };
-    if kind.len() < 2 || !(joined.contains('/') || !unit.is_empty()) {
+    let Some((kind, number)) = letters.map(|place| joined.split_at(place)) else {
+        return joined;
+    };
+    let is_ios = joined.contains('/') || !unit.is_empty();
+    if kind.len() < 2 || !is_ios {
         return joined;
     }
     let full = TYPES.into_iter().find(|full| {
-        full.get(..kind.len()).is_some_and(|start| start.eq_ignore_ascii_case(kind))
+        full.get(..kind.len())
+            .is_some_and(|start| start.eq_ignore_ascii_case(kind))
     });
     full.map_or_else(|| joined.clone(), |full| format!("{full}{number}"))
 }
@@ -119,12 +149,18 @@ fn enter(editor: &mut Editor<'_>, line: &Line) -> Result<(), Refusal> {
 }
 
 pub(crate) fn interface<'a>(editor: &'a mut Editor<'_>) -> Result<&'a mut Interface, Refusal> {
-    let Place::Interface(name) = editor.place(0)?.clone() else { return Err(gone()) };
+    let Place::Interface(name) = editor.place(0)?.clone() else {
+        return Err(gone());
+    };
     editor.config.interfaces.get_mut(&name).ok_or_else(gone)
 }
 
 fn description(editor: &mut Editor<'_>, line: &Line) -> Result<(), Refusal> {
-    let text = if line.removes() { None } else { Some(line.word("text")?.to_owned()) };
+    let text = if line.removes() {
+        None
+    } else {
+        Some(line.word("text")?.to_owned())
+    };
     interface(editor)?.description = text;
     Ok(())
 }
@@ -146,12 +182,16 @@ fn address(editor: &mut Editor<'_>, line: &Line) -> Result<(), Refusal> {
     }
     let mask = mask?;
     if !is_mask(mask) || mask.is_unspecified() {
-        return Err(Refusal::new(format!("Bad mask {mask} for address {address}")));
+        return Err(Refusal::new(format!(
+            "Bad mask {mask} for address {address}"
+        )));
     }
     let length = u8::try_from(mask.to_bits().leading_ones()).unwrap_or(32);
     let host = address.to_bits() & !mask.to_bits();
     if length < 31 && (host == 0 || host == !mask.to_bits()) {
-        return Err(Refusal::new(format!("Bad mask /{length} for address {address}")));
+        return Err(Refusal::new(format!(
+            "Bad mask /{length} for address {address}"
+        )));
     }
     let interface = interface(editor)?;
     if !is_secondary {
@@ -163,7 +203,11 @@ fn address(editor: &mut Editor<'_>, line: &Line) -> Result<(), Refusal> {
 }
 
 fn mtu(editor: &mut Editor<'_>, line: &Line) -> Result<(), Refusal> {
-    let mtu = if line.removes() { None } else { Some(line.number("mtu")?) };
+    let mtu = if line.removes() {
+        None
+    } else {
+        Some(line.number("mtu")?)
+    };
     if mtu.is_some() {
         editor.warn("`ip mtu` has no effect here: set the MTU of the Linux device");
     }
@@ -180,7 +224,11 @@ fn shutdown(editor: &mut Editor<'_>, line: &Line) -> Result<(), Refusal> {
 }
 
 fn crypto_map(editor: &mut Editor<'_>, line: &Line) -> Result<(), Refusal> {
-    let map = if line.removes() { None } else { Some(line.word("map")?.to_owned()) };
+    let map = if line.removes() {
+        None
+    } else {
+        Some(line.word("map")?.to_owned())
+    };
     if let Some(map) = &map
         && editor.is_live()
         && !editor.config.crypto_maps.contains_key(map)
@@ -195,7 +243,11 @@ fn crypto_map(editor: &mut Editor<'_>, line: &Line) -> Result<(), Refusal> {
 
 /// The mask of that length.
 pub(crate) fn mask(length: u8) -> Ipv4Addr {
-    Ipv4Addr::from_bits(u32::MAX.checked_shl(32 - u32::from(length.min(32))).unwrap_or(0))
+    Ipv4Addr::from_bits(
+        u32::MAX
+            .checked_shl(32 - u32::from(length.min(32)))
+            .unwrap_or(0),
+    )
 }
 
 pub(super) fn render(config: &Config, text: &mut Text) {
@@ -206,7 +258,10 @@ pub(super) fn render(config: &Config, text: &mut Text) {
                 text.line(format_args!("description {description}"));
             }
             for (address, length) in &interface.secondary {
-                text.line(format_args!("ip address {address} {} secondary", mask(*length)));
+                text.line(format_args!(
+                    "ip address {address} {} secondary",
+                    mask(*length)
+                ));
             }
             if let Some((address, length)) = interface.address {
                 text.line(format_args!("ip address {address} {}", mask(length)));

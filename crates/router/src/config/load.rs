@@ -2,10 +2,10 @@
 
 use std::fmt;
 
+use super::Config;
 use super::check::check;
 use super::edit::{Cursor, LineError};
 use super::origin::Origins;
-use super::Config;
 use crate::cli::grammar::{Failure, Suggestion};
 use crate::cli::line;
 use crate::limits::{CONFIG_ERRORS_MAX, CONFIG_LINES_MAX, EXPECTED_WORDS_MAX, LINE_LEN_MAX};
@@ -33,12 +33,20 @@ pub struct Diagnostic {
 impl Diagnostic {
     /// An error.
     pub fn error(line: Option<usize>, text: impl Into<String>) -> Self {
-        Self { severity: Severity::Error, line, text: text.into() }
+        Self {
+            severity: Severity::Error,
+            line,
+            text: text.into(),
+        }
     }
 
     /// A warning.
     pub fn warning(line: Option<usize>, text: impl Into<String>) -> Self {
-        Self { severity: Severity::Warning, line, text: text.into() }
+        Self {
+            severity: Severity::Warning,
+            line,
+            text: text.into(),
+        }
     }
 
     /// `FILE:LINE: text`, as compilers write it.
@@ -79,14 +87,23 @@ pub struct Parsed {
 pub fn parse(text: &str) -> Result<Parsed, Vec<Diagnostic>> {
     let mut found = Reading::default();
     found.read(text);
-    let Reading { config, mut said, origins, .. } = found;
+    let Reading {
+        config,
+        mut said,
+        origins,
+        ..
+    } = found;
     said.extend(check(&config, &origins));
     said.sort_by_key(|one| one.line.unwrap_or(usize::MAX));
     said.dedup();
     if said.iter().any(|one| one.severity == Severity::Error) {
         return Err(said);
     }
-    Ok(Parsed { config, warnings: said, origins })
+    Ok(Parsed {
+        config,
+        warnings: said,
+        origins,
+    })
 }
 
 #[derive(Default)]
@@ -141,11 +158,13 @@ impl Reading {
             Ok(applied) => {
                 self.origins.note(&applied, number);
                 let warnings = applied.warnings.into_iter();
-                self.said.extend(warnings.map(|text| Diagnostic::warning(at, text)));
+                self.said
+                    .extend(warnings.map(|text| Diagnostic::warning(at, text)));
             }
             Err(LineError::Unreadable(failure)) => {
                 self.skipping = Some(indent);
-                self.said.push(Diagnostic::error(at, explain(raw, &failure)));
+                self.said
+                    .push(Diagnostic::error(at, explain(raw, &failure)));
             }
             Err(LineError::Refused(refusal)) => {
                 self.skipping = Some(indent);
@@ -164,8 +183,16 @@ pub(crate) fn explain(raw: &str, failure: &Failure) -> String {
         Failure::Invalid { word, .. } if text(*word) == words.first().map_or("", |w| w.text) => {
             format!("unknown command \"{}\"", text(*word))
         }
-        Failure::Invalid { word, expected, hides } => {
-            let word = if *hides { "this word" } else { &format!("\"{}\"", text(*word)) };
+        Failure::Invalid {
+            word,
+            expected,
+            hides,
+        } => {
+            let word = if *hides {
+                "this word"
+            } else {
+                &format!("\"{}\"", text(*word))
+            };
             match (*hides, expected.is_empty()) {
                 (_, true) => format!("nothing may follow here, but {word} does"),
                 (_, false) => format!("{word} is not expected: expected {}", listed(expected)),
@@ -175,14 +202,21 @@ pub(crate) fn explain(raw: &str, failure: &Failure) -> String {
             format!("the line ends too early: expected {}", listed(expected))
         }
         Failure::Ambiguous { word, keywords } => {
-            format!("\"{}\" is ambiguous: {}", text(*word), keywords.join(" or "))
+            format!(
+                "\"{}\" is ambiguous: {}",
+                text(*word),
+                keywords.join(" or ")
+            )
         }
     }
 }
 
 fn listed(expected: &[Suggestion]) -> String {
-    let names: Vec<_> =
-        expected.iter().take(EXPECTED_WORDS_MAX).map(|one| one.word.as_str()).collect();
+    let names: Vec<_> = expected
+        .iter()
+        .take(EXPECTED_WORDS_MAX)
+        .map(|one| one.word.as_str())
+        .collect();
     if expected.len() > EXPECTED_WORDS_MAX {
         return format!("{}, ...", names.join(", "));
     }

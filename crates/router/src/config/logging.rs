@@ -76,14 +76,24 @@ pub(crate) const COMMANDS: &[Command] = &[
     },
     Command {
         mode: Mode::Global,
-        syntax: Syntax { grammar: "logging ( console | monitor ) [ @level ]", help: HELP },
+        syntax: Syntax {
+            grammar: "logging ( console | monitor ) [ @level ]",
+            help: HELP,
+        },
         apply: sink,
-        examples: &["logging console", "logging console warnings", "logging monitor 7"],
+        examples: &[
+            "logging console",
+            "logging console warnings",
+            "logging monitor 7",
+        ],
     },
 ];
 
 fn level(line: &Line) -> Option<u8> {
-    let word = LEVELS.iter().position(|word| line.has(word)).and_then(|n| u8::try_from(n).ok());
+    let word = LEVELS
+        .iter()
+        .position(|word| line.has(word))
+        .and_then(|n| u8::try_from(n).ok());
     word.or_else(|| line.number("level").ok())
 }
 
@@ -97,14 +107,20 @@ fn setting<T>(line: &Line, on: impl FnOnce() -> T) -> Sink<T> {
 
 fn buffered(editor: &mut Editor<'_>, line: &Line) -> Result<(), Refusal> {
     let size: Result<u32, Incomplete> = line.number("size");
-    editor.config.logging.buffered =
-        setting(line, || Buffered { size: size.ok(), level: level(line) });
+    editor.config.logging.buffered = setting(line, || Buffered {
+        size: size.ok(),
+        level: level(line),
+    });
     Ok(())
 }
 
 fn sink(editor: &mut Editor<'_>, line: &Line) -> Result<(), Refusal> {
     let logging = &mut editor.config.logging;
-    let sink = if line.has("console") { &mut logging.console } else { &mut logging.monitor };
+    let sink = if line.has("console") {
+        &mut logging.console
+    } else {
+        &mut logging.monitor
+    };
     *sink = setting(line, || level(line));
     Ok(())
 }
@@ -123,7 +139,10 @@ pub(super) fn render(config: &Config, text: &mut Text) {
             text.line(format_args!("logging buffered{size}{}", word(level)));
         }
     }
-    for (name, sink) in [("console", config.logging.console), ("monitor", config.logging.monitor)] {
+    for (name, sink) in [
+        ("console", config.logging.console),
+        ("monitor", config.logging.monitor),
+    ] {
         match sink {
             Sink::Default => {}
             Sink::Off => text.line(format_args!("no logging {name}")),

@@ -131,11 +131,14 @@ pub struct Manual {
 
 /// Every configuration command, in the order of the files.
 pub fn manual() -> impl Iterator<Item = Manual> {
-    COMMANDS.iter().flat_map(|file| file.iter()).map(|command| Manual {
-        mode: command.mode,
-        syntax: command.syntax,
-        examples: command.examples,
-    })
+    COMMANDS
+        .iter()
+        .flat_map(|file| file.iter())
+        .map(|command| Manual {
+            mode: command.mode,
+            syntax: command.syntax,
+            examples: command.examples,
+        })
 }
 
 #[cfg(test)]

@@ -26,7 +26,11 @@ impl Origins {
                 Some(place) => place.to_string(),
                 None => applied.line.clone(),
             };
-            self.lines.push(Origin { context, line, number });
+            self.lines.push(Origin {
+                context,
+                line,
+                number,
+            });
         }
     }
 
@@ -46,8 +50,10 @@ impl Origins {
     pub fn block(&self, path: &[Place]) -> Option<usize> {
         let (inner, outer) = path.split_last()?;
         let (context, opener) = (context(outer), inner.to_string());
-        let found =
-            self.lines.iter().find(|origin| origin.context == context && origin.line == opener);
+        let found = self
+            .lines
+            .iter()
+            .find(|origin| origin.context == context && origin.line == opener);
         found.map(|origin| origin.number)
     }
 }

@@ -60,7 +60,12 @@ pub fn to_gdoi(
     interfaces: &[Interface],
     workers: u16,
 ) -> Target {
-    let mut making = Making { config, origins, interfaces, target: Target::default() };
+    let mut making = Making {
+        config,
+        origins,
+        interfaces,
+        target: Target::default(),
+    };
     making.target.machines.isakmp = making.isakmp();
     making.compare_addresses();
     for (name, group) in &config.groups {
@@ -94,7 +99,10 @@ impl Making<'_> {
         if policies.is_empty() {
             // IOS, too, has policies of its own behind every configured one.
             for (priority, group) in [(DEFAULT_PRIORITY, 19), (DEFAULT_PRIORITY + 1, 14)] {
-                let policy = Policy { group: Some(group), ..Policy::default() };
+                let policy = Policy {
+                    group: Some(group),
+                    ..Policy::default()
+                };
                 policies.push(isakmp_policy(priority, policy));
             }
         }
@@ -112,9 +120,14 @@ impl Making<'_> {
             peers: config
                 .isakmp_peers
                 .iter()
-                .map(|(address, peer)| IsakmpPeer { address: *address, doi_ipsec: peer.doi_ipsec })
+                .map(|(address, peer)| IsakmpPeer {
+                    address: *address,
+                    doi_ipsec: peer.doi_ipsec,
+                })
                 .collect(),
-            keepalive_s: config.isakmp_keepalive.map_or(0, |keepalive| keepalive.interval_s),
+            keepalive_s: config
+                .isakmp_keepalive
+                .map_or(0, |keepalive| keepalive.interval_s),
         }
     }
 
@@ -134,9 +147,19 @@ impl Making<'_> {
             let has = device.addresses.clone();
             let own = interface.address.iter().chain(&interface.secondary);
             for (address, length) in own.filter(|own| !has.contains(own)) {
-                let line = self.origins.line(&path, &format!("ip address {address}")).or(line);
-                let have: Vec<_> = has.iter().map(|(a, n)| format!("{a} {}", mask(*n))).collect();
-                let have = if have.is_empty() { "none".to_owned() } else { have.join(", ") };
+                let line = self
+                    .origins
+                    .line(&path, &format!("ip address {address}"))
+                    .or(line);
+                let have: Vec<_> = has
+                    .iter()
+                    .map(|(a, n)| format!("{a} {}", mask(*n)))
+                    .collect();
+                let have = if have.is_empty() {
+                    "none".to_owned()
+                } else {
+                    have.join(", ")
+                };
                 self.target.said.push(Diagnostic::warning(
                     line,
                     format!(
@@ -152,17 +175,24 @@ impl Making<'_> {
     fn key_server(&mut self, name: &str, group: &Group, local: &ServerLocal) {
         let path = [Place::Group(name.to_owned()), Place::ServerLocal];
         let line = self.origins.block(&path);
-        let skip = |text: &str| Diagnostic::warning(line, format!("group {name} is not served: {text}"));
+        let skip =
+            |text: &str| Diagnostic::warning(line, format!("group {name} is not served: {text}"));
         if group.is_ipv6 {
-            self.target.said.push(skip("IPv6 groups are not available yet"));
+            self.target
+                .said
+                .push(skip("IPv6 groups are not available yet"));
             return;
         }
         let (Some(id), Some(address)) = (group.id, local.address) else {
-            self.target.said.push(skip("it has no identity or no address ipv4"));
+            self.target
+                .said
+                .push(skip("it has no identity or no address ipv4"));
             return;
         };
         if local.rekey.authentication.is_none() {
-            self.target.said.push(skip("it has no `rekey authentication mypubkey rsa LABEL`"));
+            self.target
+                .said
+                .push(skip("it has no `rekey authentication mypubkey rsa LABEL`"));
             return;
         }
         let mut sas = Vec::new();
@@ -176,7 +206,11 @@ impl Making<'_> {
                 }
             }
         }
-        if !self.interfaces.iter().any(|own| own.addresses.iter().any(|(a, _)| *a == address)) {
+        if !self
+            .interfaces
+            .iter()
+            .any(|own| own.addresses.iter().any(|(a, _)| *a == address))
+        {
             let line = self.origins.line(&path, "address ipv4").or(line);
             let text = format!("no interface has the key server's address {address}");
             self.target.said.push(Diagnostic::warning(line, text));
@@ -186,14 +220,20 @@ impl Making<'_> {
             Some(list) => match self.acl(list) {
                 Some(acl) => Some(acl),
                 None => {
-                    self.target.said.push(skip("its authorization list does not exist"));
+                    self.target
+                        .said
+                        .push(skip("its authorization list does not exist"));
                     return;
                 }
             },
         };
         let redundancy = local.redundancy.as_ref();
         let mut servers = vec![address];
-        servers.extend(redundancy.iter().flat_map(|redundancy| redundancy.peers.iter()));
+        servers.extend(
+            redundancy
+                .iter()
+                .flat_map(|redundancy| redundancy.peers.iter()),
+        );
         let rekey = &local.rekey;
         let retransmit = rekey.retransmit.unwrap_or(Retransmit {
             period_s: REKEY_RETRANSMIT_PERIOD_S_DEFAULT,
@@ -204,7 +244,9 @@ impl Making<'_> {
             id,
             address,
             servers,
-            priority: redundancy.and_then(|redundancy| redundancy.priority).unwrap_or(1),
+            priority: redundancy
+                .and_then(|redundancy| redundancy.priority)
+                .unwrap_or(1),
             rekey_key: rekey.authentication.clone(),
             transport: if rekey.unicast {
                 RekeyTransport::Unicast
@@ -230,7 +272,10 @@ impl Making<'_> {
         let profile = self.config.profiles.get(&name)?;
         Some(IpsecSa {
             number,
-            transform: *self.config.transform_sets.get(profile.transform_set.as_ref()?)?,
+            transform: *self
+                .config
+                .transform_sets
+                .get(profile.transform_set.as_ref()?)?,
             lifetime_s: profile.lifetime_s.unwrap_or(TEK_LIFETIME_S_DEFAULT),
             profile: name,
             acl: self.acl(sa.acl.as_ref()?)?,
@@ -255,18 +300,37 @@ impl Making<'_> {
             return;
         };
         let device_name = device.name.clone();
-        if let Some(other) = self.target.attachments.iter().find(|own| own.device == device_name) {
-            let text = format!("{name} and {} are the same device {device_name}", other.interface);
+        if let Some(other) = self
+            .target
+            .attachments
+            .iter()
+            .find(|own| own.device == device_name)
+        {
+            let text = format!(
+                "{name} and {} are the same device {device_name}",
+                other.interface
+            );
             self.target.said.push(Diagnostic::error(line, text));
             return;
         }
         let address = self.address(name, device);
         let config = self.config;
         let mut groups = Vec::new();
-        for entry in config.crypto_maps.get(map).into_iter().flat_map(BTreeMap::values) {
-            let Some(group_name) = &entry.group else { continue };
-            let Some(group) = config.groups.get(group_name) else { continue };
-            let (Some(id), None, false) = (group.id, &group.local, group.is_ipv6) else { continue };
+        for entry in config
+            .crypto_maps
+            .get(map)
+            .into_iter()
+            .flat_map(BTreeMap::values)
+        {
+            let Some(group_name) = &entry.group else {
+                continue;
+            };
+            let Some(group) = config.groups.get(group_name) else {
+                continue;
+            };
+            let (Some(id), None, false) = (group.id, &group.local, group.is_ipv6) else {
+                continue;
+            };
             if group.servers.is_empty() {
                 continue;
             }

@@ -36,7 +36,10 @@ const fn way_into(mode: Mode) -> &'static str {
 fn tree(text: &str) -> Config {
     let mut config = Config::default();
     let mut cursor = Cursor::in_file();
-    for line in text.lines().filter(|line| !crate::cli::line::is_blank(line) && *line != "end") {
+    for line in text
+        .lines()
+        .filter(|line| !crate::cli::line::is_blank(line) && *line != "end")
+    {
         if let Err(error) = cursor.apply(&mut config, line) {
             panic!("`{line}`: {error:?}");
         }
@@ -54,7 +57,9 @@ fn errors(text: &str) -> String {
 
 /// A file of IOS as its lines mean it: without comments.
 fn lines_of(text: &str) -> Vec<&str> {
-    text.lines().filter(|line| !crate::cli::line::is_blank(line)).collect()
+    text.lines()
+        .filter(|line| !crate::cli::line::is_blank(line))
+        .collect()
 }
 
 #[test]
@@ -117,12 +122,19 @@ fn every_command_reads_back_and_no_takes_it_away() {
             let text = format!("{}{example}\n", way_into(command.mode));
             let after = tree(&text);
             let again = tree(&render(&after));
-            assert_eq!(again, after, "`{example}` reads back as\n{}", render(&after));
+            assert_eq!(
+                again,
+                after,
+                "`{example}` reads back as\n{}",
+                render(&after)
+            );
 
             let mut config = after.clone();
             let mut cursor = Cursor::in_file();
             for line in way_into(command.mode).lines() {
-                cursor.apply(&mut config, line).unwrap_or_else(|e| panic!("{line}: {e:?}"));
+                cursor
+                    .apply(&mut config, line)
+                    .unwrap_or_else(|e| panic!("{line}: {e:?}"));
             }
             let opposite = match example.strip_prefix("no ") {
                 Some(rest) => format!("default {rest}"),
@@ -150,7 +162,10 @@ fn every_word_of_the_grammars_has_help_unless_it_does_nothing() {
             .map(|command| command.syntax.grammar)
             .collect();
         for word in words_without_help(mode) {
-            assert!(inert.iter().any(|grammar| grammar.contains(word)), "{mode:?}: {word}");
+            assert!(
+                inert.iter().any(|grammar| grammar.contains(word)),
+                "{mode:?}: {word}"
+            );
         }
     }
 }
@@ -188,10 +203,26 @@ fn what_does_not_fit_together_is_named_with_both_lines() {
     let local = " set group G1\n match address LOCAL\n!\nip access-list extended LOCAL\n \
                  deny tcp any any eq 22\n permit ip any any";
     let changes = [
-        (KS1, "rekey lifetime seconds 7200", "rekey lifetime seconds 7199".to_owned()),
-        (KS1, "lifetime seconds 3600", "lifetime seconds 90".to_owned()),
-        (KS1, "lifetime seconds 3600", "lifetime seconds 43201".to_owned()),
-        (KS1, "  rekey lifetime", "  group size small 8\n  rekey lifetime".to_owned()),
+        (
+            KS1,
+            "rekey lifetime seconds 7200",
+            "rekey lifetime seconds 7199".to_owned(),
+        ),
+        (
+            KS1,
+            "lifetime seconds 3600",
+            "lifetime seconds 90".to_owned(),
+        ),
+        (
+            KS1,
+            "lifetime seconds 3600",
+            "lifetime seconds 43201".to_owned(),
+        ),
+        (
+            KS1,
+            "  rekey lifetime",
+            "  group size small 8\n  rekey lifetime".to_owned(),
+        ),
         (
             KS1,
             "!\ncrypto ipsec transform-set",
@@ -202,29 +233,50 @@ fn what_does_not_fit_together_is_named_with_both_lines() {
             "hostname KS1",
             "crypto isakmp key sharedsecret address 10.1.0.0 255.255.0.0".to_owned(),
         ),
-        (KS1, "  rekey authentication mypubkey rsa get\n", String::new()),
+        (
+            KS1,
+            "  rekey authentication mypubkey rsa get\n",
+            String::new(),
+        ),
         (KS1, "  rekey transport unicast\n", String::new()),
         (KS1, "esp-gcm 256", "esp-3des esp-sha-hmac".to_owned()),
         (KS1, "esp-gcm 256", "esp-null esp-sha-hmac".to_owned()),
-        (KS1, "peer address ipv4 10.1.12.2", "peer address ipv4 10.1.11.2".to_owned()),
+        (
+            KS1,
+            "peer address ipv4 10.1.12.2",
+            "peer address ipv4 10.1.11.2".to_owned(),
+        ),
         (KS1, "profile gdoi-p\n   match", "match".to_owned()),
         (KS1, "permit ip", "deny ip".to_owned()),
         (KS1, "identity number 3333\n", String::new()),
-        (KS1, "  address ipv4 10.1.11.2\n", "  authorization address ipv4 WHO\n".to_owned()),
+        (
+            KS1,
+            "  address ipv4 10.1.11.2\n",
+            "  authorization address ipv4 WHO\n".to_owned(),
+        ),
         (GM1, " set group G1", local.to_owned()),
         (GM1, "set group G1", "set group G2".to_owned()),
-        (GM1, "10.1.12.2\n!\ncrypto map", "10.1.13.2\n!\ncrypto map".to_owned()),
+        (
+            GM1,
+            "10.1.12.2\n!\ncrypto map",
+            "10.1.13.2\n!\ncrypto map".to_owned(),
+        ),
         (GM1, " crypto map gm_map", " crypto map other".to_owned()),
         (GM1, "end", "end\nhostname late".to_owned()),
     ];
     let mut told = String::new();
     for (file, from, to) in changes {
         assert!(file.contains(from), "{from}");
-        let more = if to.contains("kfND") { ("server local", "server local\n  group size small 8") }
-            else { ("", "") };
+        let more = if to.contains("kfND") {
+            ("server local", "server local\n  group size small 8")
+        } else {
+            ("", "")
+        };
         let text = file.replacen(from, &to, 1).replacen(more.0, more.1, 1);
         let said = errors(&text);
-        let said = said.lines().filter(|line| !line.contains("do not cooperate yet"));
+        let said = said
+            .lines()
+            .filter(|line| !line.contains("do not cooperate yet"));
         told += &format!("{:?} -> {to:?}\n", from);
         told.extend(said.map(|line| format!("  {line}\n")));
     }
@@ -255,9 +307,15 @@ fn a_refused_line_changes_nothing() {
     for line in ["crypto gdoi group G1", "server address ipv4 10.1.1.1"] {
         let _ = cursor.apply(&mut config, line);
     }
-    for line in ["hostname -", "interface Serial1/0", "ip address 10.1.1.1 255.0.255.0",
-        "crypto map nowhere", "set group G7", "nonsense", "no nonsense"]
-    {
+    for line in [
+        "hostname -",
+        "interface Serial1/0",
+        "ip address 10.1.1.1 255.0.255.0",
+        "crypto map nowhere",
+        "set group G7",
+        "nonsense",
+        "no nonsense",
+    ] {
         let place = cursor.clone();
         if cursor.apply(&mut config, line).is_err() {
             assert_eq!(cursor, place, "{line}");
@@ -319,17 +377,27 @@ fn a_member_and_a_key_server_are_told_what_their_files_say() {
     assert_eq!(target.said, []);
     assert_eq!(target.attachments.len(), 1);
     assert_eq!(target.attachments[0].device, "wan");
-    let [member] = &target.machines.members[..] else { panic!("one member") };
+    let [member] = &target.machines.members[..] else {
+        panic!("one member")
+    };
     assert_eq!(member.servers.len(), 2);
     assert_eq!(member.address, Ipv4Addr::new(10, 1, 20, 2));
-    assert_eq!((member.interface.as_str(), member.workers), ("Serial1/0", 2));
+    assert_eq!(
+        (member.interface.as_str(), member.workers),
+        ("Serial1/0", 2)
+    );
 
     let parsed = parse(KS1).unwrap();
     let devices = [device("wan", "Serial1/0", [10, 1, 11, 2])];
     let target = to_gdoi(&parsed.config, &parsed.origins, &devices, 1);
     assert_eq!(target.said, []);
-    let [server] = &target.machines.key_servers[..] else { panic!("one key server") };
-    assert_eq!(server.servers, [Ipv4Addr::new(10, 1, 11, 2), Ipv4Addr::new(10, 1, 12, 2)]);
+    let [server] = &target.machines.key_servers[..] else {
+        panic!("one key server")
+    };
+    assert_eq!(
+        server.servers,
+        [Ipv4Addr::new(10, 1, 11, 2), Ipv4Addr::new(10, 1, 12, 2)]
+    );
     assert_eq!((server.priority, server.kek_lifetime_s), (10, 7200));
     assert_eq!(server.sas[0].transform.to_string(), "esp-gcm 256");
     assert_eq!(server.sas[0].acl.entries.len(), 1);
@@ -349,7 +417,13 @@ fn a_missing_device_and_other_addresses_are_named() {
 #[test]
 fn without_a_policy_phase_1_offers_the_boxs_own() {
     let target = to_gdoi(&Config::default(), &Origins::default(), &[], 1);
-    let offered: Vec<_> = target.machines.isakmp.policies.iter().map(|p| p.group).collect();
+    let offered: Vec<_> = target
+        .machines
+        .isakmp
+        .policies
+        .iter()
+        .map(|p| p.group)
+        .collect();
     assert_eq!(offered, [19, 14]);
 }
 

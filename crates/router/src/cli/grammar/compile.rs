@@ -61,7 +61,9 @@ impl Kind {
             Self::Number { min, max } => {
                 let digits = !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit());
                 let number = digits.then(|| text.parse::<u64>().ok()).flatten()?;
-                (min..=max).contains(&number).then_some(Value::Number(number))
+                (min..=max)
+                    .contains(&number)
+                    .then_some(Value::Number(number))
             }
             Self::Address => text.parse::<Ipv4Addr>().ok().map(Value::Address),
             Self::Word => Some(Value::Word(text.to_owned())),
@@ -91,10 +93,17 @@ pub(super) struct Graph {
 
 impl Graph {
     pub(super) fn new(grammar: &'static str) -> Self {
-        let mut graph = Self { states: vec![State::default()], end: 0, cut: usize::MAX };
+        let mut graph = Self {
+            states: vec![State::default()],
+            end: 0,
+            cut: usize::MAX,
+        };
         let mut rest = grammar;
         graph.end = graph.sequence(&mut rest, 0, None);
-        assert!(rest.is_empty(), "grammar `{grammar}`: `{rest}` is left over");
+        assert!(
+            rest.is_empty(),
+            "grammar `{grammar}`: `{rest}` is left over"
+        );
         graph
     }
 
@@ -186,7 +195,9 @@ impl Graph {
         let token = word
             .strip_prefix('<')
             .and_then(|inner| inner.strip_suffix('>'))
-            .map_or(Token::Keyword(word), |inner| Token::Argument(argument(inner)));
+            .map_or(Token::Keyword(word), |inner| {
+                Token::Argument(argument(inner))
+            });
         let to = self.add();
         self.states[from].edges.push((token, to));
         to
@@ -203,7 +214,9 @@ fn next_word(rest: &mut &'static str) -> &'static str {
 }
 
 fn argument(inner: &'static str) -> Argument {
-    let (name, kind) = inner.split_once(':').expect("an argument is written <name:KIND>");
+    let (name, kind) = inner
+        .split_once(':')
+        .expect("an argument is written <name:KIND>");
     let kind = match kind {
         "A.B.C.D" => Kind::Address,
         "WORD" => Kind::Word,
@@ -211,7 +224,10 @@ fn argument(inner: &'static str) -> Argument {
         "LINE" => Kind::Line,
         range => {
             let bounds = range.split_once('-').and_then(|(low, high)| {
-                Some(Kind::Number { min: low.parse().ok()?, max: high.parse().ok()? })
+                Some(Kind::Number {
+                    min: low.parse().ok()?,
+                    max: high.parse().ok()?,
+                })
             });
             bounds.expect("a kind is A.B.C.D, WORD, SECRET, LINE or LOW-HIGH")
         }

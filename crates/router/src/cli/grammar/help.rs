@@ -43,10 +43,17 @@ impl Tree {
         let removes = form == Form::Remove && !words.is_empty();
         let complete = threads.iter().any(|thread| {
             let graph = &self.entries[thread.entry].graph;
-            graph.closure(thread.state).iter().any(|&state| graph.may_end(state, removes))
+            graph
+                .closure(thread.state)
+                .iter()
+                .any(|&state| graph.may_end(state, removes))
         });
         if complete && partial.is_empty() {
-            found.push(Suggestion { word: "<cr>".to_owned(), help: "", is_keyword: false });
+            found.push(Suggestion {
+                word: "<cr>".to_owned(),
+                help: "",
+                is_keyword: false,
+            });
         }
         Some(found)
     }
@@ -75,9 +82,11 @@ impl Tree {
                 .map_or("", |(_, help)| *help)
         };
         match token {
-            Token::Keyword(word) => {
-                Suggestion { word: word.to_owned(), help: help(word), is_keyword: true }
-            }
+            Token::Keyword(word) => Suggestion {
+                word: word.to_owned(),
+                help: help(word),
+                is_keyword: true,
+            },
             Token::Argument(argument) => Suggestion {
                 word: argument.kind.label(),
                 help: match help(&format!("<{}>", argument.name)) {
@@ -118,7 +127,11 @@ fn default_help(kind: Kind) -> &'static str {
 /// The list of `?` as IOS prints it: two blanks, the words padded to one width, their help.
 #[must_use]
 pub fn table(suggestions: &[Suggestion]) -> String {
-    let width = suggestions.iter().map(|one| one.word.len()).max().unwrap_or(0);
+    let width = suggestions
+        .iter()
+        .map(|one| one.word.len())
+        .max()
+        .unwrap_or(0);
     let mut text = String::new();
     for one in suggestions {
         let line = format!("  {:width$}  {}", one.word, one.help);

@@ -63,7 +63,9 @@ impl Match {
     /// Whether the line has this keyword.
     #[must_use]
     pub fn has(&self, keyword: &str) -> bool {
-        self.items.iter().any(|item| matches!(item, Item::Keyword(own) if *own == keyword))
+        self.items
+            .iter()
+            .any(|item| matches!(item, Item::Keyword(own) if *own == keyword))
     }
 
     /// The first argument of that name.
@@ -187,11 +189,17 @@ pub(super) struct Thread {
 
 impl Thread {
     fn into_match(self) -> Match {
-        Match { entry: self.entry, items: self.items, is_exact: self.is_exact }
+        Match {
+            entry: self.entry,
+            items: self.items,
+            is_exact: self.is_exact,
+        }
     }
 
     fn holds_secret(&self) -> bool {
-        self.items.iter().any(|item| matches!(item, Item::Argument(_, Value::Secret(_))))
+        self.items
+            .iter()
+            .any(|item| matches!(item, Item::Argument(_, Value::Secret(_))))
     }
 }
 
@@ -207,28 +215,45 @@ impl Tree {
             let before = self.suggestions(&threads);
             let hides = threads.iter().any(Thread::holds_secret);
             let next = self.step(&threads, *word, line, &mut swallowed);
-            threads = next.map_err(|keywords| Failure::Ambiguous { word: place, keywords })?;
+            threads = next.map_err(|keywords| Failure::Ambiguous {
+                word: place,
+                keywords,
+            })?;
             if threads.is_empty() {
                 return match swallowed.into_iter().next() {
                     Some(found) => Ok(found),
-                    None => Err(Failure::Invalid { word: place, expected: before, hides }),
+                    None => Err(Failure::Invalid {
+                        word: place,
+                        expected: before,
+                        hides,
+                    }),
                 };
             }
         }
         let removes = form == Form::Remove && !words.is_empty();
         let complete = threads.iter().find(|thread| {
             let graph = &self.entries[thread.entry].graph;
-            graph.closure(thread.state).iter().any(|&state| graph.may_end(state, removes))
+            graph
+                .closure(thread.state)
+                .iter()
+                .any(|&state| graph.may_end(state, removes))
         });
         complete
             .map(|thread| thread.clone().into_match())
             .or_else(|| swallowed.into_iter().next())
-            .ok_or_else(|| Failure::Incomplete { expected: self.suggestions(&threads) })
+            .ok_or_else(|| Failure::Incomplete {
+                expected: self.suggestions(&threads),
+            })
     }
 
     pub(super) fn start(&self) -> Vec<Thread> {
         (0..self.entries.len())
-            .map(|entry| Thread { entry, state: 0, items: Vec::new(), is_exact: true })
+            .map(|entry| Thread {
+                entry,
+                state: 0,
+                items: Vec::new(),
+                is_exact: true,
+            })
             .collect()
     }
 
@@ -267,13 +292,19 @@ impl Tree {
                     }
                     Token::Keyword(own) if abbreviates(word.text, own) => {
                         let next = advance(Item::Keyword(own));
-                        abbreviated.push(Thread { is_exact: false, ..next });
+                        abbreviated.push(Thread {
+                            is_exact: false,
+                            ..next
+                        });
                         if !keywords.contains(&own) {
                             keywords.push(own);
                         }
                     }
                     Token::Keyword(_) => {}
-                    Token::Argument(Argument { name, kind: Kind::Line }) => {
+                    Token::Argument(Argument {
+                        name,
+                        kind: Kind::Line,
+                    }) => {
                         if let Some(value) = Kind::Line.read(&line[word.offset..]) {
                             swallowed.push(advance(Item::Argument(name, value)).into_match());
                         }
@@ -299,5 +330,7 @@ impl Tree {
 
 /// Whether `text` is the start of `keyword`.
 pub(super) fn abbreviates(text: &str, keyword: &str) -> bool {
-    keyword.get(..text.len()).is_some_and(|start| start.eq_ignore_ascii_case(text))
+    keyword
+        .get(..text.len())
+        .is_some_and(|start| start.eq_ignore_ascii_case(text))
 }

@@ -58,7 +58,10 @@ impl Tree {
         Self {
             entries: syntaxes
                 .into_iter()
-                .map(|syntax| Entry { graph: Graph::new(syntax.grammar), syntax })
+                .map(|syntax| Entry {
+                    graph: Graph::new(syntax.grammar),
+                    syntax,
+                })
                 .collect(),
         }
     }

@@ -24,7 +24,10 @@ impl Check<'_> {
             };
             if let Some(other) = served.insert((group.local.is_some(), id), name) {
                 let line = self.line(&path, "identity");
-                self.error(line, format!("group {name} has the identity of group {other}: {id}"));
+                self.error(
+                    line,
+                    format!("group {name} has the identity of group {other}: {id}"),
+                );
             }
             match &group.local {
                 Some(local) => self.key_server(name, group, local),
@@ -45,12 +48,18 @@ impl Check<'_> {
         for server in &group.servers {
             if self.pre_shared_key_for(*server).is_none() {
                 let line = self.line(&path, &format!("server address ipv4 {server}"));
-                self.warn(line, format!("no `crypto isakmp key` is for the key server {server}"));
+                self.warn(
+                    line,
+                    format!("no `crypto isakmp key` is for the key server {server}"),
+                );
             }
         }
         let mut entries = self.config.crypto_maps.values().flat_map(BTreeMap::values);
         if !entries.any(|entry| entry.group.as_deref() == Some(name)) {
-            self.warn(at, format!("group {name} does nothing: no crypto map has `set group {name}`"));
+            self.warn(
+                at,
+                format!("group {name} does nothing: no crypto map has `set group {name}`"),
+            );
         }
     }
 
@@ -58,7 +67,10 @@ impl Check<'_> {
         let path = [Place::Group(name.to_owned()), Place::ServerLocal];
         let at = self.origins.block(&path);
         if local.address.is_none() {
-            self.error(at, format!("group {name}: expected `address ipv4 A` under server local"));
+            self.error(
+                at,
+                format!("group {name}: expected `address ipv4 A` under server local"),
+            );
         }
         if !local.rekey.unicast {
             self.error(
@@ -88,7 +100,10 @@ impl Check<'_> {
         }
         self.redundancy(name, local);
         if local.sas.is_empty() {
-            self.error(at, format!("group {name}: expected `sa ipsec N` under server local"));
+            self.error(
+                at,
+                format!("group {name}: expected `sa ipsec N` under server local"),
+            );
         }
         for (number, sa) in &local.sas {
             self.sa(name, group, local, *number, sa);
@@ -96,15 +111,27 @@ impl Check<'_> {
     }
 
     fn redundancy(&mut self, name: &str, local: &ServerLocal) {
-        let Some(redundancy) = &local.redundancy else { return };
-        let path = [Place::Group(name.to_owned()), Place::ServerLocal, Place::Redundancy];
+        let Some(redundancy) = &local.redundancy else {
+            return;
+        };
+        let path = [
+            Place::Group(name.to_owned()),
+            Place::ServerLocal,
+            Place::Redundancy,
+        ];
         for peer in &redundancy.peers {
             if local.address == Some(*peer) {
                 let line = self.line(&path, &format!("peer address ipv4 {peer}"));
-                self.error(line, format!("peer {peer} is this key server's own `address ipv4`"));
+                self.error(
+                    line,
+                    format!("peer {peer} is this key server's own `address ipv4`"),
+                );
             } else if self.pre_shared_key_for(*peer).is_none() {
                 let line = self.line(&path, &format!("peer address ipv4 {peer}"));
-                self.warn(line, format!("no `crypto isakmp key` is for the key server {peer}"));
+                self.warn(
+                    line,
+                    format!("no `crypto isakmp key` is for the key server {peer}"),
+                );
             }
         }
         if !redundancy.peers.is_empty() {
@@ -117,8 +144,11 @@ impl Check<'_> {
     }
 
     fn sa(&mut self, name: &str, group: &Group, local: &ServerLocal, number: u16, sa: &Sa) {
-        let path =
-            [Place::Group(name.to_owned()), Place::ServerLocal, Place::SaIpsec(number)];
+        let path = [
+            Place::Group(name.to_owned()),
+            Place::ServerLocal,
+            Place::SaIpsec(number),
+        ];
         let at = self.origins.block(&path);
         match (&sa.acl, group.is_ipv6) {
             (Some(list), _) => {
@@ -132,13 +162,19 @@ impl Check<'_> {
             ),
         }
         let Some(profile_name) = &sa.profile else {
-            self.error(at, format!("group {name}, sa ipsec {number}: expected `profile NAME`"));
+            self.error(
+                at,
+                format!("group {name}, sa ipsec {number}: expected `profile NAME`"),
+            );
             return;
         };
         let Some(profile) = self.config.profiles.get(profile_name) else {
             let line = self.line(&path, "profile");
             let have = names(self.config.profiles.keys());
-            self.error(line, format!("no IPsec profile is called {profile_name} ({have})"));
+            self.error(
+                line,
+                format!("no IPsec profile is called {profile_name} ({have})"),
+            );
             return;
         };
         self.lifetimes(name, local, profile_name);
@@ -150,33 +186,48 @@ impl Check<'_> {
         let is_plain = transform.is_some_and(|t| matches!(t.encryption(), Encryption::Null));
         if is_plain {
             let line = self.line(&path, "profile");
-            self.warn(line, format!("group {name}: its packets travel in clear (esp-null)"));
+            self.warn(
+                line,
+                format!("group {name}: its packets travel in clear (esp-null)"),
+            );
         }
     }
 
     fn policy_acl(&mut self, line: Option<usize>, name: &str) {
-        let Some(list) = self.access_list(line, name) else { return };
+        let Some(list) = self.access_list(line, name) else {
+            return;
+        };
         if list.kind != Kind::Extended {
-            self.error(line, format!("access list {name} is a standard one: expected an extended"));
+            self.error(
+                line,
+                format!("access list {name} is a standard one: expected an extended"),
+            );
             return;
         }
         let encrypts = list.aces().any(|(_, ace)| ace.action == Action::Permit);
         if !encrypts {
-            self.error(line, format!("access list {name} permits nothing: nothing is encrypted"));
+            self.error(
+                line,
+                format!("access list {name} permits nothing: nothing is encrypted"),
+            );
         }
     }
 
     /// A KEK must outlive two TEKs, or rekeys of it would overtake each other.
     fn lifetimes(&mut self, name: &str, local: &ServerLocal, profile_name: &str) {
-        let Some(profile) = self.config.profiles.get(profile_name) else { return };
+        let Some(profile) = self.config.profiles.get(profile_name) else {
+            return;
+        };
         let tek = profile.lifetime_s.unwrap_or(TEK_LIFETIME_S_DEFAULT);
         let kek = local.rekey.lifetime_s.unwrap_or(KEK_LIFETIME_S_DEFAULT);
         let least = tek.saturating_mul(2);
         if kek >= least {
             return;
         }
-        let kek_line =
-            self.line(&[Place::Group(name.to_owned()), Place::ServerLocal], "rekey lifetime");
+        let kek_line = self.line(
+            &[Place::Group(name.to_owned()), Place::ServerLocal],
+            "rekey lifetime",
+        );
         let profile_path = [Place::IpsecProfile(profile_name.to_owned())];
         let tek_line = self.line(&profile_path, "set security-association lifetime");
         let tek_at = tek_line.map_or_else(String::new, |line| format!(" in line {line}"));
@@ -198,7 +249,8 @@ impl Check<'_> {
         }
         let peers = local.redundancy.as_ref().map_or(&[][..], |r| &r.peers);
         let keys = self.config.isakmp_keys.keys();
-        let members = keys.filter(|(address, mask)| mask.is_broadcast() && !peers.contains(address));
+        let members =
+            keys.filter(|(address, mask)| mask.is_broadcast() && !peers.contains(address));
         let needed = members.count() * SIDS_PER_MEMBER;
         let room = 1_usize << (size.bits() - KS_INDEX_BITS);
         if needed > room {

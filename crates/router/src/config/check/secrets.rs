@@ -33,7 +33,10 @@ impl Check<'_> {
                     ),
                 );
             }
-            let earlier = keys.iter().take(place).find(|(_, own)| own.secret == key.secret);
+            let earlier = keys
+                .iter()
+                .take(place)
+                .find(|(_, own)| own.secret == key.secret);
             if let Some(((other, _), _)) = earlier {
                 self.warn(
                     line,
@@ -98,7 +101,9 @@ fn bits(secret: &Secret) -> u32 {
         *known = true;
     }
     // A long run of few characters is worth little: each character counts twice at most.
-    let effective = u32::try_from(octets.len()).unwrap_or(u32::MAX).min(different * 2);
+    let effective = u32::try_from(octets.len())
+        .unwrap_or(u32::MAX)
+        .min(different * 2);
     effective.saturating_mul(tenths) / 10
 }
 
@@ -111,8 +116,14 @@ mod tests {
         let worth = |text: &str| bits(&Secret::copy_of(text.as_bytes()));
         assert!(worth("cisco123") < 64);
         assert!(worth("aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa") < 64);
-        assert!(worth("8b1f7c2e9d3a4f60b5c8e1d7a2f49036") >= 120, "32 hex digits");
-        assert!(worth("q7Zk2mVx9LpTb4RwYc8NsEhG") >= 128, "24 letters and digits");
+        assert!(
+            worth("8b1f7c2e9d3a4f60b5c8e1d7a2f49036") >= 120,
+            "32 hex digits"
+        );
+        assert!(
+            worth("q7Zk2mVx9LpTb4RwYc8NsEhG") >= 128,
+            "24 letters and digits"
+        );
         assert_eq!(worth(""), 0);
     }
 }

@@ -26,7 +26,10 @@ const HELP: &[(&str, &str)] = &[
     ("match", "Match values"),
     ("address", "Match address of packets that stay clear"),
     ("group", "Group that protects the interface"),
-    ("description", "Description of the crypto map statement policy"),
+    (
+        "description",
+        "Description of the crypto map statement policy",
+    ),
     ("<map>", "Crypto map tag"),
     ("<sequence>", "Sequence to insert into crypto map entry"),
     ("<list>", "Access list name or number"),
@@ -45,19 +48,28 @@ pub(crate) const COMMANDS: &[Command] = &[
     },
     Command {
         mode: Mode::CryptoMap,
-        syntax: Syntax { grammar: "set group / <group:WORD>", help: HELP },
+        syntax: Syntax {
+            grammar: "set group / <group:WORD>",
+            help: HELP,
+        },
         apply: group,
         examples: &["set group G1"],
     },
     Command {
         mode: Mode::CryptoMap,
-        syntax: Syntax { grammar: "match address / <list:WORD>", help: HELP },
+        syntax: Syntax {
+            grammar: "match address / <list:WORD>",
+            help: HELP,
+        },
         apply: acl,
         examples: &["match address LOCAL_DENY"],
     },
     Command {
         mode: Mode::CryptoMap,
-        syntax: Syntax { grammar: "description / <text:LINE>", help: HELP },
+        syntax: Syntax {
+            grammar: "description / <text:LINE>",
+            help: HELP,
+        },
         apply: description,
         examples: &["description any to any"],
     },
@@ -73,7 +85,9 @@ fn enter(editor: &mut Editor<'_>, line: &Line) -> Result<(), Refusal> {
     let sequence = sequence.ok_or(crate::cli::grammar::Incomplete)?;
     let entries = editor.config.crypto_maps.entry(name.clone()).or_default();
     if entries.values().any(|entry| entry.is_ipv6 != is_ipv6) {
-        return Err(Refusal::new(format!("% Crypto-map {name} exists for the other family")));
+        return Err(Refusal::new(format!(
+            "% Crypto-map {name} exists for the other family"
+        )));
     }
     let is_new = !entries.contains_key(&sequence);
     entries.entry(sequence).or_default().is_ipv6 = is_ipv6;
@@ -88,7 +102,9 @@ fn enter(editor: &mut Editor<'_>, line: &Line) -> Result<(), Refusal> {
 }
 
 fn remove(editor: &mut Editor<'_>, name: &str, sequence: Option<u16>) -> Result<(), Refusal> {
-    let Some(entries) = editor.config.crypto_maps.get_mut(name) else { return Ok(()) };
+    let Some(entries) = editor.config.crypto_maps.get_mut(name) else {
+        return Ok(());
+    };
     let empties = sequence.is_none_or(|n| entries.len() == 1 && entries.contains_key(&n));
     if empties {
         let users = editor.config.interfaces.iter();
@@ -110,7 +126,9 @@ fn remove(editor: &mut Editor<'_>, name: &str, sequence: Option<u16>) -> Result<
 }
 
 fn entry<'a>(editor: &'a mut Editor<'_>) -> Result<&'a mut Entry, Refusal> {
-    let Place::CryptoMap(name, sequence) = editor.place(0)?.clone() else { return Err(gone()) };
+    let Place::CryptoMap(name, sequence) = editor.place(0)?.clone() else {
+        return Err(gone());
+    };
     let entries = editor.config.crypto_maps.get_mut(&name).ok_or_else(gone)?;
     entries.get_mut(&sequence).ok_or_else(gone)
 }
@@ -144,13 +162,21 @@ fn group(editor: &mut Editor<'_>, line: &Line) -> Result<(), Refusal> {
 }
 
 fn acl(editor: &mut Editor<'_>, line: &Line) -> Result<(), Refusal> {
-    let list = if line.removes() { None } else { Some(line.word("list")?.to_owned()) };
+    let list = if line.removes() {
+        None
+    } else {
+        Some(line.word("list")?.to_owned())
+    };
     entry(editor)?.acl = list;
     Ok(())
 }
 
 fn description(editor: &mut Editor<'_>, line: &Line) -> Result<(), Refusal> {
-    let description = if line.removes() { None } else { Some(line.word("text")?.to_owned()) };
+    let description = if line.removes() {
+        None
+    } else {
+        Some(line.word("text")?.to_owned())
+    };
     entry(editor)?.description = description;
     Ok(())
 }

@@ -45,21 +45,29 @@ impl AccessList {
     /// An empty list.
     #[must_use]
     pub const fn new(kind: Kind) -> Self {
-        Self { kind, entries: BTreeMap::new() }
+        Self {
+            kind,
+            entries: BTreeMap::new(),
+        }
     }
 
     /// The entries with their sequence numbers, remarks left out.
     pub fn aces(&self) -> impl Iterator<Item = (u32, &Ace)> {
-        self.entries.iter().filter_map(|(sequence, entry)| match entry {
-            Entry::Ace(ace) => Some((*sequence, ace)),
-            Entry::Remark(_) => None,
-        })
+        self.entries
+            .iter()
+            .filter_map(|(sequence, entry)| match entry {
+                Entry::Ace(ace) => Some((*sequence, ace)),
+                Entry::Remark(_) => None,
+            })
     }
 
     /// The list as the machines know it.
     #[must_use]
     pub fn to_acl(&self, name: &str) -> Acl {
-        Acl { name: name.to_owned(), entries: self.aces().map(|(_, ace)| *ace).collect() }
+        Acl {
+            name: name.to_owned(),
+            entries: self.aces().map(|(_, ace)| *ace).collect(),
+        }
     }
 
     fn is_numbered_by_default(&self) -> bool {
@@ -80,17 +88,20 @@ impl AccessList {
                 "% An access list has at most {ACCESS_LIST_ENTRIES_MAX} entries"
             )));
         }
-        let last = self.entries.last_key_value().map_or(0, |(sequence, _)| *sequence);
+        let last = self
+            .entries
+            .last_key_value()
+            .map_or(0, |(sequence, _)| *sequence);
         let sequence = match sequence {
             Some(sequence) => sequence,
-            None => last
-                .checked_add(STEP)
-                .ok_or_else(|| Refusal::new("% Sequence numbers are used up: resequence the list"))?,
+            None => last.checked_add(STEP).ok_or_else(|| {
+                Refusal::new("% Sequence numbers are used up: resequence the list")
+            })?,
         };
         match self.entries.get(&sequence) {
-            Some(own) if *own != entry => {
-                Err(Refusal::new(format!("% Duplicate sequence number {sequence}")))
-            }
+            Some(own) if *own != entry => Err(Refusal::new(format!(
+                "% Duplicate sequence number {sequence}"
+            ))),
             Some(_) => Ok(()),
             None => {
                 self.entries.insert(sequence, entry);
@@ -131,13 +142,22 @@ const HELP: &[(&str, &str)] = &[
 pub(crate) const COMMANDS: &[Command] = &[
     Command {
         mode: Mode::Global,
-        syntax: Syntax { grammar: "ip access-list ( extended | standard ) <name:WORD>", help: HELP },
+        syntax: Syntax {
+            grammar: "ip access-list ( extended | standard ) <name:WORD>",
+            help: HELP,
+        },
         apply: enter,
-        examples: &["ip access-list extended ENCPOL", "ip access-list standard MEMBERS"],
+        examples: &[
+            "ip access-list extended ENCPOL",
+            "ip access-list standard MEMBERS",
+        ],
     },
     Command {
         mode: Mode::ExtendedAccessList,
-        syntax: Syntax { grammar: "( @ace | remark <text:LINE> )", help: HELP },
+        syntax: Syntax {
+            grammar: "( @ace | remark <text:LINE> )",
+            help: HELP,
+        },
         apply: entry,
         examples: &[
             "permit ip 192.168.0.0 0.0.255.255 192.168.0.0 0.0.255.255",
@@ -160,9 +180,16 @@ pub(crate) const COMMANDS: &[Command] = &[
     },
     Command {
         mode: Mode::StandardAccessList,
-        syntax: Syntax { grammar: "( @standard-ace | remark <text:LINE> )", help: HELP },
+        syntax: Syntax {
+            grammar: "( @standard-ace | remark <text:LINE> )",
+            help: HELP,
+        },
         apply: entry,
-        examples: &["permit 10.1.20.2", "deny 10.1.0.0 0.0.255.255", "permit host 10.1.1.1"],
+        examples: &[
+            "permit 10.1.20.2",
+            "deny 10.1.0.0 0.0.255.255",
+            "permit host 10.1.1.1",
+        ],
     },
     Command {
         mode: Mode::StandardAccessList,
@@ -195,13 +222,20 @@ pub(crate) const NUMBERED: &[Command] = &[
             help: HELP,
         },
         apply: numbered_standard,
-        examples: &["access-list 10 permit 10.1.20.2", "access-list 1301 remark members"],
+        examples: &[
+            "access-list 10 permit 10.1.20.2",
+            "access-list 1301 remark members",
+        ],
     },
 ];
 
 fn enter(editor: &mut Editor<'_>, line: &Line) -> Result<(), Refusal> {
     let name = line.word("name")?.to_owned();
-    let kind = if line.has("extended") { Kind::Extended } else { Kind::Standard };
+    let kind = if line.has("extended") {
+        Kind::Extended
+    } else {
+        Kind::Standard
+    };
     if line.removes() {
         editor.config.access_lists.remove(&name);
         return Ok(());
@@ -209,7 +243,9 @@ fn enter(editor: &mut Editor<'_>, line: &Line) -> Result<(), Refusal> {
     if let Ok(number) = name.parse::<u32>()
         && kind_of_number(number) != Some(kind)
     {
-        return Err(Refusal::new(format!("% {name} is no number of such an access list")));
+        return Err(Refusal::new(format!(
+            "% {name} is no number of such an access list"
+        )));
     }
     list(editor.config, &name, kind)?;
     editor.enter(match kind {
@@ -230,9 +266,13 @@ fn kind_of_number(number: u32) -> Option<Kind> {
 fn list<'a>(config: &'a mut Config, name: &str, kind: Kind) -> Result<&'a mut AccessList, Refusal> {
     let lists = &mut config.access_lists;
     if lists.get(name).is_some_and(|list| list.kind != kind) {
-        return Err(Refusal::new(format!("% A named list of another kind is called {name}")));
+        return Err(Refusal::new(format!(
+            "% A named list of another kind is called {name}"
+        )));
     }
-    Ok(lists.entry(name.to_owned()).or_insert_with(|| AccessList::new(kind)))
+    Ok(lists
+        .entry(name.to_owned())
+        .or_insert_with(|| AccessList::new(kind)))
 }
 
 fn entry(editor: &mut Editor<'_>, line: &Line) -> Result<(), Refusal> {
@@ -289,10 +329,13 @@ fn read(line: &Line, kind: Kind) -> Result<Option<Entry>, Refusal> {
         (_, true) => Action::Deny,
         (false, false) => return Ok(None),
     };
-    let at = line.items.iter().position(|item| {
-        matches!(item, Item::Keyword("permit" | "deny"))
-    });
-    let mut reader = Reader { items: line.items.get(at.map_or(0, |at| at + 1)..).unwrap_or(&[]) };
+    let at = line
+        .items
+        .iter()
+        .position(|item| matches!(item, Item::Keyword("permit" | "deny")));
+    let mut reader = Reader {
+        items: line.items.get(at.map_or(0, |at| at + 1)..).unwrap_or(&[]),
+    };
     let ace = match kind {
         Kind::Standard => Ace {
             action,
@@ -375,7 +418,9 @@ impl<'a> Reader<'a> {
             _ => {
                 let last = self.service()?;
                 if first > last {
-                    return Err(Refusal::new("% A range goes from the lower to the higher port"));
+                    return Err(Refusal::new(
+                        "% A range goes from the lower to the higher port",
+                    ));
                 }
                 PortMatch::Range(first, last)
             }
@@ -388,9 +433,13 @@ impl<'a> Reader<'a> {
                 u16::try_from(*number).map_err(|_| Refusal::new("% A port is 0 to 65535"))
             }
             Some(Item::Argument(_, Value::Word(word))) => {
-                let known = SERVICES.iter().find(|(name, _)| name.eq_ignore_ascii_case(word));
+                let known = SERVICES
+                    .iter()
+                    .find(|(name, _)| name.eq_ignore_ascii_case(word));
                 known.map(|(_, port)| *port).ok_or_else(|| {
-                    Refusal::new(format!("% \"{word}\" is no port: expected 0 to 65535 or a name"))
+                    Refusal::new(format!(
+                        "% \"{word}\" is no port: expected 0 to 65535 or a name"
+                    ))
                 })
             }
             _ => Err(crate::cli::grammar::Incomplete.into()),
@@ -447,7 +496,10 @@ pub(crate) fn render(config: &Config, text: &mut Text) {
         let by_default = list.is_numbered_by_default();
         if is_number && by_default && !list.entries.is_empty() {
             for entry in list.entries.values() {
-                text.line(format_args!("access-list {name} {}", words(entry, list.kind)));
+                text.line(format_args!(
+                    "access-list {name} {}",
+                    words(entry, list.kind)
+                ));
             }
             text.separate();
             continue;

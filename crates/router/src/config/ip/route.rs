@@ -99,7 +99,10 @@ pub(crate) fn render(config: &Config, text: &mut Text) {
         ];
         let words: Vec<_> = words.into_iter().flatten().collect();
         let (network, words) = (route.network, words.join(" "));
-        text.line(format_args!("ip route {network} {} {words}", mask(route.length)));
+        text.line(format_args!(
+            "ip route {network} {} {words}",
+            mask(route.length)
+        ));
     }
     text.separate();
 }

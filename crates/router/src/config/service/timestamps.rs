@@ -42,7 +42,12 @@ impl fmt::Display for Stamp {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Uptime => f.write_str("uptime"),
-            Self::DateTime { msec, localtime, show_timezone, year } => {
+            Self::DateTime {
+                msec,
+                localtime,
+                show_timezone,
+                year,
+            } => {
                 f.write_str("datetime")?;
                 for (is_set, word) in [
                     (msec, " msec"),
@@ -109,7 +114,10 @@ fn apply(editor: &mut Editor<'_>, line: &Line) -> Result<(), Refusal> {
 }
 
 pub(crate) fn render(config: &Config, text: &mut Text) {
-    for (word, stamp) in [("debug", config.timestamps.debug), ("log", config.timestamps.log)] {
+    for (word, stamp) in [
+        ("debug", config.timestamps.debug),
+        ("log", config.timestamps.log),
+    ] {
         if let Some(stamp) = stamp {
             text.line(format_args!("service timestamps {word} {stamp}"));
         }

@@ -50,7 +50,10 @@ const HELP: &[(&str, &str)] = &[
     ("address", "Set an IP address"),
     ("<number>", "Group number"),
     ("server", "Set the group server"),
-    ("fail-close", "Let nothing pass in clear before registration (default)"),
+    (
+        "fail-close",
+        "Let nothing pass in clear before registration (default)",
+    ),
 ];
 
 pub(crate) const COMMANDS: &[Command] = &[
@@ -61,7 +64,11 @@ pub(crate) const COMMANDS: &[Command] = &[
             help: HELP,
         },
         apply: enter,
-        examples: &["crypto gdoi group G1", "crypto gkm group G1", "crypto gdoi group ipv6 G6"],
+        examples: &[
+            "crypto gdoi group G1",
+            "crypto gkm group G1",
+            "crypto gdoi group ipv6 G6",
+        ],
     },
     Command {
         mode: Mode::Group,
@@ -74,13 +81,19 @@ pub(crate) const COMMANDS: &[Command] = &[
     },
     Command {
         mode: Mode::Group,
-        syntax: Syntax { grammar: "server address ipv4 <address:A.B.C.D>", help: HELP },
+        syntax: Syntax {
+            grammar: "server address ipv4 <address:A.B.C.D>",
+            help: HELP,
+        },
         apply: server,
         examples: &["server address ipv4 10.1.11.2"],
     },
     Command {
         mode: Mode::Group,
-        syntax: Syntax { grammar: "fail-close", help: HELP },
+        syntax: Syntax {
+            grammar: "fail-close",
+            help: HELP,
+        },
         apply: fail_close,
         examples: &["no fail-close"],
     },
@@ -89,17 +102,28 @@ pub(crate) const COMMANDS: &[Command] = &[
 fn enter(editor: &mut Editor<'_>, line: &Line) -> Result<(), Refusal> {
     let name = line.word("group")?.to_owned();
     let is_ipv6 = line.has("ipv6");
-    let other = editor.config.groups.get(&name).is_some_and(|group| group.is_ipv6 != is_ipv6);
+    let other = editor
+        .config
+        .groups
+        .get(&name)
+        .is_some_and(|group| group.is_ipv6 != is_ipv6);
     if line.removes() {
         editor.config.groups.remove(&name);
     } else if other {
         let family = if is_ipv6 { "an IPv4" } else { "an IPv6" };
-        return Err(Refusal::new(format!("% Group {name} exists already as {family} group.")));
+        return Err(Refusal::new(format!(
+            "% Group {name} exists already as {family} group."
+        )));
     } else {
-        let new = || Group { is_ipv6, ..Group::default() };
+        let new = || Group {
+            is_ipv6,
+            ..Group::default()
+        };
         editor.config.groups.entry(name.clone()).or_insert_with(new);
         if is_ipv6 {
-            editor.warn(format!("group {name}: IPv6 groups carry no traffic here yet"));
+            editor.warn(format!(
+                "group {name}: IPv6 groups carry no traffic here yet"
+            ));
         }
         editor.enter(Place::Group(name));
     }
@@ -124,7 +148,9 @@ fn server(editor: &mut Editor<'_>, line: &Line) -> Result<(), Refusal> {
         return Ok(());
     }
     if !is_host(address) {
-        return Err(Refusal::new(format!("% {address} is no address of a key server")));
+        return Err(Refusal::new(format!(
+            "% {address} is no address of a key server"
+        )));
     }
     if group.local.is_some() {
         return Err(Refusal::new(
@@ -133,7 +159,9 @@ fn server(editor: &mut Editor<'_>, line: &Line) -> Result<(), Refusal> {
     }
     if !group.servers.contains(&address) {
         if group.servers.len() == KS_MAX {
-            return Err(Refusal::new(format!("% A group has at most {KS_MAX} key servers")));
+            return Err(Refusal::new(format!(
+                "% A group has at most {KS_MAX} key servers"
+            )));
         }
         group.servers.push(address);
     }
@@ -146,7 +174,9 @@ pub(crate) fn is_host(address: Ipv4Addr) -> bool {
 }
 
 fn fail_close(editor: &mut Editor<'_>, line: &Line) -> Result<(), Refusal> {
-    let Place::Group(name) = editor.place(0)?.clone() else { return Err(gone()) };
+    let Place::Group(name) = editor.place(0)?.clone() else {
+        return Err(gone());
+    };
     let closes = line.verb != Verb::No;
     if !closes {
         editor.warn(format!(
@@ -163,7 +193,9 @@ pub(crate) fn render(config: &Config, text: &mut Text) {
         text.line(format_args!("crypto gdoi group {family}{name}"));
         text.block(|text| {
             match group.id {
-                Some(GroupId::Number(number)) => text.line(format_args!("identity number {number}")),
+                Some(GroupId::Number(number)) => {
+                    text.line(format_args!("identity number {number}"))
+                }
                 Some(GroupId::Address(address)) => {
                     text.line(format_args!("identity address ipv4 {address}"));
                 }

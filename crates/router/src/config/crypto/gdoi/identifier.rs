@@ -33,19 +33,28 @@ const HELP: &[(&str, &str)] = &[
 pub(crate) const COMMANDS: &[Command] = &[
     Command {
         mode: Mode::ServerLocal,
-        syntax: Syntax { grammar: "identifier", help: HELP },
+        syntax: Syntax {
+            grammar: "identifier",
+            help: HELP,
+        },
         apply: enter,
         examples: &["identifier"],
     },
     Command {
         mode: Mode::Identifier,
-        syntax: Syntax { grammar: "value <value:0-511>", help: HELP },
+        syntax: Syntax {
+            grammar: "value <value:0-511>",
+            help: HELP,
+        },
         apply: value,
         examples: &["value 3"],
     },
     Command {
         mode: Mode::Identifier,
-        syntax: Syntax { grammar: "range <first:0-511> [ - ] <last:0-511>", help: HELP },
+        syntax: Syntax {
+            grammar: "range <first:0-511> [ - ] <last:0-511>",
+            help: HELP,
+        },
         apply: range,
         examples: &["range 10 - 15", "range 20 30"],
     },
@@ -57,7 +66,8 @@ fn enter(editor: &mut Editor<'_>, line: &Line) -> Result<(), Refusal> {
         local.identifier = None;
     } else {
         local.identifier.get_or_insert_with(Identifier::default);
-        editor.warn("sender ids follow from the key servers' addresses: `identifier` has no effect");
+        editor
+            .warn("sender ids follow from the key servers' addresses: `identifier` has no effect");
         editor.enter(Place::Identifier);
     }
     Ok(())
@@ -81,7 +91,9 @@ fn value(editor: &mut Editor<'_>, line: &Line) -> Result<(), Refusal> {
 fn range(editor: &mut Editor<'_>, line: &Line) -> Result<(), Refusal> {
     let range: (u16, u16) = (line.number("first")?, line.number("last")?);
     if range.0 > range.1 {
-        return Err(Refusal::new("% A range goes from the smaller to the larger id"));
+        return Err(Refusal::new(
+            "% A range goes from the smaller to the larger id",
+        ));
     }
     let ranges = &mut identifier(editor)?.ranges;
     if line.removes() {

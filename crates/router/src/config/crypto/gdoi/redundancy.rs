@@ -37,25 +37,37 @@ const HELP: &[(&str, &str)] = &[
 pub(crate) const COMMANDS: &[Command] = &[
     Command {
         mode: Mode::ServerLocal,
-        syntax: Syntax { grammar: "redundancy", help: HELP },
+        syntax: Syntax {
+            grammar: "redundancy",
+            help: HELP,
+        },
         apply: enter,
         examples: &["redundancy"],
     },
     Command {
         mode: Mode::Redundancy,
-        syntax: Syntax { grammar: "local priority / <priority:1-255>", help: HELP },
+        syntax: Syntax {
+            grammar: "local priority / <priority:1-255>",
+            help: HELP,
+        },
         apply: priority,
         examples: &["local priority 10"],
     },
     Command {
         mode: Mode::Redundancy,
-        syntax: Syntax { grammar: "peer address ipv4 <address:A.B.C.D>", help: HELP },
+        syntax: Syntax {
+            grammar: "peer address ipv4 <address:A.B.C.D>",
+            help: HELP,
+        },
         apply: peer,
         examples: &["peer address ipv4 10.1.12.2"],
     },
     Command {
         mode: Mode::Redundancy,
-        syntax: Syntax { grammar: "protocol version optimize", help: HELP },
+        syntax: Syntax {
+            grammar: "protocol version optimize",
+            help: HELP,
+        },
         apply: protocol,
         examples: &["protocol version optimize"],
     },
@@ -77,7 +89,11 @@ fn redundancy<'a>(editor: &'a mut Editor<'_>) -> Result<&'a mut Redundancy, Refu
 }
 
 fn priority(editor: &mut Editor<'_>, line: &Line) -> Result<(), Refusal> {
-    let priority = if line.removes() { None } else { Some(line.number("priority")?) };
+    let priority = if line.removes() {
+        None
+    } else {
+        Some(line.number("priority")?)
+    };
     redundancy(editor)?.priority = priority;
     Ok(())
 }
@@ -88,10 +104,14 @@ fn peer(editor: &mut Editor<'_>, line: &Line) -> Result<(), Refusal> {
     if line.removes() {
         peers.retain(|peer| *peer != address);
     } else if !is_host(address) {
-        return Err(Refusal::new(format!("% {address} is no address of a key server")));
+        return Err(Refusal::new(format!(
+            "% {address} is no address of a key server"
+        )));
     } else if !peers.contains(&address) {
         if peers.len() + 1 >= KS_MAX {
-            return Err(Refusal::new(format!("% A group has at most {KS_MAX} key servers")));
+            return Err(Refusal::new(format!(
+                "% A group has at most {KS_MAX} key servers"
+            )));
         }
         peers.push(address);
     }

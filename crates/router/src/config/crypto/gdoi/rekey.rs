@@ -42,7 +42,10 @@ pub struct Retransmit {
 
 const HELP: &[(&str, &str)] = &[
     ("algorithm", "Set the encryption algorithm"),
-    ("3des-cbc", "cbc mode of the Triple DES encryption algorithm"),
+    (
+        "3des-cbc",
+        "cbc mode of the Triple DES encryption algorithm",
+    ),
     ("sig-hash", "Set the hash of the signature"),
     ("sha", "SHA-1"),
     ("sha256", "SHA-256 (default)"),
@@ -69,14 +72,26 @@ const fn command(
     apply: crate::config::Apply,
     examples: &'static [&'static str],
 ) -> Command {
-    Command { mode: Mode::ServerLocal, syntax: Syntax { grammar, help: HELP }, apply, examples }
+    Command {
+        mode: Mode::ServerLocal,
+        syntax: Syntax {
+            grammar,
+            help: HELP,
+        },
+        apply,
+        examples,
+    }
 }
 
 pub(crate) const COMMANDS: &[Command] = &[
     command(
         "rekey algorithm / ( aes ( 128 | 192 | 256 ) | 3des-cbc )",
         algorithm,
-        &["rekey algorithm aes 256", "rekey algorithm aes 128", "rekey algorithm 3des-cbc"],
+        &[
+            "rekey algorithm aes 256",
+            "rekey algorithm aes 128",
+            "rekey algorithm 3des-cbc",
+        ],
     ),
     command(
         "rekey sig-hash algorithm / ( sha | sha256 | sha384 | sha512 ) [ raw-hash ]",
@@ -92,18 +107,29 @@ pub(crate) const COMMANDS: &[Command] = &[
         lifetime,
         &["rekey lifetime seconds 7200"],
     ),
-    command("rekey address ipv4 / <list:WORD>", address, &["rekey address ipv4 REKEY"]),
+    command(
+        "rekey address ipv4 / <list:WORD>",
+        address,
+        &["rekey address ipv4 REKEY"],
+    ),
     command(
         "rekey retransmit / <period:1-300> ( number <copies:0-60> | periodic )",
         retransmit,
-        &["rekey retransmit 10 number 2", "rekey retransmit 60 periodic"],
+        &[
+            "rekey retransmit 10 number 2",
+            "rekey retransmit 60 periodic",
+        ],
     ),
     command(
         "rekey authentication mypubkey rsa / <label:WORD>",
         authentication,
         &["rekey authentication mypubkey rsa get"],
     ),
-    command("rekey transport unicast", transport, &["rekey transport unicast"]),
+    command(
+        "rekey transport unicast",
+        transport,
+        &["rekey transport unicast"],
+    ),
 ];
 
 fn rekey<'a>(editor: &'a mut Editor<'_>) -> Result<&'a mut Rekey, Refusal> {
@@ -141,13 +167,21 @@ fn sig_hash(editor: &mut Editor<'_>, line: &Line) -> Result<(), Refusal> {
 }
 
 fn lifetime(editor: &mut Editor<'_>, line: &Line) -> Result<(), Refusal> {
-    let seconds = if line.removes() { None } else { Some(line.number("seconds")?) };
+    let seconds = if line.removes() {
+        None
+    } else {
+        Some(line.number("seconds")?)
+    };
     rekey(editor)?.lifetime_s = seconds;
     Ok(())
 }
 
 fn address(editor: &mut Editor<'_>, line: &Line) -> Result<(), Refusal> {
-    let list = if line.removes() { None } else { Some(line.word("list")?.to_owned()) };
+    let list = if line.removes() {
+        None
+    } else {
+        Some(line.word("list")?.to_owned())
+    };
     if list.is_some() {
         editor.warn("multicast rekey is not available here yet: `rekey address` has no effect");
     }
@@ -159,7 +193,11 @@ fn retransmit(editor: &mut Editor<'_>, line: &Line) -> Result<(), Refusal> {
     if line.removes() {
         let periodic = line.has("periodic");
         let rekey = rekey(editor)?;
-        if periodic { rekey.periodic_s = None } else { rekey.retransmit = None }
+        if periodic {
+            rekey.periodic_s = None
+        } else {
+            rekey.retransmit = None
+        }
         return Ok(());
     }
     let period_s = line.number("period")?;
@@ -167,13 +205,20 @@ fn retransmit(editor: &mut Editor<'_>, line: &Line) -> Result<(), Refusal> {
         editor.warn("periodic reminder rekeys are not available here yet: the line has no effect");
         rekey(editor)?.periodic_s = Some(period_s);
     } else {
-        rekey(editor)?.retransmit = Some(Retransmit { period_s, number: line.number("copies")? });
+        rekey(editor)?.retransmit = Some(Retransmit {
+            period_s,
+            number: line.number("copies")?,
+        });
     }
     Ok(())
 }
 
 fn authentication(editor: &mut Editor<'_>, line: &Line) -> Result<(), Refusal> {
-    let label = if line.removes() { None } else { Some(line.word("label")?.to_owned()) };
+    let label = if line.removes() {
+        None
+    } else {
+        Some(line.word("label")?.to_owned())
+    };
     rekey(editor)?.authentication = label;
     Ok(())
 }
@@ -189,7 +234,10 @@ pub(super) fn render(rekey: &Rekey, text: &mut Text) {
     }
     if let Some(hash) = rekey.sig_hash {
         let raw = if rekey.raw_hash { " raw-hash" } else { "" };
-        text.line(format_args!("rekey sig-hash algorithm {}{raw}", hash_word(hash)));
+        text.line(format_args!(
+            "rekey sig-hash algorithm {}{raw}",
+            hash_word(hash)
+        ));
     }
     if let Some(seconds) = rekey.lifetime_s {
         text.line(format_args!("rekey lifetime seconds {seconds}"));

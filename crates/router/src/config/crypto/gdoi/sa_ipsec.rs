@@ -51,25 +51,37 @@ const HELP: &[(&str, &str)] = &[
 pub(crate) const COMMANDS: &[Command] = &[
     Command {
         mode: Mode::ServerLocal,
-        syntax: Syntax { grammar: "sa ipsec <number:1-65535>", help: HELP },
+        syntax: Syntax {
+            grammar: "sa ipsec <number:1-65535>",
+            help: HELP,
+        },
         apply: enter,
         examples: &["sa ipsec 1"],
     },
     Command {
         mode: Mode::SaIpsec,
-        syntax: Syntax { grammar: "profile / <profile:WORD>", help: HELP },
+        syntax: Syntax {
+            grammar: "profile / <profile:WORD>",
+            help: HELP,
+        },
         apply: profile,
         examples: &["profile gdoi-p"],
     },
     Command {
         mode: Mode::SaIpsec,
-        syntax: Syntax { grammar: "match address ( ipv4 | ipv6 ) / <list:WORD>", help: HELP },
+        syntax: Syntax {
+            grammar: "match address ( ipv4 | ipv6 ) / <list:WORD>",
+            help: HELP,
+        },
         apply: acl,
         examples: &["match address ipv4 ENCPOL", "match address ipv4 150"],
     },
     Command {
         mode: Mode::SaIpsec,
-        syntax: Syntax { grammar: "replay / time window-size <window:1-100>", help: HELP },
+        syntax: Syntax {
+            grammar: "replay / time window-size <window:1-100>",
+            help: HELP,
+        },
         apply: replay,
         examples: &["replay time window-size 5", "no replay"],
     },
@@ -88,18 +100,28 @@ fn enter(editor: &mut Editor<'_>, line: &Line) -> Result<(), Refusal> {
 }
 
 pub(crate) fn sa<'a>(editor: &'a mut Editor<'_>) -> Result<&'a mut Sa, Refusal> {
-    let Place::SaIpsec(number) = *editor.place(0)? else { return Err(gone()) };
+    let Place::SaIpsec(number) = *editor.place(0)? else {
+        return Err(gone());
+    };
     editor.server_local()?.sas.get_mut(&number).ok_or_else(gone)
 }
 
 fn profile(editor: &mut Editor<'_>, line: &Line) -> Result<(), Refusal> {
-    let name = if line.removes() { None } else { Some(line.word("profile")?.to_owned()) };
+    let name = if line.removes() {
+        None
+    } else {
+        Some(line.word("profile")?.to_owned())
+    };
     sa(editor)?.profile = name;
     Ok(())
 }
 
 fn acl(editor: &mut Editor<'_>, line: &Line) -> Result<(), Refusal> {
-    let list = if line.removes() { None } else { Some(line.word("list")?.to_owned()) };
+    let list = if line.removes() {
+        None
+    } else {
+        Some(line.word("list")?.to_owned())
+    };
     let wants_ipv6 = line.has("ipv6");
     if list.is_some() && editor.group()?.is_ipv6 != wants_ipv6 {
         return Err(Refusal::new(if wants_ipv6 {
@@ -109,7 +131,11 @@ fn acl(editor: &mut Editor<'_>, line: &Line) -> Result<(), Refusal> {
         }));
     }
     let sa = sa(editor)?;
-    if wants_ipv6 { sa.acl_ipv6 = list } else { sa.acl = list }
+    if wants_ipv6 {
+        sa.acl_ipv6 = list
+    } else {
+        sa.acl = list
+    }
     Ok(())
 }
 

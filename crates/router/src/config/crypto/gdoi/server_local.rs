@@ -47,7 +47,10 @@ const HELP: &[(&str, &str)] = &[
     ("address", "Set an IP address"),
     ("authorization", "Who may register"),
     ("group", "Configure group parameters"),
-    ("size", "How many members counter-mode policies are made for"),
+    (
+        "size",
+        "How many members counter-mode policies are made for",
+    ),
     ("small", "8, 12 or 16 bits name the sender"),
     ("8", "Few members"),
     ("12", "Up to some hundred members"),
@@ -56,7 +59,10 @@ const HELP: &[(&str, &str)] = &[
     ("large", "32 bits name the sender"),
     ("client", "What is done for members"),
     ("compatibility", "Members of other makes"),
-    ("rfc6407", "Drop deny entries for members that speak RFC 6407 only"),
+    (
+        "rfc6407",
+        "Drop deny entries for members that speak RFC 6407 only",
+    ),
     ("key", "Keys of the group"),
     ("look-ahead", "How many periods keys are made ahead"),
     ("<periods>", "Number of periods"),
@@ -66,21 +72,33 @@ const HELP: &[(&str, &str)] = &[
 pub(crate) const COMMANDS: &[Command] = &[
     Command {
         mode: Mode::Group,
-        syntax: Syntax { grammar: "server local", help: HELP },
+        syntax: Syntax {
+            grammar: "server local",
+            help: HELP,
+        },
         apply: enter,
         examples: &["server local"],
     },
     Command {
         mode: Mode::ServerLocal,
-        syntax: Syntax { grammar: "address ipv4 / <address:A.B.C.D>", help: HELP },
+        syntax: Syntax {
+            grammar: "address ipv4 / <address:A.B.C.D>",
+            help: HELP,
+        },
         apply: address,
         examples: &["address ipv4 10.1.11.2"],
     },
     Command {
         mode: Mode::ServerLocal,
-        syntax: Syntax { grammar: "authorization address ipv4 / <list:WORD>", help: HELP },
+        syntax: Syntax {
+            grammar: "authorization address ipv4 / <list:WORD>",
+            help: HELP,
+        },
         apply: authorization,
-        examples: &["authorization address ipv4 MEMBERS", "authorization address ipv4 10"],
+        examples: &[
+            "authorization address ipv4 MEMBERS",
+            "authorization address ipv4 10",
+        ],
     },
     Command {
         mode: Mode::ServerLocal,
@@ -99,13 +117,19 @@ pub(crate) const COMMANDS: &[Command] = &[
     },
     Command {
         mode: Mode::ServerLocal,
-        syntax: Syntax { grammar: "client compatibility rfc6407", help: HELP },
+        syntax: Syntax {
+            grammar: "client compatibility rfc6407",
+            help: HELP,
+        },
         apply: compatibility,
         examples: &["client compatibility rfc6407"],
     },
     Command {
         mode: Mode::ServerLocal,
-        syntax: Syntax { grammar: "key look-ahead / <periods:0-8>", help: HELP },
+        syntax: Syntax {
+            grammar: "key look-ahead / <periods:0-8>",
+            help: HELP,
+        },
         apply: look_ahead,
         examples: &["key look-ahead 0", "key look-ahead 3"],
     },
@@ -128,18 +152,28 @@ fn enter(editor: &mut Editor<'_>, line: &Line) -> Result<(), Refusal> {
 }
 
 fn address(editor: &mut Editor<'_>, line: &Line) -> Result<(), Refusal> {
-    let address = if line.removes() { None } else { Some(line.address("address")?) };
+    let address = if line.removes() {
+        None
+    } else {
+        Some(line.address("address")?)
+    };
     if let Some(address) = address
         && !is_host(address)
     {
-        return Err(Refusal::new(format!("% {address} is no address of a key server")));
+        return Err(Refusal::new(format!(
+            "% {address} is no address of a key server"
+        )));
     }
     editor.server_local()?.address = address;
     Ok(())
 }
 
 fn authorization(editor: &mut Editor<'_>, line: &Line) -> Result<(), Refusal> {
-    let list = if line.removes() { None } else { Some(line.word("list")?.to_owned()) };
+    let list = if line.removes() {
+        None
+    } else {
+        Some(line.word("list")?.to_owned())
+    };
     editor.server_local()?.authorization = list;
     Ok(())
 }
@@ -166,7 +200,11 @@ fn compatibility(editor: &mut Editor<'_>, line: &Line) -> Result<(), Refusal> {
 }
 
 fn look_ahead(editor: &mut Editor<'_>, line: &Line) -> Result<(), Refusal> {
-    let periods = if line.removes() { None } else { Some(line.number("periods")?) };
+    let periods = if line.removes() {
+        None
+    } else {
+        Some(line.number("periods")?)
+    };
     editor.server_local()?.look_ahead = periods;
     Ok(())
 }

@@ -21,7 +21,10 @@ pub(crate) const COMMANDS: &[Command] = &[
         mode: Mode::Global,
         syntax: Syntax {
             grammar: "crypto ipsec profile <profile:WORD>",
-            help: &[("profile", "Configure an ipsec policy profile"), ("<profile>", "Profile name")],
+            help: &[
+                ("profile", "Configure an ipsec policy profile"),
+                ("<profile>", "Profile name"),
+            ],
         },
         apply: enter,
         examples: &["crypto ipsec profile gdoi-p"],
@@ -71,25 +74,37 @@ fn enter(editor: &mut Editor<'_>, line: &Line) -> Result<(), Refusal> {
 }
 
 fn profile<'a>(editor: &'a mut Editor<'_>) -> Result<&'a mut Profile, Refusal> {
-    let Place::IpsecProfile(name) = editor.place(0)? else { return Err(gone()) };
+    let Place::IpsecProfile(name) = editor.place(0)? else {
+        return Err(gone());
+    };
     let name = name.clone();
     editor.config.profiles.get_mut(&name).ok_or_else(gone)
 }
 
 fn transform_set(editor: &mut Editor<'_>, line: &Line) -> Result<(), Refusal> {
-    let set = if line.removes() { None } else { Some(line.word("set")?.to_owned()) };
+    let set = if line.removes() {
+        None
+    } else {
+        Some(line.word("set")?.to_owned())
+    };
     if let Some(set) = &set
         && editor.is_live()
         && !editor.config.transform_sets.contains_key(set)
     {
-        return Err(Refusal::new(format!("% transform set with tag \"{set}\" does not exist.")));
+        return Err(Refusal::new(format!(
+            "% transform set with tag \"{set}\" does not exist."
+        )));
     }
     profile(editor)?.transform_set = set;
     Ok(())
 }
 
 fn lifetime(editor: &mut Editor<'_>, line: &Line) -> Result<(), Refusal> {
-    let seconds: Option<u32> = if line.removes() { None } else { Some(line.number("seconds")?) };
+    let seconds: Option<u32> = if line.removes() {
+        None
+    } else {
+        Some(line.number("seconds")?)
+    };
     if let Some(seconds) = seconds {
         if seconds < TEK_LIFETIME_S_MIN {
             return Err(Refusal::new(format!(
@@ -111,7 +126,9 @@ pub(crate) fn render(config: &Config, text: &mut Text) {
         text.line(format_args!("{}", Place::IpsecProfile(name.clone())));
         text.block(|text| {
             if let Some(seconds) = profile.lifetime_s {
-                text.line(format_args!("set security-association lifetime seconds {seconds}"));
+                text.line(format_args!(
+                    "set security-association lifetime seconds {seconds}"
+                ));
             }
             if let Some(set) = &profile.transform_set {
                 text.line(format_args!("set transform-set {set}"));

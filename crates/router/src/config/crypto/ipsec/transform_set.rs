@@ -11,7 +11,10 @@ use crate::config::{Command, Config};
 const HELP: &[(&str, &str)] = &[
     ("transform-set", "Define transform and settings"),
     ("<set>", "Transform set tag"),
-    ("esp-3des", "ESP transform using 3DES(EDE) cipher (168 bits)"),
+    (
+        "esp-3des",
+        "ESP transform using 3DES(EDE) cipher (168 bits)",
+    ),
     ("esp-aes", "ESP transform using AES cipher"),
     ("esp-gcm", "ESP transform using GCM cipher"),
     ("esp-gmac", "ESP transform using GMAC cipher"),
@@ -45,8 +48,14 @@ pub(crate) const COMMANDS: &[Command] = &[
             grammar: "mode / ( tunnel | transport )",
             help: &[
                 ("mode", "Encapsulation mode (transport/tunnel)"),
-                ("tunnel", "Tunnel mode, with the addresses of the packet kept"),
-                ("transport", "Transport mode (not available: group members keep headers)"),
+                (
+                    "tunnel",
+                    "Tunnel mode, with the addresses of the packet kept",
+                ),
+                (
+                    "transport",
+                    "Transport mode (not available: group members keep headers)",
+                ),
             ],
         },
         apply: mode,
@@ -88,10 +97,12 @@ fn transform(line: &Line) -> Result<Transform, Refusal> {
             "esp-sha512-hmac" => (None, Some(Integrity::HmacSha512)),
             _ => continue,
         };
-        let twice = (cipher.is_some() && encryption.is_some())
-            || (hmac.is_some() && integrity.is_some());
+        let twice =
+            (cipher.is_some() && encryption.is_some()) || (hmac.is_some() && integrity.is_some());
         if twice {
-            return Err(Refusal::new("% A transform set has one cipher and one integrity word"));
+            return Err(Refusal::new(
+                "% A transform set has one cipher and one integrity word",
+            ));
         }
         encryption = encryption.or(cipher);
         integrity = integrity.or(hmac);
@@ -106,7 +117,9 @@ fn transform(line: &Line) -> Result<Transform, Refusal> {
 }
 
 fn mode(editor: &mut Editor<'_>, line: &Line) -> Result<(), Refusal> {
-    let Place::TransformSet(_) = editor.place(0)? else { return Err(gone()) };
+    let Place::TransformSet(_) = editor.place(0)? else {
+        return Err(gone());
+    };
     if line.has("transport") && !line.removes() {
         return Err(Refusal::new(
             "% Transport mode is not available: a group's ESP is tunnel mode with kept addresses",
@@ -117,7 +130,10 @@ fn mode(editor: &mut Editor<'_>, line: &Line) -> Result<(), Refusal> {
 
 pub(crate) fn render(config: &Config, text: &mut Text) {
     for (name, transform) in &config.transform_sets {
-        text.line(format_args!("{} {transform}", Place::TransformSet(name.clone())));
+        text.line(format_args!(
+            "{} {transform}",
+            Place::TransformSet(name.clone())
+        ));
     }
     text.separate();
 }

@@ -27,7 +27,10 @@ pub(crate) const COMMANDS: &[Command] = &[Command {
             ("periodic", "Send keepalives at the interval"),
             ("on-demand", "Send keepalives only when nothing was heard"),
             ("<seconds>", "Number of seconds between keepalives"),
-            ("<retry>", "Number of seconds between retries if keepalive fails"),
+            (
+                "<retry>",
+                "Number of seconds between retries if keepalive fails",
+            ),
         ],
     },
     apply,
@@ -55,10 +58,14 @@ fn apply(editor: &mut Editor<'_>, line: &Line) -> Result<(), Refusal> {
 
 pub(crate) fn render(config: &Config, text: &mut Text) {
     if let Some(keepalive) = config.isakmp_keepalive {
-        let retry = keepalive.retry_s.map_or_else(String::new, |retry| format!(" {retry}"));
+        let retry = keepalive
+            .retry_s
+            .map_or_else(String::new, |retry| format!(" {retry}"));
         let periodic = if keepalive.periodic { " periodic" } else { "" };
         let interval = keepalive.interval_s;
-        text.line(format_args!("crypto isakmp keepalive {interval}{retry}{periodic}"));
+        text.line(format_args!(
+            "crypto isakmp keepalive {interval}{retry}{periodic}"
+        ));
         text.separate();
     }
 }

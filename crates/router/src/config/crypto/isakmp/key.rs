@@ -34,7 +34,10 @@ pub(crate) const COMMANDS: &[Command] = &[Command {
         help: &[
             ("key", "Set pre-shared key for remote peer"),
             ("0", "Specifies an UNENCRYPTED password will follow"),
-            ("6", "Specifies an ENCRYPTED password will follow (not available yet)"),
+            (
+                "6",
+                "Specifies an ENCRYPTED password will follow (not available yet)",
+            ),
             ("address", "Define shared key with IP address"),
             ("<key>", "The UNENCRYPTED (cleartext) user password"),
             ("<address>", "Peer IP address"),
@@ -52,7 +55,9 @@ pub(crate) const COMMANDS: &[Command] = &[Command {
 
 fn apply(editor: &mut Editor<'_>, line: &Line) -> Result<(), Refusal> {
     let address = line.address("address")?;
-    let mask = line.address("mask").unwrap_or_else(|_| default_mask(address));
+    let mask = line
+        .address("mask")
+        .unwrap_or_else(|_| default_mask(address));
     if !is_mask(mask) || address.to_bits() & !mask.to_bits() != 0 {
         return Err(Refusal::new("%Inconsistent address and mask"));
     }
@@ -66,24 +71,39 @@ fn apply(editor: &mut Editor<'_>, line: &Line) -> Result<(), Refusal> {
         ));
     }
     let secret = line.secret("key")?.clone();
-    editor.config.isakmp_keys.insert((address, mask), Key { secret });
+    editor
+        .config
+        .isakmp_keys
+        .insert((address, mask), Key { secret });
     Ok(())
 }
 
 /// One peer, or with 0.0.0.0 any peer, as IOS reads an address without a mask.
 fn default_mask(address: Ipv4Addr) -> Ipv4Addr {
-    if address.is_unspecified() { Ipv4Addr::UNSPECIFIED } else { Ipv4Addr::BROADCAST }
+    if address.is_unspecified() {
+        Ipv4Addr::UNSPECIFIED
+    } else {
+        Ipv4Addr::BROADCAST
+    }
 }
 
 pub(crate) fn render(config: &Config, text: &mut Text) {
     for ((address, mask), key) in &config.isakmp_keys {
         let secret = String::from_utf8_lossy(key.secret.expose());
         // `0` and `6` are read as types: a key of that name needs its type before it.
-        let typed = if matches!(&*secret, "0" | "6") { "0 " } else { "" };
-        if *mask == default_mask(*address) {
-            text.line(format_args!("crypto isakmp key {typed}{secret} address {address}"));
+        let typed = if matches!(&*secret, "0" | "6") {
+            "0 "
         } else {
-            text.line(format_args!("crypto isakmp key {typed}{secret} address {address} {mask}"));
+            ""
+        };
+        if *mask == default_mask(*address) {
+            text.line(format_args!(
+                "crypto isakmp key {typed}{secret} address {address}"
+            ));
+        } else {
+            text.line(format_args!(
+                "crypto isakmp key {typed}{secret} address {address} {mask}"
+            ));
         }
     }
     text.separate();

@@ -53,8 +53,14 @@ fn enter(editor: &mut Editor<'_>, line: &Line) -> Result<(), Refusal> {
 }
 
 fn doi(editor: &mut Editor<'_>, line: &Line) -> Result<(), Refusal> {
-    let Place::IsakmpPeer(address) = *editor.place(0)? else { return Err(gone()) };
-    let peer = editor.config.isakmp_peers.get_mut(&address).ok_or_else(gone)?;
+    let Place::IsakmpPeer(address) = *editor.place(0)? else {
+        return Err(gone());
+    };
+    let peer = editor
+        .config
+        .isakmp_peers
+        .get_mut(&address)
+        .ok_or_else(gone)?;
     peer.doi_ipsec = !line.removes();
     Ok(())
 }

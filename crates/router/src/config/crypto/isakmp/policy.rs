@@ -44,12 +44,20 @@ pub(crate) const COMMANDS: &[Command] = &[
         syntax: Syntax {
             grammar: "encryption / ( 3des | aes [ 128 | 192 | 256 ] )",
             help: &[
-                ("encryption", "Set encryption algorithm for protection suite"),
+                (
+                    "encryption",
+                    "Set encryption algorithm for protection suite",
+                ),
                 ("3des", "Three key triple DES"),
             ],
         },
         apply: encryption,
-        examples: &["encr aes 256", "encryption aes", "encr aes 192", "encr 3des"],
+        examples: &[
+            "encr aes 256",
+            "encryption aes",
+            "encr aes 192",
+            "encr 3des",
+        ],
     },
     Command {
         mode: Mode::IsakmpPolicy,
@@ -71,9 +79,15 @@ pub(crate) const COMMANDS: &[Command] = &[
         syntax: Syntax {
             grammar: "authentication / ( pre-share | rsa-sig )",
             help: &[
-                ("authentication", "Set authentication method for protection suite"),
+                (
+                    "authentication",
+                    "Set authentication method for protection suite",
+                ),
                 ("pre-share", "Pre-Shared Key"),
-                ("rsa-sig", "Rivest-Shamir-Adleman Signature (not available yet)"),
+                (
+                    "rsa-sig",
+                    "Rivest-Shamir-Adleman Signature (not available yet)",
+                ),
             ],
         },
         apply: authentication,
@@ -124,8 +138,14 @@ fn enter(editor: &mut Editor<'_>, line: &Line) -> Result<(), Refusal> {
 }
 
 fn policy<'a>(editor: &'a mut Editor<'_>) -> Result<&'a mut Policy, Refusal> {
-    let Place::IsakmpPolicy(priority) = *editor.place(0)? else { return Err(gone()) };
-    editor.config.isakmp_policies.get_mut(&priority).ok_or_else(gone)
+    let Place::IsakmpPolicy(priority) = *editor.place(0)? else {
+        return Err(gone());
+    };
+    editor
+        .config
+        .isakmp_policies
+        .get_mut(&priority)
+        .ok_or_else(gone)
 }
 
 fn encryption(editor: &mut Editor<'_>, line: &Line) -> Result<(), Refusal> {
@@ -167,13 +187,19 @@ fn authentication(editor: &mut Editor<'_>, line: &Line) -> Result<(), Refusal> {
 }
 
 fn group(editor: &mut Editor<'_>, line: &Line) -> Result<(), Refusal> {
-    let number = GROUPS.into_iter().find(|number| line.has(&number.to_string()));
+    let number = GROUPS
+        .into_iter()
+        .find(|number| line.has(&number.to_string()));
     policy(editor)?.group = number.filter(|_| !line.removes());
     Ok(())
 }
 
 fn lifetime(editor: &mut Editor<'_>, line: &Line) -> Result<(), Refusal> {
-    let seconds = if line.removes() { None } else { Some(line.number("seconds")?) };
+    let seconds = if line.removes() {
+        None
+    } else {
+        Some(line.number("seconds")?)
+    };
     policy(editor)?.lifetime_s = seconds;
     Ok(())
 }
