@@ -66,11 +66,11 @@ pub trait FrameRx: Send {
 
 /// The way to the stack: frames appear as if they had arrived on the WAN port.
 pub trait ClearTx: Send {
-    /// Hands one frame over; its hardware addresses may be changed.
+    /// Hands one frame over; the stack sees other hardware addresses.
     ///
     /// # Errors
     /// The device is gone, down or out of memory: the frame is lost.
-    fn send(&mut self, frame: &mut [u8], offload: &Offload) -> io::Result<()>;
+    fn send(&mut self, frame: &[u8], offload: &Offload) -> io::Result<()>;
 }
 
 /// The way to the wire, past every filter.

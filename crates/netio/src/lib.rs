@@ -5,7 +5,6 @@
 //! cryptographic bindings is in `sys`, `ring` and `testbed`, behind functions that are safe to call.
 
 pub mod backend;
-pub mod capture;
 pub mod clock;
 pub mod limits;
 pub mod link;
@@ -19,4 +18,4 @@ pub mod tap;
 pub mod testbed;
 pub mod udp;
 
-pub use sys::{Ready, poll};
+pub use sys::{Ready, Wait, peer_groups, poll};

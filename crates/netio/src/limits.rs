@@ -26,3 +26,9 @@ pub(crate) const RING_BLOCKS: u32 = 32;
 pub(crate) const RING_BLOCK_LEN: u32 = 1 << 20;
 /// A block that is not full is handed over after this many milliseconds.
 pub(crate) const RING_RETIRE_MS: u32 = 20;
+
+/// Descriptors that one poll waits for: a waker and two for each of some thirty ports.
+pub(crate) const POLL_MAX: usize = 64;
+
+/// Supplementary groups of a peer that are looked at.
+pub(crate) const PEER_GROUPS_MAX: usize = 1_024;

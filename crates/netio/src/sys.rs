@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use policy::steer::Instruction;
 
-use crate::limits::BATCH_MAX;
+use crate::limits::{BATCH_MAX, PEER_GROUPS_MAX, POLL_MAX};
 
 fn check(result: libc::c_int) -> io::Result<libc::c_int> {
     if result < 0 {
@@ -303,38 +303,84 @@ pub struct Ready {
     pub closed: bool,
 }
 
-/// Waits until one of the descriptors can be read, at most `timeout` (`None`: without end).
+/// A descriptor to wait for, and what became of it.
+#[derive(Debug)]
+pub struct Wait<'a> {
+    fd: BorrowedFd<'a>,
+    /// What it is ready for, after [`poll`].
+    pub ready: Ready,
+}
+
+impl<'a> Wait<'a> {
+    /// Waits for something to read.
+    #[must_use]
+    pub fn for_input(fd: BorrowedFd<'a>) -> Self {
+        Self {
+            fd,
+            ready: Ready::default(),
+        }
+    }
+}
+
+/// Waits until one of the descriptors, at most 64, can be read, at most `timeout` (`None`: without
+/// end).
 ///
 /// # Errors
 /// When the kernel refuses; interruption by a signal is not an error but nothing ready.
-pub fn poll<const N: usize>(
-    descriptors: [BorrowedFd<'_>; N],
-    timeout: Option<Duration>,
-) -> io::Result<[Ready; N]> {
-    let mut polled = descriptors.map(|fd| libc::pollfd {
-        fd: fd.as_raw_fd(),
-        events: libc::POLLIN,
+pub fn poll(waits: &mut [Wait<'_>], timeout: Option<Duration>) -> io::Result<()> {
+    if waits.len() > POLL_MAX {
+        return Err(io::ErrorKind::InvalidInput.into());
+    }
+    let nothing = libc::pollfd {
+        fd: -1,
+        events: 0,
         revents: 0,
-    });
+    };
+    let mut polled = [nothing; POLL_MAX];
+    for (one, wait) in polled.iter_mut().zip(waits.iter()) {
+        one.fd = wait.fd.as_raw_fd();
+        one.events = libc::POLLIN;
+    }
     let timeout_ms = timeout.map_or(-1, |span| {
         i32::try_from(span.as_nanos().div_ceil(1_000_000)).unwrap_or(i32::MAX)
     });
-    // SAFETY: the kernel reads and writes N pollfds of the array.
-    let result = check(unsafe {
-        libc::poll(
-            polled.as_mut_ptr(),
-            libc::nfds_t::try_from(N).expect("few descriptors"),
-            timeout_ms,
-        )
-    });
+    let count = libc::nfds_t::try_from(waits.len()).expect("few descriptors");
+    // SAFETY: the kernel reads and writes the first `count` pollfds of the array.
+    let result = check(unsafe { libc::poll(polled.as_mut_ptr(), count, timeout_ms) });
     match result {
-        Ok(_) => Ok(polled.map(|one| Ready {
+        Err(error) if error.kind() != io::ErrorKind::Interrupted => return Err(error),
+        Ok(_) | Err(_) => {}
+    }
+    for (one, wait) in polled.iter().zip(waits) {
+        wait.ready = Ready {
             readable: one.revents & libc::POLLIN != 0,
             closed: one.revents & (libc::POLLERR | libc::POLLHUP | libc::POLLNVAL) != 0,
-        })),
-        Err(error) if error.kind() == io::ErrorKind::Interrupted => Ok([Ready::default(); N]),
-        Err(error) => Err(error),
+        };
     }
+    Ok(())
+}
+
+/// The supplementary groups of the process at the other end of a Unix socket (SO_PEERGROUPS).
+///
+/// # Errors
+/// The socket has no other end.
+pub fn peer_groups(fd: BorrowedFd<'_>) -> io::Result<Vec<u32>> {
+    const SO_PEERGROUPS: i32 = 59;
+    let mut groups = vec![0_u32; PEER_GROUPS_MAX];
+    let mut len = libc::socklen_t::try_from(4 * groups.len()).expect("a small buffer");
+    // SAFETY: the kernel writes at most `len` octets, which the buffer has, and sets `len`.
+    let result = unsafe {
+        libc::getsockopt(
+            fd.as_raw_fd(),
+            libc::SOL_SOCKET,
+            SO_PEERGROUPS,
+            groups.as_mut_ptr().cast(),
+            &raw mut len,
+        )
+    };
+    check(result)?;
+    groups.truncate(usize::try_from(len).unwrap_or(0) / 4);
+    Ok(groups)
 }
 
 /// clock_gettime(2) in nanoseconds.

@@ -141,15 +141,21 @@ pub struct TapWriter {
 }
 
 impl ClearTx for TapWriter {
-    fn send(&mut self, frame: &mut [u8], offload: &Offload) -> io::Result<()> {
-        let Some((addresses, _)) = frame.split_first_chunk_mut::<12>() else {
+    fn send(&mut self, frame: &[u8], offload: &Offload) -> io::Result<()> {
+        const ADDRESSES: usize = 12;
+        let Some((first, _)) = frame.split_first_chunk::<ADDRESSES>() else {
             return Err(io::ErrorKind::InvalidInput.into());
         };
+        let mut addresses = *first;
         addresses[6..].copy_from_slice(&self.reentry.source);
         if addresses[0] & 0x01 == 0 {
             addresses[..6].copy_from_slice(&self.reentry.destination);
         }
-        let parts = [IoSlice::new(&offload.0), IoSlice::new(frame)];
+        let parts = [
+            IoSlice::new(&offload.0),
+            IoSlice::new(&addresses),
+            IoSlice::new(&frame[ADDRESSES..]),
+        ];
         (&self.file).write_vectored(&parts).map(drop)
     }
 }

@@ -60,7 +60,9 @@ mod tests {
         let sender = UdpSocket::bind("127.0.0.1:0").unwrap();
         sender.send_to(b"x", ("127.0.0.2", port)).unwrap();
         let mut buffer = [0; 8];
-        crate::poll([two.as_fd()], Some(std::time::Duration::from_secs(5))).unwrap();
+        let mut waits = [crate::Wait::for_input(two.as_fd())];
+        crate::poll(&mut waits, Some(std::time::Duration::from_secs(5))).unwrap();
+        assert!(waits[0].ready.readable);
         assert_eq!(two.recv(&mut buffer).unwrap(), 1);
         let nothing = one.recv(&mut buffer).unwrap_err();
         assert_eq!(nothing.kind(), io::ErrorKind::WouldBlock);

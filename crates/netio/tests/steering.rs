@@ -15,7 +15,7 @@ use netio::netlink::Socket;
 use netio::packet::{PacketRx, PacketTx};
 use netio::steer::{Filters, Rest};
 use netio::tap::Tap;
-use netio::{link, steer};
+use netio::{Wait, link, steer};
 use policy::steer::{Peers, Plan, Protected, Reentry};
 use policy::{Ace, AddressMatch};
 use support::{cable, device, isolated, next_frame, next_frame_that, route, sysctl, within};
@@ -45,6 +45,7 @@ fn plan() -> Plan {
     let net = AddressMatch::v4([192, 168, 0, 0].into(), [0, 0, 255, 255].into());
     Plan {
         device: "wan".into(),
+        interface: "Serial1/0".into(),
         own: vec![OWN.into()],
         peers: Peers::Servers(vec![SERVER.into()]),
         protected: Protected::of(&[Ace {
@@ -163,10 +164,7 @@ fn forward_out(tap: &mut Tap, tx: &mut PacketTx) {
 fn forward_in(rx: &mut PacketRx, tap: &Tap) {
     let mut frame = next_frame_that(rx, |frame| frame[23] == 50).expect("a sealed packet");
     open(&mut frame);
-    tap.writer()
-        .unwrap()
-        .send(&mut frame, &Offload::NONE)
-        .unwrap();
+    tap.writer().unwrap().send(&frame, &Offload::NONE).unwrap();
 }
 
 /// What the core does with a sealed packet: back to where it came from.
@@ -193,7 +191,14 @@ fn pass_on(ends: (Tap, PacketRx, PacketTx), stop: &AtomicBool) -> usize {
     let mut space = vec![0; 70_000];
     let mut received = [Received::default()];
     while !stop.load(Ordering::Relaxed) {
-        netio::poll([tap.readable(), rx.readable()], Some(SHORT)).unwrap();
+        netio::poll(
+            &mut [
+                Wait::for_input(tap.readable()),
+                Wait::for_input(rx.readable()),
+            ],
+            Some(SHORT),
+        )
+        .unwrap();
         while tap
             .receive(&mut [IoSliceMut::new(&mut space)], &mut received)
             .unwrap()
@@ -210,7 +215,7 @@ fn pass_on(ends: (Tap, PacketRx, PacketTx), stop: &AtomicBool) -> usize {
         {
             longest = longest.max(received[0].len);
             writer
-                .send(&mut space[..received[0].len], &received[0].offload)
+                .send(&space[..received[0].len], &received[0].offload)
                 .unwrap();
         }
     }
@@ -335,11 +340,11 @@ fn inbound(network: &mut Network, host: &UdpSocket) {
     let mut buffer = [0; 2_000];
     // Clear, of protected addresses: not to the host, but to the forwarder, who may hand it back.
     far.send_to(b"protected", to_host).unwrap();
-    let (mut frame, offload) = next_with_offload(&mut rx);
+    let (frame, offload) = next_with_offload(&mut rx);
     host.set_read_timeout(Some(SHORT)).unwrap();
     assert!(host.recv(&mut buffer).is_err());
     host.set_read_timeout(Some(Duration::from_secs(2))).unwrap();
-    tap.writer().unwrap().send(&mut frame, &offload).unwrap();
+    tap.writer().unwrap().send(&frame, &offload).unwrap();
     assert_eq!(host.recv(&mut buffer).unwrap(), 9);
     outside.send_to(b"outside", to_host).unwrap();
     assert_eq!(host.recv(&mut buffer).unwrap(), 7);
@@ -364,7 +369,11 @@ fn inbound(network: &mut Network, host: &UdpSocket) {
 }
 
 fn next_with_offload(rx: &mut PacketRx) -> (Vec<u8>, Offload) {
-    netio::poll([rx.readable()], Some(Duration::from_secs(2))).unwrap();
+    netio::poll(
+        &mut [Wait::for_input(rx.readable())],
+        Some(Duration::from_secs(2)),
+    )
+    .unwrap();
     let mut space = vec![0; 70_000];
     let mut received = [Received::default()];
     let got = rx

@@ -26,6 +26,8 @@ use limits::{ADDRESSES_MAX, SEARCH_PIECE};
 pub struct Plan {
     /// The Linux device, for example `wan`.
     pub device: String,
+    /// The name by which the forwarders' snapshot knows the port, for example `Serial1/0`.
+    pub interface: String,
     /// The port's own IPv4 addresses, the one that registers first.
     pub own: Vec<Ipv4Addr>,
     /// With whom the router itself speaks GDOI through this port.

@@ -107,7 +107,7 @@ pub(crate) fn next_frame(from: &mut dyn FrameRx, wait: Duration) -> Option<Vec<u
         if left.is_zero() {
             return None;
         }
-        netio::poll([from.readable()], Some(left)).unwrap();
+        netio::poll(&mut [netio::Wait::for_input(from.readable())], Some(left)).unwrap();
     }
 }
 

@@ -20,6 +20,7 @@ const H2: [u8; 4] = [192, 168, 21, 10];
 fn member() -> Plan {
     Plan {
         device: "wan".into(),
+        interface: "Serial1/0".into(),
         own: vec![OWN.into()],
         peers: Peers::Servers(vec![[10, 1, 12, 2].into(), KS.into()]),
         protected: Protected::of(&[guide_policy()]),
@@ -500,6 +501,7 @@ fn the_largest_plan_fits_into_the_kernels_limit() {
     ] {
         let plan = Plan {
             device: "wan".into(),
+            interface: "Serial1/0".into(),
             own: addresses.clone(),
             peers: Peers::Servers(addresses.clone()),
             protected,
