@@ -425,7 +425,7 @@ mod tests {
     }
 
     #[test]
-    #[ignore = "takes some six minutes"]
+    #[ignore = "takes some ten minutes"]
     fn a_million_mutated_digest_infos_do_not_verify() {
         mutated_blocks(1_000_000, 2);
     }
