@@ -17,19 +17,18 @@
 
 use policy::{Spi, Transform};
 
+use wire::esp::{Esp, TRAILER_LEN, pad_len, split_trailer, write_trailer};
+use wire::ip::{Ipv4Header, Protocol};
+
 use crate::frame::FrameBuf;
-use crate::packet::{IPV4_HEADER, Ipv4, protocol, seal_ipv4_header};
+use crate::packet::{IPV4_HEADER, Ipv4};
 
 /// Octets of SPI and sequence number.
-pub(crate) const ESP_HEADER: usize = 8;
-/// Octets of pad length and next header.
-const TRAILER: usize = 2;
+pub(crate) const ESP_HEADER: usize = Esp::HEADER_LEN;
 
 /// Octets that are added after an inner packet of `len` octets: padding, trailer, ICV.
 const fn back_of(transform: Transform, len: usize) -> usize {
-    let unit = transform.pad_unit();
-    let padding = (unit - (len + TRAILER) % unit) % unit;
-    padding + TRAILER + transform.icv_len()
+    pad_len(len, transform.pad_unit()) + TRAILER_LEN + transform.icv_len()
 }
 
 /// Octets that are put before an inner packet.
@@ -47,7 +46,7 @@ pub(crate) const fn sealed_len(transform: Transform, len: usize) -> usize {
 pub(crate) const fn plaintext_max(transform: Transform, mtu: usize) -> usize {
     let fixed = front_of(transform) + transform.icv_len();
     let unit = transform.pad_unit();
-    (mtu.saturating_sub(fixed) / unit * unit).saturating_sub(TRAILER)
+    (mtu.saturating_sub(fixed) / unit * unit).saturating_sub(TRAILER_LEN)
 }
 
 /// What stands in the headers of a packet to be sealed.
@@ -78,41 +77,32 @@ pub(crate) fn encapsulate<M: AsRef<[u8]> + AsMut<[u8]>>(
     }
     let octets = frame.octets_mut();
     octets.copy_within(front..front + l3, 0);
-    let ip = &mut octets[l3..l3 + IPV4_HEADER];
-    let len = u16::try_from(front + inner.total_len + back).ok()?;
-    let fragment: u16 = if inner.dont_fragment { 0x4000 } else { 0 };
-    ip[0] = 0x45;
-    ip[1] = inner.tos;
-    ip[2..4].copy_from_slice(&len.to_be_bytes());
-    ip[4..6].copy_from_slice(&headers.id.to_be_bytes());
-    ip[6..8].copy_from_slice(&fragment.to_be_bytes());
-    ip[8] = inner.ttl;
-    ip[9] = protocol::ESP;
-    ip[12..16].copy_from_slice(&inner.source.octets());
-    ip[16..20].copy_from_slice(&inner.destination.octets());
-    seal_ipv4_header(ip);
-    let esp = l3 + IPV4_HEADER;
-    octets[esp..esp + 4].copy_from_slice(&headers.spi.0.to_be_bytes());
-    octets[esp + 4..esp + 8].copy_from_slice(&headers.sequence.to_be_bytes());
-    octets[esp + ESP_HEADER..l3 + front].copy_from_slice(headers.iv);
-    let padding = back - TRAILER - transform.icv_len();
-    let tail = &mut octets[l3 + front + inner.total_len..];
-    //= RFC 4303 2.4
-    //# The first padding byte appended
-    //# to the plaintext is numbered 1, with subsequent padding bytes making
-    //# up a monotonically increasing sequence: 1, 2, 3, ....
-    for (octet, number) in tail[..padding].iter_mut().zip(1..) {
-        *octet = number;
+    let outer = Ipv4Header {
+        payload_len: front - IPV4_HEADER + inner.total_len + back,
+        identification: headers.id,
+        more_fragments: false,
+        fragment_offset: 0,
+        protocol: Protocol::ESP,
+        ..inner.fields
+    };
+    if IPV4_HEADER + outer.payload_len > usize::from(u16::MAX) {
+        return None;
     }
-    tail[padding] = u8::try_from(padding).ok()?;
-    tail[padding + 1] = protocol::IPV4;
-    Some(esp)
+    let (before, after) = octets[l3..].split_at_mut(front);
+    let (ip, esp) = before.split_at_mut(IPV4_HEADER);
+    ip.copy_from_slice(&outer.encode());
+    let (esp, iv) = esp.split_at_mut(ESP_HEADER);
+    esp.copy_from_slice(&Esp::header(headers.spi.0, headers.sequence));
+    iv.copy_from_slice(headers.iv);
+    let trailer = inner.total_len..after.len() - transform.icv_len();
+    write_trailer(&mut after[trailer], Protocol::IPV4.0);
+    Some(l3 + IPV4_HEADER)
 }
 
 /// Whether `esp`, an ESP packet without its outer header, can be one of this transform.
 pub(crate) const fn is_plausible(transform: Transform, esp: usize) -> bool {
     let fixed = ESP_HEADER + transform.iv_len() + transform.icv_len();
-    esp >= fixed + TRAILER && (esp - fixed).is_multiple_of(transform.pad_unit())
+    esp >= fixed + TRAILER_LEN && (esp - fixed).is_multiple_of(transform.pad_unit())
 }
 
 /// What a decrypted payload holds.
@@ -126,27 +116,17 @@ pub(crate) enum Payload {
 
 /// Looks at padding and next header of a decrypted payload; none when they are not in order.
 pub(crate) fn payload_of(decrypted: &[u8]) -> Option<Payload> {
-    let (&[pad_len, next], rest) = decrypted
-        .split_last_chunk::<TRAILER>()
-        .map(|(a, b)| (b, a))?;
     //= RFC 4303 2.6
     //# A transmitter MUST be capable of
     //# generating dummy packets marked with this value in the next protocol
     //# field, and a receiver MUST be prepared to discard such packets,
     //# without indicating an error.
-    if next == protocol::NONE {
+    if decrypted.len() >= TRAILER_LEN && decrypted.last() == Some(&Protocol::IPV6_NO_NEXT.0) {
         return Some(Payload::Dummy);
     }
-    let len = rest.len().checked_sub(usize::from(pad_len))?;
-    //= RFC 4303 2.4
-    //# When this
-    //# padding scheme is employed, the receiver SHOULD inspect the Padding
-    //# field.
-    let in_order = rest[len..]
-        .iter()
-        .zip(1_u8..)
-        .all(|(own, number)| *own == number);
-    (in_order && next == protocol::IPV4).then_some(Payload::Ipv4 { len })
+    let (payload, next) = split_trailer(decrypted).ok()?;
+    let len = payload.len();
+    (next == Protocol::IPV4.0).then_some(Payload::Ipv4 { len })
 }
 
 /// The inner ToS after the outer one arrived with `outer`; none when the packet must be dropped.

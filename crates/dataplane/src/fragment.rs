@@ -66,8 +66,8 @@ impl<'a> Fragments<'a> {
         piece[..header.len()].copy_from_slice(header);
         piece[header.len()..].copy_from_slice(&left[..taken]);
         piece[2..4].copy_from_slice(&u16::try_from(len).ok()?.to_be_bytes());
-        let offset = u16::try_from((self.ip.fragment_offset + self.done) / UNIT).ok()?;
-        let more = if is_last && !self.ip.more_fragments {
+        let offset = u16::try_from((self.ip.fields.fragment_offset + self.done) / UNIT).ok()?;
+        let more = if is_last && !self.ip.fields.more_fragments {
             0
         } else {
             0x2000
@@ -104,8 +104,8 @@ fn copied_options(mut options: &[u8], out: &mut [u8]) -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::packet::{checksum, read_ipv4};
     use proptest::prelude::*;
+    use wire::ip;
 
     fn packet(options: &[u8], payload: usize, fragment: u16) -> Vec<u8> {
         let header_len = IPV4_HEADER + options.len();
@@ -123,8 +123,8 @@ mod tests {
     }
 
     fn cut(octets: &[u8], len_max: usize) -> Vec<Vec<u8>> {
-        let ip = read_ipv4(octets).expect("a packet");
-        let mut fragments = Fragments::new(octets, ip, len_max).expect("it can be cut");
+        let ip = Ipv4::read(octets).unwrap();
+        let mut fragments = Fragments::new(octets, ip, len_max).unwrap();
         let mut out = vec![0; 2_000];
         std::iter::from_fn(|| fragments.next_into(&mut out).map(|len| out[..len].to_vec()))
             .collect()
@@ -148,8 +148,8 @@ mod tests {
         let pieces = cut(&packet(&[], 400, 0x2000 | 100), 220);
         let headers: Vec<_> = pieces
             .iter()
-            .map(|piece| read_ipv4(piece).expect("a packet"))
-            .map(|ip| (ip.fragment_offset, ip.more_fragments, ip.total_len))
+            .map(|piece| ip::Ipv4::parse(piece).unwrap())
+            .map(|ip| (ip.fragment_offset(), ip.more_fragments(), ip.total_len()))
             .collect();
         assert_eq!(headers, [(800, true, 220), (1_000, true, 220)]);
     }
@@ -166,12 +166,12 @@ mod tests {
             let mut whole = Vec::new();
             for (place, piece) in pieces.iter().enumerate() {
                 prop_assert!(piece.len() <= len_max);
-                let ip = read_ipv4(piece).expect("a packet");
-                prop_assert_eq!(checksum(&piece[..ip.header_len]), 0);
-                prop_assert_eq!(ip.fragment_offset, whole.len());
-                prop_assert_eq!(ip.id, 0xABCD);
-                prop_assert_eq!(ip.more_fragments, place + 1 < pieces.len());
-                whole.extend_from_slice(&piece[ip.header_len..]);
+                let ip = ip::Ipv4::parse(piece).unwrap();
+                prop_assert!(ip.checksum_is_right());
+                prop_assert_eq!(ip.fragment_offset(), whole.len());
+                prop_assert_eq!(ip.identification(), 0xABCD);
+                prop_assert_eq!(ip.more_fragments(), place + 1 < pieces.len());
+                whole.extend_from_slice(ip.payload());
             }
             prop_assert_eq!(&whole[..], &octets[20 + words * 4..]);
         }

@@ -1,16 +1,16 @@
 //! From the WAN to the LAN: look up, open, check, in the order of PROTOCOL P28.
 
 use event::DropReason;
-use policy::{Sid, Spi, Time, sid};
+use policy::{GroupSize, Sid, Spi, Time, sid};
+use wire::esp::Esp;
+use wire::ip::{self, Protocol};
 
 use crate::engine::{Engine, Job};
 use crate::esp::{ESP_HEADER, Payload, decapsulated_tos, is_plausible, payload_of};
 use crate::frame::FrameBuf;
 use crate::limits::BATCH_MAX;
 use crate::notice::{Happening, Kind};
-use crate::packet::{
-    Flow, Ipv4, Packet, be32, checksum, parse, protocol, read_ipv4, seal_ipv4_header,
-};
+use crate::packet::{Flow, Ipv4, Packet, parse, seal_ipv4_header};
 use crate::replay::{Counted, Sender};
 use crate::sadb::Sa;
 use crate::snapshot::Snapshot;
@@ -101,7 +101,7 @@ impl<E: Engine> Worker<E> {
             return Step::Gone;
         };
         match packet.ipv4 {
-            Some(outer) if outer.protocol == protocol::ESP => {
+            Some(outer) if outer.fields.protocol == Protocol::ESP => {
                 self.admit_esp(view, place, frame, &packet, outer)
             }
             Some(_) | None => self.admit_clear(view, &packet.flow),
@@ -148,12 +148,14 @@ impl<E: Engine> Worker<E> {
             flow: Some(&flow),
             ..About::default()
         };
-        let header = packet.l3..packet.l3 + outer.header_len;
+        let (begin, end) = (packet.l3 + outer.header_len, packet.l3 + outer.total_len);
         let octets = frame.octets();
-        let esp = &octets[header.end..packet.l3 + outer.total_len];
-        let spi = be32(esp, 0).filter(|_| esp.len() >= ESP_HEADER).map(Spi);
-        let Some(spi) =
-            spi.filter(|_| !outer.is_fragment() && checksum(&octets[header.clone()]) == 0)
+        let is_intact = ip::checksum(&[&octets[packet.l3..begin]]) == 0 && !outer.is_fragment();
+        let esp = &octets[begin..end];
+        let Some(spi) = Esp::parse(esp)
+            .ok()
+            .filter(|_| is_intact)
+            .map(|esp| Spi(esp.spi))
         else {
             self.drop_packet(view, DropReason::Malformed, &about);
             return Step::Gone;
@@ -177,11 +179,11 @@ impl<E: Engine> Worker<E> {
             self.drop_packet(view, DropReason::Replayed, &about);
             return Step::Gone;
         }
-        frame.truncate(packet.l3 + outer.total_len);
+        frame.truncate(end);
         self.jobs.push(Job {
             frame: place,
             sa,
-            esp: header.end,
+            esp: begin,
             done: false,
         });
         let job = self.jobs.len() - 1;
@@ -271,13 +273,13 @@ impl<E: Engine> Worker<E> {
             Payload::Ipv4 { len } => len,
             Payload::Dummy => return Ok(None),
         };
-        let inner = read_ipv4(&payload[..len]).ok_or(DropReason::Malformed)?;
+        let inner = Ipv4::read(&payload[..len]).ok_or(DropReason::Malformed)?;
         //= RFC 5374 5.2
         //# the
         //# marked address(es) (i.e., source and/or destination
         //# address(es)) in the outer IP header MUST be verified to be
         //# the same value(s) as in the inner IP header.
-        if (inner.source, inner.destination) != (opening.outer.source, opening.outer.destination) {
+        if inner.addresses() != opening.outer.addresses() {
             return Err(DropReason::AddressMismatch);
         }
         self.count_replay(view, sa, opening)?;
@@ -286,8 +288,9 @@ impl<E: Engine> Worker<E> {
         frame.cut_front(begin - opening.l3);
         frame.truncate(opening.l3 + inner.total_len);
         self.check_policy(view, frame.octets(), opening)?;
-        let tos = decapsulated_tos(inner.tos, opening.outer.tos).ok_or(DropReason::BadEcn)?;
-        if tos != inner.tos {
+        let tos = decapsulated_tos(inner.fields.tos, opening.outer.fields.tos)
+            .ok_or(DropReason::BadEcn)?;
+        if tos != inner.fields.tos {
             let header = &mut frame.octets_mut()[opening.l3..opening.l3 + inner.header_len];
             header[1] = tos;
             seal_ipv4_header(header);
@@ -350,7 +353,7 @@ impl<E: Engine> Worker<E> {
 }
 
 /// Sender and counter, where the IV names them (RFC 6054 section 3).
-fn counter_of(sa: &Sa, size: policy::GroupSize, esp: &[u8]) -> Option<(Sid, u64)> {
+fn counter_of(sa: &Sa, size: GroupSize, esp: &[u8]) -> Option<(Sid, u64)> {
     let iv = esp.get(ESP_HEADER..)?.first_chunk()?;
     let is_counter_mode = sa.tek.transform.is_counter_mode();
     is_counter_mode.then(|| sid::split_iv(size, *iv))

@@ -67,6 +67,3 @@ pub const ICMP_HOSTS: usize = 256;
 
 /// The smallest MTU of a protected interface: what every IPv4 host must take (RFC 791).
 pub const MTU_MIN: u16 = 576;
-
-/// IPv6 extension headers that are followed to find the ports.
-pub const EXTENSION_HEADERS_MAX: usize = 8;

@@ -1,6 +1,8 @@
 //! From the LAN to the WAN: judge, cut, seal.
 
 use event::DropReason;
+use policy::Time;
+use wire::ethernet::Frame;
 
 use crate::engine::{Engine, Job};
 use crate::esp::{Headers, encapsulate, plaintext_max};
@@ -8,13 +10,12 @@ use crate::fragment::Fragments;
 use crate::frame::FrameBuf;
 use crate::limits::BATCH_MAX;
 use crate::notice::{Happening, Kind};
-use crate::packet::{Flow, Ipv4, Packet, parse, read_ipv4};
+use crate::packet::{Flow, Ipv4, Packet, parse};
 use crate::pmtu;
 use crate::sadb::Sa;
 use crate::snapshot::{Decisive, Outbound, Snapshot};
 use crate::worker::{About, IV_MAX, View, Worker};
 use crate::{InterfaceId, Sink};
-use policy::Time;
 
 /// What is left to be done with a frame once it was judged.
 #[derive(Copy, Clone, Debug)]
@@ -44,6 +45,15 @@ pub(crate) struct Sealing {
     flow: Flow,
     /// Octets of the inner packet.
     len: usize,
+}
+
+fn about_sealing<'a>(view: &View<'a>, sealing: &'a Sealing) -> About<'a> {
+    About {
+        flow: Some(&sealing.flow),
+        group: Some(view.group(sealing.group)),
+        sa: Some(&view.snapshot.sas[sealing.sa]),
+        spi: None,
+    }
 }
 
 impl<E: Engine> Worker<E> {
@@ -169,46 +179,51 @@ impl<E: Engine> Worker<E> {
             flow: packet.flow,
             len: ip.total_len,
         };
-        let held = &view.snapshot.sas[sa];
+        let held = &*view.snapshot.sas[sa];
+        let about = About {
+            sa: Some(held),
+            ..about
+        };
         let len_max = plaintext_max(held.tek.transform, view.interface.mtu);
-        if ip.total_len > len_max {
-            if !ip.dont_fragment {
-                return Step::Cut {
-                    l3: packet.l3,
-                    ip,
-                    sealing,
-                };
-            }
-            let about = About {
-                sa: Some(held),
-                ..about
-            };
-            self.drop_packet(view, DropReason::TooBig, &about);
-            self.answer_too_big(view, frame.octets(), packet.l3, &ip, len_max, sink);
-            return Step::Gone;
+        if ip.total_len <= len_max {
+            return self.queue(view, place, frame, (packet.l3, &ip), &sealing);
         }
-        match self.lay_out(view, frame, packet.l3, &ip, &sealing) {
+        if !ip.fields.dont_fragment {
+            let l3 = packet.l3;
+            return Step::Cut { l3, ip, sealing };
+        }
+        self.drop_packet(view, DropReason::TooBig, &about);
+        self.answer_too_big(view, frame.octets(), &ip, len_max, sink);
+        Step::Gone
+    }
+
+    /// Lays the packet out and gives it to the batch.
+    fn queue<M: AsRef<[u8]> + AsMut<[u8]>>(
+        &mut self,
+        view: &View<'_>,
+        place: usize,
+        frame: &mut FrameBuf<M>,
+        (l3, ip): (usize, &Ipv4),
+        sealing: &Sealing,
+    ) -> Step {
+        let sa = sealing.sa;
+        match self.lay_out(view, frame, l3, ip, sealing) {
             Ok(esp) => {
+                let frame = place;
                 self.jobs.push(Job {
-                    frame: place,
+                    frame,
                     sa,
                     esp,
                     done: false,
                 });
+                let job = self.jobs.len() - 1;
                 Step::Sealed {
-                    job: self.jobs.len() - 1,
-                    sealing,
+                    job,
+                    sealing: *sealing,
                 }
             }
             Err(reason) => {
-                self.drop_packet(
-                    view,
-                    reason,
-                    &About {
-                        sa: Some(held),
-                        ..about
-                    },
-                );
+                self.drop_packet(view, reason, &about_sealing(view, sealing));
                 Step::Gone
             }
         }
@@ -229,7 +244,7 @@ impl<E: Engine> Worker<E> {
             self.next_id = self.next_id.wrapping_add(1);
             self.next_id
         } else {
-            ip.id
+            ip.fields.identification
         };
         let headers = Headers {
             transform: sa.tek.transform,
@@ -242,6 +257,9 @@ impl<E: Engine> Worker<E> {
     }
 
     //= RFC 6407 3.5
+    //# The group member uses the
+    //# same SID for each Data-Security SA specifying the use of a counter-
+    //# based mode of operation.
     //= getvpn P21
     fn next_iv(
         &mut self,
@@ -278,12 +296,7 @@ impl<E: Engine> Worker<E> {
         let (sa, group) = (&*view.snapshot.sas[sealing.sa], view.group(sealing.group));
         if !done {
             // The library refused a packet whose lengths are right: never in clear.
-            let about = About {
-                flow: Some(&sealing.flow),
-                group: Some(group),
-                sa: Some(sa),
-                spi: None,
-            };
+            let about = about_sealing(view, sealing);
             self.drop_packet(view, DropReason::Unprotectable, &about);
             return;
         }
@@ -303,15 +316,9 @@ impl<E: Engine> Worker<E> {
         sink: &mut impl Sink,
     ) {
         let sa = &*view.snapshot.sas[sealing.sa];
-        let group = view.group(sealing.group);
         let len_max = plaintext_max(sa.tek.transform, view.interface.mtu);
         let mut scratch = std::mem::take(&mut self.scratch);
-        let about = About {
-            flow: Some(&sealing.flow),
-            group: Some(group),
-            sa: Some(sa),
-            spi: None,
-        };
+        let about = about_sealing(view, sealing);
         let Some(mut pieces) = Fragments::new(&frame[l3..], *ip, len_max) else {
             self.drop_packet(view, DropReason::TooBig, &about);
             self.scratch = scratch;
@@ -326,7 +333,7 @@ impl<E: Engine> Worker<E> {
                 break;
             };
             link.copy_from_slice(&frame[..l3]);
-            let Some(piece) = read_ipv4(&rest[..len]) else {
+            let Some(piece) = Ipv4::read(&rest[..len]) else {
                 break;
             };
             scratch.set_len(l3 + len);
@@ -353,19 +360,17 @@ impl<E: Engine> Worker<E> {
     fn answer_too_big(
         &mut self,
         view: &View<'_>,
-        frame: &[u8],
-        l3: usize,
+        octets: &[u8],
         ip: &Ipv4,
         len_max: usize,
         sink: &mut impl Sink,
     ) {
-        let Ok(mtu) = u16::try_from(len_max) else {
+        let (Ok(mtu), Ok(frame)) = (u16::try_from(len_max), Frame::parse(octets)) else {
             return;
         };
-        let answerable = pmtu::may_be_answered(frame, &frame[l3..], ip);
-        if answerable
-            && self.icmp_rate.allows(ip.source, view.now)
-            && pmtu::fragmentation_needed(frame, l3, ip, mtu, &mut self.scratch).is_some()
+        if pmtu::may_be_answered(&frame, ip)
+            && self.icmp_rate.allows(ip.fields.source, view.now)
+            && pmtu::fragmentation_needed(&frame, ip, mtu, &mut self.scratch)
         {
             sink.deliver(self.scratch.octets());
         }
