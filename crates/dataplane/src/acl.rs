@@ -377,7 +377,8 @@ mod tests {
             let compiled = Compiled::with_limit(Arc::clone(&acl), 0);
             let got = compiled.first_match(&Flow { key: hidden, ports_hidden: true });
             let some_ports_permit = (0..6).any(|source| (0..6).any(|destination| {
-                acl.permits(&FlowKey { source_port: Some(source), destination_port: Some(destination), ..key })
+                let ports = (Some(source), Some(destination));
+                acl.permits(&FlowKey { source_port: ports.0, destination_port: ports.1, ..key })
             }));
             if some_ports_permit && key.protocol != 0 {
                 prop_assert_eq!(got.map(|(_, action)| action), Some(Action::Permit));

@@ -54,6 +54,8 @@ mod fail_close;
 mod flow;
 mod fragment;
 mod frame;
+#[cfg(test)]
+mod golden;
 mod group;
 mod inbound;
 pub mod limits;
