@@ -23,6 +23,7 @@ pub mod ip;
 pub mod isakmp;
 pub mod limits;
 pub mod pcap;
+pub mod private;
 pub mod tcp;
 pub mod udp;
 

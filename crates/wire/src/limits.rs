@@ -17,3 +17,9 @@ pub const SIDS_MAX: usize = 1_024;
 pub const LKH_KEYS_MAX: usize = 64;
 /// SPIs in one Delete payload.
 pub const DELETE_SPIS_MAX: usize = 1_024;
+/// SIDs that a member tells a key server: as many as one PULL gives (PROTOCOL P20).
+pub const SIDS_HELD_MAX: usize = 64;
+/// Octets of a policy blob: some 40,000 access list entries.
+pub const POLICY_OCTETS_MAX: u32 = 1 << 20;
+/// Chunk hashes that stand in a policy name itself.
+pub const CHUNKS_INLINE_MAX: usize = 64;

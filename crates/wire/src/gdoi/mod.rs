@@ -2,7 +2,7 @@
 //!
 //! What a key server may say in which message, and to whom, is decided by `gdoi`; attributes that
 //! this crate has no name for are kept, so that it can refuse them. Our own attributes are in
-//! `private` and stand among those.
+//! [`crate::private`] and stand among those.
 
 pub mod ack;
 pub mod gap;

@@ -1,7 +1,9 @@
 //! Octets and values of every format, in both directions.
 
 mod gdoi;
+mod isakmp;
 mod packet;
+mod private;
 
 use std::fmt::Debug;
 

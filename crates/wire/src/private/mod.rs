@@ -1,0 +1,25 @@
+//! What getvpn says to its own kind: private attributes, payloads and exchanges.
+//!
+//! The layouts are written down in `docs/private-attributes.md`. Nothing here may be sent to a
+//! peer that has not proven in its nonces that it is a getvpn (PROTOCOL P2); that proof, the
+//! hashes and the MACs are made by `gdoi`. Values are plain integers and addresses, because this
+//! crate does not know `policy`.
+
+pub mod ack;
+pub mod fetch;
+pub mod name;
+pub mod nonce;
+pub mod part;
+pub mod policy;
+pub mod record;
+
+pub use ack::{AckFlags, AckStatus};
+pub use fetch::{ChunkKind, PolicyChunk, PolicyRequest};
+pub use name::{ChunkList, PolicyName};
+pub use nonce::KinNonce;
+pub use part::Part;
+pub use policy::{Action, AddressRule, PolicyAce, PolicyBlob, PolicySa, PortRule};
+pub use record::{GroupStamp, KeyRecord, SidsHeld};
+
+/// The vendor id of getvpn: a hint that kin tags are worth looking at.
+pub const VENDOR_ID: [u8; 16] = *b"getvpn-kinship-1";
