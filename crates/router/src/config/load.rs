@@ -24,6 +24,8 @@ pub enum Severity {
 pub struct Diagnostic {
     /// How bad it is.
     pub severity: Severity,
+    /// What the file is called.
+    pub file: String,
     /// The line in the file, counted from 1; none if it is about something that no line says.
     pub line: Option<usize>,
     /// What is wrong and what was expected. Never a secret.
@@ -35,6 +37,7 @@ impl Diagnostic {
     pub fn error(line: Option<usize>, text: impl Into<String>) -> Self {
         Self {
             severity: Severity::Error,
+            file: "config".to_owned(),
             line,
             text: text.into(),
         }
@@ -44,28 +47,31 @@ impl Diagnostic {
     pub fn warning(line: Option<usize>, text: impl Into<String>) -> Self {
         Self {
             severity: Severity::Warning,
+            file: "config".to_owned(),
             line,
             text: text.into(),
         }
     }
 
-    /// `FILE:LINE: text`, as compilers write it.
+    /// The same, about another file.
     #[must_use]
-    pub fn at(&self, file: &str) -> String {
-        let warning = match self.severity {
-            Severity::Error => "",
-            Severity::Warning => "warning: ",
-        };
-        match self.line {
-            Some(line) => format!("{file}:{line}: {warning}{}", self.text),
-            None => format!("{file}: {warning}{}", self.text),
-        }
+    pub fn in_file(mut self, file: &str) -> Self {
+        file.clone_into(&mut self.file);
+        self
     }
 }
 
+/// `FILE:LINE: text`, as compilers write it; a warning says that it is one.
 impl fmt::Display for Diagnostic {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.at("config"))
+        write!(f, "{}:", self.file)?;
+        if let Some(line) = self.line {
+            write!(f, "{line}:")?;
+        }
+        match self.severity {
+            Severity::Error => write!(f, " {}", self.text),
+            Severity::Warning => write!(f, " warning: {}", self.text),
+        }
     }
 }
 
@@ -80,12 +86,15 @@ pub struct Parsed {
     pub origins: Origins,
 }
 
-/// Reads a configuration.
+/// Reads a configuration; errors call it `file`.
 ///
 /// # Errors
 /// With everything that is wrong in it, by line, warnings included.
-pub fn parse(text: &str) -> Result<Parsed, Vec<Diagnostic>> {
-    let mut found = Reading::default();
+pub fn parse(file: &str, text: &str) -> Result<Parsed, Vec<Diagnostic>> {
+    let mut found = Reading {
+        origins: Origins::of(file),
+        ..Reading::default()
+    };
     found.read(text);
     let Reading {
         config,
@@ -96,6 +105,7 @@ pub fn parse(text: &str) -> Result<Parsed, Vec<Diagnostic>> {
     said.extend(check(&config, &origins));
     said.sort_by_key(|one| one.line.unwrap_or(usize::MAX));
     said.dedup();
+    let said: Vec<_> = said.into_iter().map(|one| one.in_file(file)).collect();
     if said.iter().any(|one| one.severity == Severity::Error) {
         return Err(said);
     }

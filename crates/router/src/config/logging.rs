@@ -5,6 +5,7 @@ use super::render::Text;
 use super::{Command, Config};
 use crate::cli::grammar::{Incomplete, Syntax};
 use crate::cli::mode::Mode;
+use crate::logging::{BUFFER_BYTES, BUFFER_LEVEL};
 
 /// Words of the severities, the most urgent first.
 pub const LEVELS: [&str; 8] = [
@@ -27,6 +28,22 @@ pub struct Logging {
     pub console: Sink<Option<u8>>,
     /// To terminals that asked for it.
     pub monitor: Sink<Option<u8>>,
+}
+
+impl Logging {
+    /// The buffer's size in bytes, 0 with `no logging buffered`, and the largest severity number
+    /// that it keeps.
+    #[must_use]
+    pub fn buffer(&self) -> (usize, u8) {
+        match self.buffered {
+            Sink::Default => (BUFFER_BYTES, BUFFER_LEVEL),
+            Sink::Off => (0, BUFFER_LEVEL),
+            Sink::On(Buffered { size, level }) => {
+                let size = size.and_then(|size| usize::try_from(size).ok());
+                (size.unwrap_or(BUFFER_BYTES), level.unwrap_or(BUFFER_LEVEL))
+            }
+        }
+    }
 }
 
 /// What the configuration says of a sink.

@@ -7,6 +7,7 @@ use super::edit::{Applied, Place};
 /// The lines of a file that had an effect.
 #[derive(Clone, Debug, Default)]
 pub struct Origins {
+    file: String,
     lines: Vec<Origin>,
 }
 
@@ -18,6 +19,25 @@ struct Origin {
 }
 
 impl Origins {
+    /// No lines yet of the file of that name.
+    #[must_use]
+    pub fn of(file: &str) -> Self {
+        Self {
+            file: file.to_owned(),
+            lines: Vec::new(),
+        }
+    }
+
+    /// What errors call the file.
+    #[must_use]
+    pub fn file(&self) -> &str {
+        if self.file.is_empty() {
+            "config"
+        } else {
+            &self.file
+        }
+    }
+
     /// Notes that `applied` is line `number`, counted from 1.
     pub(super) fn note(&mut self, applied: &Applied, number: usize) {
         if !applied.line.is_empty() {

@@ -3,10 +3,11 @@
 //! Takes what is complete and says what it leaves out, so that a configuration that an operator is
 //! in the middle of typing disturbs nothing that runs.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::Ipv4Addr;
 use std::sync::Arc;
 
+use dataplane::InterfaceFacts;
 use gdoi::config::{
     Config as Machines, IpsecSa, Isakmp, IsakmpCipher, IsakmpHash, IsakmpPeer, IsakmpPolicy,
     KeyServer, Member, PresharedKey,
@@ -18,10 +19,11 @@ use super::crypto::gdoi::rekey::Retransmit;
 use super::crypto::gdoi::sa_ipsec::{Replay, Sa};
 use super::crypto::gdoi::server_local::ServerLocal;
 use super::crypto::isakmp::policy::Policy;
+use super::crypto::map::Entry;
 use super::edit::Place;
 use super::interface::mask;
 use super::origin::Origins;
-use super::{Config, Diagnostic};
+use super::{Config, Diagnostic, Severity};
 use crate::Interface;
 use crate::limits::{
     ISAKMP_LIFETIME_S_DEFAULT, KEK_LIFETIME_S_DEFAULT, KEY_LOOK_AHEAD_DEFAULT,
@@ -32,11 +34,21 @@ use crate::limits::{
 #[derive(Clone, Default)]
 pub struct Target {
     /// What the machines are told.
-    pub machines: Machines,
-    /// Interfaces that carry a crypto map with a group.
+    pub gdoi: Machines,
+    /// Interfaces that carry a crypto map, in the order of their names.
     pub attachments: Vec<Attachment>,
+    /// Groups with `no fail-close`.
+    pub fail_open: BTreeSet<GroupName>,
     /// What is left out and why, and what differs from the kernel.
-    pub said: Vec<Diagnostic>,
+    pub warnings: Vec<Diagnostic>,
+}
+
+impl Target {
+    /// Whether nothing of the group's passes in clear before registration.
+    #[must_use]
+    pub fn is_fail_close(&self, group: &GroupName) -> bool {
+        !self.fail_open.contains(group)
+    }
 }
 
 /// A crypto map on an interface.
@@ -50,85 +62,137 @@ pub struct Attachment {
     pub crypto_map: String,
     /// The groups of the map's entries, in their order.
     pub groups: Vec<GroupName>,
+    /// The device's MTU, octets of an IP packet.
+    pub mtu: u16,
+}
+
+impl Attachment {
+    /// What the packet path is told of it.
+    #[must_use]
+    pub fn facts(&self) -> InterfaceFacts {
+        InterfaceFacts {
+            name: self.interface.clone(),
+            groups: self.groups.clone(),
+            mtu: self.mtu,
+        }
+    }
 }
 
 /// Makes the target. `workers` is the number of encryption engines that a member runs.
-#[must_use]
+///
+/// # Errors
+/// When an interface that carries a crypto map is not there or cannot register; with the warnings.
 pub fn to_gdoi(
     config: &Config,
     origins: &Origins,
     interfaces: &[Interface],
     workers: u16,
-) -> Target {
+) -> Result<Target, Vec<Diagnostic>> {
     let mut making = Making {
         config,
         origins,
         interfaces,
+        workers,
         target: Target::default(),
+        said: Vec::new(),
     };
-    making.target.machines.isakmp = making.isakmp();
+    making.target.gdoi.isakmp = isakmp(config);
     making.compare_addresses();
     for (name, group) in &config.groups {
+        if !group.fail_close {
+            making
+                .target
+                .fail_open
+                .insert(GroupName::new(name.as_str()));
+        }
         if let Some(local) = &group.local {
-            making.key_server(name, group, local);
+            match making.key_server(name, group, local) {
+                Ok(server) => making.target.gdoi.key_servers.push(server),
+                Err(reason) => making.skip(name, reason),
+            }
         }
     }
     for (name, interface) in &config.interfaces {
         if let Some(map) = &interface.crypto_map {
-            making.attach(name, map, workers);
+            making.attach(name, map);
         }
     }
-    making.target
+    let Making {
+        mut target, said, ..
+    } = making;
+    if said.iter().any(|one| one.severity == Severity::Error) {
+        return Err(said);
+    }
+    target.warnings = said;
+    Ok(target)
 }
 
 struct Making<'a> {
     config: &'a Config,
     origins: &'a Origins,
     interfaces: &'a [Interface],
+    workers: u16,
     target: Target,
+    said: Vec<Diagnostic>,
+}
+
+fn isakmp(config: &Config) -> Isakmp {
+    let mut policies: Vec<_> = config
+        .isakmp_policies
+        .iter()
+        .map(|(priority, policy)| isakmp_policy(*priority, *policy))
+        .collect();
+    if policies.is_empty() {
+        // IOS, too, has policies of its own behind every configured one.
+        for (priority, group) in [(DEFAULT_PRIORITY, 19), (DEFAULT_PRIORITY + 1, 14)] {
+            let policy = Policy {
+                group: Some(group),
+                ..Policy::default()
+            };
+            policies.push(isakmp_policy(priority, policy));
+        }
+    }
+    let keys = config
+        .isakmp_keys
+        .iter()
+        .map(|((address, mask), key)| PresharedKey {
+            address: *address,
+            mask: *mask,
+            secret: key.secret.clone(),
+        });
+    let peers = config
+        .isakmp_peers
+        .iter()
+        .map(|(address, peer)| IsakmpPeer {
+            address: *address,
+            doi_ipsec: peer.doi_ipsec,
+        });
+    Isakmp {
+        policies,
+        keys: keys.collect(),
+        peers: peers.collect(),
+        keepalive_s: config
+            .isakmp_keepalive
+            .map_or(0, |keepalive| keepalive.interval_s),
+    }
 }
 
 impl Making<'_> {
-    fn isakmp(&self) -> Isakmp {
-        let config = self.config;
-        let mut policies: Vec<_> = config
-            .isakmp_policies
-            .iter()
-            .map(|(priority, policy)| isakmp_policy(*priority, *policy))
-            .collect();
-        if policies.is_empty() {
-            // IOS, too, has policies of its own behind every configured one.
-            for (priority, group) in [(DEFAULT_PRIORITY, 19), (DEFAULT_PRIORITY + 1, 14)] {
-                let policy = Policy {
-                    group: Some(group),
-                    ..Policy::default()
-                };
-                policies.push(isakmp_policy(priority, policy));
-            }
-        }
-        Isakmp {
-            policies,
-            keys: config
-                .isakmp_keys
-                .iter()
-                .map(|((address, mask), key)| PresharedKey {
-                    address: *address,
-                    mask: *mask,
-                    secret: key.secret.clone(),
-                })
-                .collect(),
-            peers: config
-                .isakmp_peers
-                .iter()
-                .map(|(address, peer)| IsakmpPeer {
-                    address: *address,
-                    doi_ipsec: peer.doi_ipsec,
-                })
-                .collect(),
-            keepalive_s: config
-                .isakmp_keepalive
-                .map_or(0, |keepalive| keepalive.interval_s),
-        }
+    fn error(&mut self, line: Option<usize>, text: impl Into<String>) {
+        self.said
+            .push(Diagnostic::error(line, text).in_file(self.origins.file()));
+    }
+
+    fn warn(&mut self, line: Option<usize>, text: impl Into<String>) {
+        self.said
+            .push(Diagnostic::warning(line, text).in_file(self.origins.file()));
+    }
+
+    fn skip(&mut self, group: &str, reason: &str) {
+        let line = self
+            .origins
+            .block(&[Place::Group(group.to_owned()), Place::ServerLocal]);
+        self.warn(line, format!("group {group} is not served: {reason}"));
     }
 
     /// `ip address` lines against the kernel's addresses.
@@ -139,8 +203,10 @@ impl Making<'_> {
             let Some(device) = self.device(name) else {
                 if interface.crypto_map.is_none() && interface.address.is_some() {
                     let have = self.have();
-                    let text = format!("no device is named or aliased {name} ({have})");
-                    self.target.said.push(Diagnostic::warning(line, text));
+                    self.warn(
+                        line,
+                        format!("no device is named or aliased {name} ({have})"),
+                    );
                 }
                 continue;
             };
@@ -160,73 +226,47 @@ impl Making<'_> {
                 } else {
                     have.join(", ")
                 };
-                self.target.said.push(Diagnostic::warning(
+                let mask = mask(*length);
+                self.warn(
                     line,
                     format!(
-                        "interface {name} does not have the address {address} {}: the kernel has \
-                         {have}",
-                        mask(*length)
+                        "interface {name} does not have the address {address} {mask}: the kernel \
+                         has {have}"
                     ),
-                ));
+                );
             }
         }
     }
 
-    fn key_server(&mut self, name: &str, group: &Group, local: &ServerLocal) {
-        let path = [Place::Group(name.to_owned()), Place::ServerLocal];
-        let line = self.origins.block(&path);
-        let skip =
-            |text: &str| Diagnostic::warning(line, format!("group {name} is not served: {text}"));
+    fn key_server(
+        &mut self,
+        name: &str,
+        group: &Group,
+        local: &ServerLocal,
+    ) -> Result<KeyServer, &'static str> {
         if group.is_ipv6 {
-            self.target
-                .said
-                .push(skip("IPv6 groups are not available yet"));
-            return;
+            return Err("IPv6 groups are not available yet");
         }
-        let (Some(id), Some(address)) = (group.id, local.address) else {
-            self.target
-                .said
-                .push(skip("it has no identity or no address ipv4"));
-            return;
-        };
-        if local.rekey.authentication.is_none() {
-            self.target
-                .said
-                .push(skip("it has no `rekey authentication mypubkey rsa LABEL`"));
-            return;
-        }
+        let id = group.id.ok_or("it has no identity")?;
+        let address = local.address.ok_or("it has no `address ipv4`")?;
+        let rekey = &local.rekey;
+        let label = rekey.authentication.clone();
+        label
+            .as_ref()
+            .ok_or("it has no `rekey authentication mypubkey rsa LABEL`")?;
         let mut sas = Vec::new();
         for (number, sa) in &local.sas {
-            match self.sa(*number, sa) {
-                Some(sa) => sas.push(sa),
-                None => {
-                    let text = format!("sa ipsec {number} lacks profile, transform set or list");
-                    self.target.said.push(skip(&text));
-                    return;
-                }
-            }
-        }
-        if !self
-            .interfaces
-            .iter()
-            .any(|own| own.addresses.iter().any(|(a, _)| *a == address))
-        {
-            let line = self.origins.line(&path, "address ipv4").or(line);
-            let text = format!("no interface has the key server's address {address}");
-            self.target.said.push(Diagnostic::warning(line, text));
+            let sa = self.sa(*number, sa);
+            sas.push(sa.ok_or("an `sa ipsec` lacks its profile, transform set or access list")?);
         }
         let authorization = match &local.authorization {
             None => None,
-            Some(list) => match self.acl(list) {
-                Some(acl) => Some(acl),
-                None => {
-                    self.target
-                        .said
-                        .push(skip("its authorization list does not exist"));
-                    return;
-                }
-            },
+            Some(list) => Some(
+                self.acl(list)
+                    .ok_or("its authorization list does not exist")?,
+            ),
         };
+        self.warn_of_foreign_address(name, address);
         let redundancy = local.redundancy.as_ref();
         let mut servers = vec![address];
         servers.extend(
@@ -234,12 +274,16 @@ impl Making<'_> {
                 .iter()
                 .flat_map(|redundancy| redundancy.peers.iter()),
         );
-        let rekey = &local.rekey;
-        let retransmit = rekey.retransmit.unwrap_or(Retransmit {
+        let Retransmit { period_s, number } = rekey.retransmit.unwrap_or(Retransmit {
             period_s: REKEY_RETRANSMIT_PERIOD_S_DEFAULT,
             number: REKEY_RETRANSMIT_NUMBER_DEFAULT,
         });
-        self.target.machines.key_servers.push(KeyServer {
+        let transport = if rekey.unicast {
+            RekeyTransport::Unicast
+        } else {
+            RekeyTransport::Multicast
+        };
+        Ok(KeyServer {
             group: GroupName::new(name),
             id,
             address,
@@ -247,24 +291,32 @@ impl Making<'_> {
             priority: redundancy
                 .and_then(|redundancy| redundancy.priority)
                 .unwrap_or(1),
-            rekey_key: rekey.authentication.clone(),
-            transport: if rekey.unicast {
-                RekeyTransport::Unicast
-            } else {
-                RekeyTransport::Multicast
-            },
+            rekey_key: label,
+            transport,
             kek_cipher: rekey.algorithm.unwrap_or_default(),
             sig_hash: rekey.sig_hash.unwrap_or_default(),
             raw_hash: rekey.raw_hash,
             kek_lifetime_s: rekey.lifetime_s.unwrap_or(KEK_LIFETIME_S_DEFAULT),
-            retransmit_period_s: retransmit.period_s,
-            retransmit_number: retransmit.number,
+            retransmit_period_s: period_s,
+            retransmit_number: number,
             authorization,
             sas,
             size: local.size.unwrap_or_default(),
             look_ahead: local.look_ahead.unwrap_or(KEY_LOOK_AHEAD_DEFAULT),
             rfc6407_drops_denies: local.compatible_rfc6407,
-        });
+        })
+    }
+
+    fn warn_of_foreign_address(&mut self, group: &str, address: Ipv4Addr) {
+        let has = |device: &Interface| device.addresses.iter().any(|(own, _)| *own == address);
+        if !self.interfaces.iter().any(has) {
+            let path = [Place::Group(group.to_owned()), Place::ServerLocal];
+            let line = self.origins.line(&path, "address ipv4");
+            self.warn(
+                line,
+                format!("no interface has the key server's address {address}"),
+            );
+        }
     }
 
     fn sa(&self, number: u16, sa: &Sa) -> Option<IpsecSa> {
@@ -290,16 +342,17 @@ impl Making<'_> {
         Some(Arc::new(self.config.access_lists.get(name)?.to_acl(name)))
     }
 
-    fn attach(&mut self, name: &str, map: &str, workers: u16) {
-        let path = [Place::Interface(name.to_owned())];
-        let line = self.origins.block(&path);
+    fn attach(&mut self, name: &str, map: &str) {
+        let line = self.origins.block(&[Place::Interface(name.to_owned())]);
         let Some(device) = self.device(name) else {
             let have = self.have();
-            let text = format!("no device is named or aliased {name} ({have})");
-            self.target.said.push(Diagnostic::error(line, text));
+            self.error(
+                line,
+                format!("no device is named or aliased {name} ({have})"),
+            );
             return;
         };
-        let device_name = device.name.clone();
+        let (device_name, mtu) = (device.name.clone(), device.mtu);
         if let Some(other) = self
             .target
             .attachments
@@ -310,60 +363,63 @@ impl Making<'_> {
                 "{name} and {} are the same device {device_name}",
                 other.interface
             );
-            self.target.said.push(Diagnostic::error(line, text));
+            self.error(line, text);
             return;
         }
         let address = self.address(name, device);
-        let config = self.config;
         let mut groups = Vec::new();
-        for entry in config
+        for entry in self
+            .config
             .crypto_maps
             .get(map)
             .into_iter()
             .flat_map(BTreeMap::values)
         {
-            let Some(group_name) = &entry.group else {
+            let Some(member) = self.member(name, map, entry) else {
                 continue;
-            };
-            let Some(group) = config.groups.get(group_name) else {
-                continue;
-            };
-            let (Some(id), None, false) = (group.id, &group.local, group.is_ipv6) else {
-                continue;
-            };
-            if group.servers.is_empty() {
-                continue;
-            }
-            let local_acl = match &entry.acl {
-                None => None,
-                Some(list) => match self.acl(list) {
-                    Some(acl) => Some(acl),
-                    None => continue,
-                },
             };
             let Some(address) = address else {
-                let text = format!("interface {name} has no IPv4 address to register with");
-                self.target.said.push(Diagnostic::error(line, text));
+                self.error(
+                    line,
+                    format!("interface {name} has no IPv4 address to register with"),
+                );
                 return;
             };
-            groups.push(GroupName::new(group_name.as_str()));
-            self.target.machines.members.push(Member {
-                group: GroupName::new(group_name.as_str()),
-                id,
-                servers: group.servers.clone(),
-                address,
-                crypto_map: map.to_owned(),
-                interface: name.to_owned(),
-                local_acl,
-                workers,
-            });
+            groups.push(member.group.clone());
+            self.target.gdoi.members.push(Member { address, ..member });
         }
         self.target.attachments.push(Attachment {
             interface: name.to_owned(),
             device: device_name,
             crypto_map: map.to_owned(),
             groups,
+            mtu: u16::try_from(mtu).unwrap_or(u16::MAX),
         });
+    }
+
+    /// The member that a map's entry makes of this box, if the entry is complete; its address is
+    /// still open.
+    fn member(&self, interface: &str, map: &str, entry: &Entry) -> Option<Member> {
+        let name = entry.group.as_ref()?;
+        let group = self.config.groups.get(name)?;
+        if group.local.is_some() || group.is_ipv6 || group.servers.is_empty() {
+            return None;
+        }
+        let local_acl = match &entry.acl {
+            None => None,
+            // A list that does not exist could deny: without it nothing is decided.
+            Some(list) => Some(self.acl(list)?),
+        };
+        Some(Member {
+            group: GroupName::new(name.as_str()),
+            id: group.id?,
+            servers: group.servers.clone(),
+            address: Ipv4Addr::UNSPECIFIED,
+            crypto_map: map.to_owned(),
+            interface: interface.to_owned(),
+            local_acl,
+            workers: self.workers,
+        })
     }
 
     /// The address that registers: the configured one if the kernel has it, else the kernel's.

@@ -1,3 +1,5 @@
+//! Lines against a small tree: abbreviation, ambiguity, errors, `?`.
+
 use super::*;
 use crate::cli::line;
 
