@@ -2,8 +2,10 @@
 
 mod gdoi;
 mod isakmp;
+mod lkh;
 mod packet;
 mod private;
+mod round_trip;
 
 use std::fmt::Debug;
 

@@ -362,21 +362,22 @@ fn an_ack_of_ours_says_what_was_done_and_a_plain_one_does_not() {
     );
 }
 
-/// The table of `docs/private-attributes.md` section 10.
-#[test]
-fn a_push_with_a_new_kek_and_tek_fits_a_datagram() {
-    let ks = Ipv4Addr::new(10, 1, 11, 2);
-    let record = KeyRecord {
-        generation: generation(&[(0, 1), (1, 1)]),
-        ..record()
+/// The SA payload of the table in `docs/private-attributes.md` section 10.
+fn usual_sa(kek_spi: [u8; 16], record: &KeyRecord) -> Sa {
+    let any = Identity::v4_subnet(Ipv4Addr::UNSPECIFIED, Ipv4Addr::UNSPECIFIED, 0);
+    let stamp = GroupStamp {
+        generation: record.generation,
+        ..stamp()
     };
-    let (kek_spi, spki, sig) = ([3; 16], [4; 294], [5; 256]);
-    let mut builder = Builder::new();
-    builder.push(&Seq(1));
-    builder.push(&Sa {
+    let name = PolicyName {
+        sha256: [1; 32],
+        octets: 4_000,
+        chunks: ChunkList::Named([2; 32]),
+    };
+    Sa {
         sak: Some(Sak {
             protocol: 17,
-            source: Identity::v4(ks, 848),
+            source: Identity::v4(Ipv4Addr::new(10, 1, 11, 2), 848),
             destination: Identity::v4(Ipv4Addr::new(10, 1, 20, 2), 848),
             spi: kek_spi,
             algorithm: KekAlgorithm::AES,
@@ -390,27 +391,13 @@ fn a_push_with_a_new_kek_and_tek_fits_a_datagram() {
             other: vec![record.attribute().unwrap()],
         }),
         gap: Some(Gap {
-            other: vec![
-                GroupStamp {
-                    generation: record.generation,
-                    ..stamp()
-                }
-                .attribute()
-                .unwrap(),
-                PolicyName {
-                    sha256: [1; 32],
-                    octets: 4_000,
-                    chunks: ChunkList::Named([2; 32]),
-                }
-                .attribute()
-                .unwrap(),
-            ],
+            other: vec![stamp.attribute().unwrap(), name.attribute().unwrap()],
             ..Gap::default()
         }),
         sats: vec![Sat::Esp(EspSat {
             protocol: 0,
-            source: Identity::v4_subnet(Ipv4Addr::UNSPECIFIED, Ipv4Addr::UNSPECIFIED, 0),
-            destination: Identity::v4_subnet(Ipv4Addr::UNSPECIFIED, Ipv4Addr::UNSPECIFIED, 0),
+            source: any.clone(),
+            destination: any,
             transform: EspTransform::AES_GCM_16,
             spi: 0x1000_0001,
             encapsulation: Some(EncapsulationMode::TUNNEL),
@@ -423,7 +410,19 @@ fn a_push_with_a_new_kek_and_tek_fits_a_datagram() {
             other: Vec::new(),
         })],
         ..Sa::default()
-    });
+    }
+}
+
+#[test]
+fn a_push_with_a_new_kek_and_tek_fits_a_datagram() {
+    let record = KeyRecord {
+        generation: generation(&[(0, 1), (1, 1)]),
+        ..record()
+    };
+    let kek_spi = [3; 16];
+    let mut builder = Builder::new();
+    builder.push(&Seq(1));
+    builder.push(&usual_sa(kek_spi, &record));
     builder.push(&Kd {
         packets: vec![
             KeyPacket::Tek(TekKeys {
@@ -435,12 +434,12 @@ fn a_push_with_a_new_kek_and_tek_fits_a_datagram() {
             KeyPacket::Kek(KekKeys {
                 spi: kek_spi,
                 algorithm_key: Some(&[7; 48]),
-                signature_key: Some(&spki),
+                signature_key: Some(&[4; 294]),
                 other: Vec::new(),
             }),
         ],
     });
-    builder.push(&Sig { data: &sig });
+    builder.push(&Sig { data: &[5; 256] });
     let header = Header::new(
         [1; 8],
         [2; 8],
