@@ -349,9 +349,8 @@ impl Control {
         spis.dedup_by_key(|(spi, _, _)| *spi);
         Interface {
             name: own.facts.name.clone(),
-            // A group whose configuration went away claims nothing, but a crypto map that lost
-            // one of its groups must not open: it counts as not attached.
-            attached: own.attached && places.len() == own.facts.groups.len(),
+            attached: own.attached,
+            complete: places.len() == own.facts.groups.len(),
             groups: places,
             mtu: usize::from(own.facts.mtu),
             spis,

@@ -103,6 +103,9 @@ pub(crate) struct Interface {
     pub(crate) groups: Vec<usize>,
     /// Whether a crypto map is attached; without one nothing passes.
     pub(crate) attached: bool,
+    /// Whether every group of the crypto map is configured; what the others do not claim may be a
+    /// missing one's and is dropped.
+    pub(crate) complete: bool,
     pub(crate) mtu: usize,
     /// SPIs of the groups with their places in [`Snapshot::sas`] and in `groups`, sorted.
     pub(crate) spis: Vec<(Spi, usize, usize)>,
@@ -256,8 +259,11 @@ impl Judge<'_> {
     /// The groups in the order of the crypto map: the first permit encrypts; a deny, or no match,
     /// passes on to the next, as IOS does. A group without policy claims what no other did.
     pub(crate) fn outbound(&self, flow: &Flow) -> Outbound {
+        if !self.interface.attached {
+            return Outbound::FailClose;
+        }
         let mut denied = None;
-        let mut fail_close = !self.interface.attached;
+        let mut fail_close = !self.interface.complete;
         for (place, group, phase) in self.groups() {
             let Some(policy) = phase.policy else {
                 fail_close |= group.closed_without_policy
@@ -290,9 +296,12 @@ impl Judge<'_> {
         let mut verdict = Inbound {
             groups: 0,
             clear: false,
-            fail_close: !self.interface.attached,
+            fail_close: !(self.interface.attached && self.interface.complete),
             by: None,
         };
+        if !self.interface.attached {
+            return verdict;
+        }
         for (place, group, phase) in self.groups() {
             if phase.accepted == 0 {
                 verdict.fail_close |= group.closed_without_policy

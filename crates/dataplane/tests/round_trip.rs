@@ -1,6 +1,10 @@
 //! What one member seals, another opens: every transform, every padding, and nothing that changed.
 
+#![allow(clippy::unwrap_used, reason = "helpers of tests")]
+
 mod support;
+
+use std::slice::from_ref;
 
 use event::DropReason;
 use proptest::prelude::*;
@@ -17,7 +21,7 @@ fn every_transform_carries_every_length_with_the_hosts_own_header() {
         );
         for len in (28..=92).chain(1_300..1_332) {
             let clear = udp(H1, H2, len);
-            let sealed = a.send(&[clear.clone()]);
+            let sealed = a.send(from_ref(&clear));
             assert_eq!(sealed.len(), 1, "{transform} {len}");
             let inner = Ipv4::parse(&clear[14..]).unwrap();
             let outer = Ipv4::parse(&sealed[0][14..]).unwrap();
@@ -62,7 +66,7 @@ fn vlan_tags_options_and_ethernet_padding_are_kept_apart() {
 fn the_null_cipher_shows_the_payload_and_the_others_do_not() {
     for transform in transforms() {
         let clear = udp(H1, H2, 200);
-        let sealed = Member::registered(1, transform).send(&[clear.clone()]);
+        let sealed = Member::registered(1, transform).send(from_ref(&clear));
         let shows = sealed[0]
             .windows(64)
             .any(|window| *window == clear[60..124]);

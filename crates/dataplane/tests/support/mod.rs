@@ -5,6 +5,7 @@
     unreachable_pub,
     reason = "every test file uses a part of this"
 )]
+#![allow(clippy::unwrap_used, reason = "helpers of tests")]
 
 use std::sync::Arc;
 
