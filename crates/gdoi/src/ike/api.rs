@@ -103,6 +103,8 @@ pub enum SendError {
     NoExchange,
     /// Larger than an exchange may be.
     TooLong,
+    /// The next message of that exchange is the peer's.
+    NotOurTurn,
     /// The payloads given have not the form of a chain.
     Malformed(wire::Error),
     /// The payloads given are not legal in the message that is due.

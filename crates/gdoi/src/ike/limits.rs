@@ -22,6 +22,8 @@ pub const HALF_OPEN_MAX: usize = 8_192;
 pub const HALF_OPEN_PER_SOURCE_MAX: usize = 256;
 /// Those of one address that wait for message 5, each of which has cost a Diffie-Hellman exchange.
 pub const KEYED_PER_SOURCE_MAX: usize = 8;
+/// Diffie-Hellman secrets that are computed in one negotiation: one, and some for forged values.
+pub const COMPUTATIONS_MAX: u8 = 4;
 /// How long a responder waits for message 3: longer than an initiator repeats message 1.
 pub const HALF_OPEN_LIFETIME: Duration = Duration::from_secs(16);
 /// How long a responder waits for message 5 after message 3.

@@ -69,6 +69,8 @@ pub enum Refusal {
     },
     /// Too many negotiations of this address, or of all, are half open.
     HalfOpenFull,
+    /// One negotiation asked for too many Diffie-Hellman secrets.
+    TooManyComputations,
     /// The SA has too many exchanges open, or its message ids are used up.
     ExchangesFull,
     /// A message id that was used in this SA before: a replay.
@@ -135,6 +137,8 @@ pub enum RefusalCounter {
     Identity,
     /// Too many half-open negotiations.
     HalfOpenFull,
+    /// Too many Diffie-Hellman secrets in one negotiation.
+    TooManyComputations,
     /// Too many exchanges in an SA.
     ExchangesFull,
     /// A replayed message id.
@@ -147,7 +151,7 @@ pub enum RefusalCounter {
 
 impl RefusalCounter {
     /// Every counter, in the order in which they are shown.
-    pub const ALL: [Self; 26] = [
+    pub const ALL: [Self; 27] = [
         Self::Malformed,
         Self::IllegalPayloads,
         Self::Version,
@@ -170,6 +174,7 @@ impl RefusalCounter {
         Self::BadHash,
         Self::Identity,
         Self::HalfOpenFull,
+        Self::TooManyComputations,
         Self::ExchangesFull,
         Self::ReplayedMessageId,
         Self::BadPart,
@@ -202,6 +207,7 @@ impl RefusalCounter {
             Self::BadHash => "bad hash",
             Self::Identity => "identity",
             Self::HalfOpenFull => "half open full",
+            Self::TooManyComputations => "too many computations",
             Self::ExchangesFull => "exchanges full",
             Self::ReplayedMessageId => "replayed message id",
             Self::BadPart => "bad part",
@@ -315,6 +321,12 @@ impl Refusal {
                 bad_identity,
             ),
             Self::HalfOpenFull => row(N::INVALID_COOKIE, C::HalfOpenFull, Silence, busy),
+            Self::TooManyComputations => row(
+                N::INVALID_KEY_INFORMATION,
+                C::TooManyComputations,
+                Silence,
+                busy,
+            ),
             Self::ExchangesFull => row(N::INVALID_MESSAGE_ID, C::ExchangesFull, Silence, busy),
             Self::ReplayedMessageId(_) => row(
                 N::INVALID_MESSAGE_ID,
@@ -437,6 +449,7 @@ impl fmt::Display for Refusal {
                 )
             }
             Self::HalfOpenFull => f.write_str("too many negotiations are half open"),
+            Self::TooManyComputations => f.write_str("too many key exchanges in one negotiation"),
             Self::ExchangesFull => f.write_str("too many exchanges under one SA"),
             Self::ReplayedMessageId(id) => write!(f, "message id {id:#010x} was used before"),
             Self::BadPart(what) => write!(f, "part of a message: {what}"),

@@ -50,6 +50,8 @@ pub struct Sa {
     last_block: Vec<u8>,
     /// Message 6 of main mode, until the peer shows that it has it.
     answered: Option<Answered>,
+    /// The messages of main mode that came.
+    seen: Vec<Fingerprint>,
     own_ids: BTreeSet<u32>,
     peer_ids: BTreeSet<u32>,
 }
@@ -170,6 +172,7 @@ impl Sa {
             keys,
             last_block,
             answered,
+            seen: common.seen,
             own_ids: BTreeSet::new(),
             peer_ids: BTreeSet::new(),
         }
@@ -368,6 +371,9 @@ impl Sa {
             .get(&message_id)
             .ok_or(SendError::NoExchange)?;
         let kind = exchange.kind;
+        if exchange.peers_turn() {
+            return Err(SendError::NotOurTurn);
+        }
         let place = message_at(kind, exchange.step + 1).map_err(SendError::Illegal)?;
         let chain = Chain::decode_exact(first, payloads).map_err(SendError::Malformed)?;
         let mut all = vec![PayloadType::HASH];
@@ -474,15 +480,15 @@ impl Sa {
         })
     }
 
-    /// Message 5 of main mode once more, or a message that is no longer legal.
+    /// A message of main mode: a copy, which may be worth an answer, or no longer legal.
     pub(super) fn main_mode_again(
         &mut self,
         message: Message<'_>,
     ) -> Result<Vec<Vec<u8>>, Refusal> {
+        let fingerprint = message.fingerprint();
         match &mut self.answered {
-            Some(answered) if answered.is_to(message.fingerprint()) => {
-                Ok(answered.repeat().to_vec())
-            }
+            Some(answered) if answered.is_to(fingerprint) => Ok(answered.repeat().to_vec()),
+            _ if self.seen.contains(&fingerprint) => Ok(Vec::new()),
             Some(_) | None => Err(Refusal::MessageId(message.header.message_id)),
         }
     }
