@@ -10,7 +10,7 @@ use std::fmt;
 
 use wire::iana::{
     Doi, IsakmpTransform, LifeType, OakleyAttribute, OakleyAuthentication, OakleyEncryption,
-    OakleyGroup, OakleyHash, ProtocolId,
+    OakleyHash, ProtocolId,
 };
 use wire::isakmp::sa::SIT_IDENTITY_ONLY;
 use wire::isakmp::{Attribute, Proposal, Sa, Transform};
@@ -354,30 +354,61 @@ fn named(all: impl Iterator<Item = String>) -> Vec<String> {
 
 fn describe(transform: &Transform) -> String {
     match Offered::of(transform) {
-        Ok(offered) => {
-            let bits = offered
-                .key_bits
-                .map(|bits| format!(" {bits}"))
-                .unwrap_or_default();
-            format!(
-                "{}{bits}, {}, group {}, {}",
-                offered.encryption,
-                offered.hash,
-                OakleyGroup(offered.group).0,
-                offered.authentication,
-            )
-        }
+        Ok(offered) => words(
+            &encryption_word(offered.encryption, offered.key_bits),
+            &hash_word(offered.hash),
+            offered.group,
+            &authentication_word(offered.authentication),
+        ),
         Err(class) => format!("transform {} with attribute {class}", transform.number),
     }
 }
 
 fn describe_policy(policy: &IsakmpPolicy) -> String {
     let (encryption, bits) = numbers_of(policy.encryption);
-    let bits = bits.map(|bits| format!(" {bits}")).unwrap_or_default();
-    format!(
-        "{encryption}{bits}, {}, group {}, {}",
-        number_of(policy.hash),
+    let hash = hash_word(number_of(policy.hash));
+    words(
+        &encryption_word(encryption, bits),
+        &hash,
         policy.group,
-        OakleyAuthentication::PRE_SHARED_KEY
+        "pre-share",
     )
+}
+
+/// A policy in the words of `crypto isakmp policy`.
+fn words(encryption: &str, hash: &str, group: u16, authentication: &str) -> String {
+    format!("encr {encryption} hash {hash} group {group} {authentication}")
+}
+
+fn encryption_word(encryption: OakleyEncryption, key_bits: Option<u16>) -> String {
+    let word = match encryption {
+        OakleyEncryption::DES_CBC => "des".to_owned(),
+        OakleyEncryption::TRIPLE_DES_CBC => "3des".to_owned(),
+        OakleyEncryption::AES_CBC => "aes".to_owned(),
+        other => other.to_string(),
+    };
+    match key_bits {
+        Some(bits) => format!("{word} {bits}"),
+        None => word,
+    }
+}
+
+fn hash_word(hash: OakleyHash) -> String {
+    match hash {
+        OakleyHash::MD5 => "md5".to_owned(),
+        OakleyHash::SHA1 => "sha".to_owned(),
+        OakleyHash::SHA2_256 => "sha256".to_owned(),
+        OakleyHash::SHA2_384 => "sha384".to_owned(),
+        OakleyHash::SHA2_512 => "sha512".to_owned(),
+        other => other.to_string(),
+    }
+}
+
+fn authentication_word(authentication: OakleyAuthentication) -> String {
+    match authentication {
+        OakleyAuthentication::PRE_SHARED_KEY => "pre-share".to_owned(),
+        OakleyAuthentication::RSA_SIGNATURES => "rsa-sig".to_owned(),
+        OakleyAuthentication::RSA_ENCRYPTION => "rsa-encr".to_owned(),
+        other => other.to_string(),
+    }
 }

@@ -1,6 +1,6 @@
 //! Two engines and the wire between them, in virtual time.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::fmt::Write as _;
 use std::net::{Ipv4Addr, SocketAddrV4};
 use std::sync::Arc;
@@ -9,12 +9,11 @@ use std::time::Duration;
 use crypto::{Secret, SeededRng};
 use event::Event;
 use policy::Time;
-use wire::iana::ExchangeType;
-use wire::isakmp::{Chain, Flags, Header};
+use wire::iana::{ExchangeType, PayloadType};
+use wire::isakmp::{Builder, Built, Chain, Flags, Header, Id, Nonce};
 
 use crate::config::{self, IsakmpCipher, IsakmpHash, IsakmpPolicy, PresharedKey};
-use crate::exchange::message_at;
-use crate::ike::{Connection, Isakmp, SaId, Upcall};
+use crate::ike::{Connection, Expect, Isakmp, SaId, Upcall};
 use crate::machine::{KeyLogLine, Outbox, Output};
 
 pub(super) const KS: SocketAddrV4 = SocketAddrV4::new(Ipv4Addr::new(10, 1, 11, 2), 848);
@@ -101,15 +100,19 @@ pub(super) struct Datagram {
     pub(super) bytes: Vec<u8>,
 }
 
+/// Decides over the n-th datagram, from 0.
+pub(super) type Wire = Box<dyn FnMut(usize, &[u8]) -> Fate>;
+
 /// Node 0 is gm1, node 1 is ks1.
 pub(super) struct Network {
     pub(super) now: Time,
     pub(super) nodes: [Node; 2],
     pub(super) flight: VecDeque<Datagram>,
-    /// What happens to the n-th datagram, from 0.
-    pub(super) fate: Box<dyn FnMut(usize, &[u8]) -> Fate>,
+    pub(super) fate: Wire,
     pub(super) sent: Vec<(usize, Vec<u8>)>,
     pub(super) transcript: String,
+    /// Which node began the SA with this initiator's cookie.
+    initiators: BTreeMap<[u8; 8], usize>,
 }
 
 impl Network {
@@ -121,6 +124,7 @@ impl Network {
             fate: Box::new(|_, _| Fate::Deliver),
             sent: Vec::new(),
             transcript: String::new(),
+            initiators: BTreeMap::new(),
         }
     }
 
@@ -215,45 +219,53 @@ impl Network {
             Fate::Lose => "  (lost)",
             Fate::Duplicate => "  (twice)",
         };
+        let cookie = *bytes.first_chunk::<8>().expect("we send headers");
+        let is_initiator = *self.initiators.entry(cookie).or_insert(from) == from;
         let _ = writeln!(
             self.transcript,
             "{} {} > {}  {}{fate}",
             stamp(self.now),
             self.nodes[from].name,
             self.nodes[1 - from].name,
-            ladder_line(bytes)
+            ladder_line(bytes, is_initiator)
         );
     }
 
     /// Delivers what is in flight and lets timers run until `end`, or until nothing happens.
     pub(super) fn run_until(&mut self, end: Time) {
-        loop {
-            let wire = self.flight.front().map(|datagram| datagram.at);
-            let timers = self.nodes.iter().filter_map(|node| node.engine.deadline());
-            let Some(next) = wire.into_iter().chain(timers).min() else {
-                return;
-            };
-            if next > end {
-                self.now = end;
-                return;
-            }
-            self.now = self.now.max(next);
-            if wire.is_some_and(|at| at <= self.now)
-                && let Some(Datagram {
-                    to, from, bytes, ..
-                }) = self.flight.pop_front()
-            {
-                self.deliver(to, from, &bytes);
-                continue;
-            }
-            for at in 0..2 {
-                self.with(at, |engine, now, rng, out| {
-                    if engine.deadline().is_some_and(|deadline| deadline <= now) {
-                        engine.timer(now, rng, out);
-                    }
-                });
-            }
+        while self.step(end) {}
+        self.now = self.now.max(end);
+    }
+
+    /// The next thing that happens before `end`; false if there is none.
+    pub(super) fn step(&mut self, end: Time) -> bool {
+        let wire = self.flight.front().map(|datagram| datagram.at);
+        let timers = self.nodes.iter().filter_map(|node| node.engine.deadline());
+        let Some(next) = wire
+            .into_iter()
+            .chain(timers)
+            .min()
+            .filter(|next| *next <= end)
+        else {
+            return false;
+        };
+        self.now = self.now.max(next);
+        if wire.is_some_and(|at| at <= self.now)
+            && let Some(Datagram {
+                to, from, bytes, ..
+            }) = self.flight.pop_front()
+        {
+            self.deliver(to, from, &bytes);
+            return true;
         }
+        for at in 0..2 {
+            self.with(at, |engine, now, rng, out| {
+                if engine.deadline().is_some_and(|deadline| deadline <= now) {
+                    engine.timer(now, rng, out);
+                }
+            });
+        }
+        true
     }
 
     pub(super) fn deliver(&mut self, to: usize, from: SocketAddrV4, bytes: &[u8]) {
@@ -311,27 +323,125 @@ fn describe(upcall: &Upcall) -> String {
 }
 
 /// `MAIN MODE 1  HDR, SA, VENDOR_ID`.
-pub(super) fn ladder_line(bytes: &[u8]) -> String {
+fn ladder_line(bytes: &[u8], from_initiator: bool) -> String {
     let (header, body) = Header::split(bytes).expect("we send well-formed headers");
-    let encrypted = header.flags.contains(Flags::ENCRYPTION);
-    if header.exchange_type == ExchangeType::IDENTITY_PROTECTION {
-        let types: Vec<_> = match Chain::decode(header.next_payload, body) {
-            Ok(chain) if !encrypted => chain.types().map(|ty| ty.to_string()).collect(),
-            Ok(_) | Err(_) => vec![format!("{} octets", body.len())],
+    let star = if header.flags.contains(Flags::ENCRYPTION) {
+        "*"
+    } else {
+        ""
+    };
+    let what = match Chain::decode(header.next_payload, body) {
+        Ok(chain) if star.is_empty() && !chain.payloads.is_empty() => {
+            let types: Vec<_> = chain.types().map(|ty| ty.to_string()).collect();
+            types.join(", ")
+        }
+        Ok(_) | Err(_) => format!("{} octets", body.len()),
+    };
+    let name = if header.exchange_type == ExchangeType::IDENTITY_PROTECTION {
+        let pair = match (star, what.split(',').next()) {
+            ("", Some("SA")) => 1,
+            ("", _) => 3,
+            _ => 5,
         };
-        let step = match (
-            header.responder_cookie == [0; 8],
-            types.first().map(String::as_str),
-        ) {
-            (true, _) => "1",
-            (false, Some("SA")) => "2",
-            (false, Some("KE")) => "3/4",
-            (false, _) => "5/6",
-        };
-        let star = if encrypted { "*" } else { "" };
-        return format!("MAIN MODE {step}  HDR{star}, {}", types.join(", "));
+        format!("MAIN MODE {}", if from_initiator { pair } else { pair + 1 })
+    } else if header.exchange_type == ExchangeType::GETVPN_PART {
+        "PART".to_owned()
+    } else if header.exchange_type == ExchangeType::INFORMATIONAL {
+        "INFORMATIONAL".to_owned()
+    } else {
+        header.exchange_type.to_string()
+    };
+    format!("{name}  HDR{star}, {what}")
+}
+
+/// A payload chain of a nonce and something.
+pub(super) fn pull_1() -> Built {
+    let mut builder = Builder::new();
+    builder.push(&Nonce { data: &[1; 32] });
+    builder.push(&Id::group_number(3333));
+    builder.finish().expect("fits")
+}
+
+/// A nonce and an SA payload of that many octets; nobody reads it here.
+pub(super) fn pull_2(octets: usize) -> Built {
+    let mut builder = Builder::new();
+    builder.push(&Nonce { data: &[2; 32] });
+    builder.push_raw(PayloadType::SA, &vec![3; octets]);
+    builder.finish().expect("fits")
+}
+
+/// A KD payload of that many octets.
+pub(super) fn pull_4(octets: usize) -> Built {
+    let mut builder = Builder::new();
+    builder.push_raw(PayloadType::KD, &vec![4; octets]);
+    builder.finish().expect("fits")
+}
+
+impl Network {
+    /// The four messages of a PULL between the two, as soon as gm1's SA is there; whoever waits for
+    /// a message answers it at once.
+    pub(super) fn pull(&mut self, end: Time, octets: usize) -> bool {
+        let sa = self.nodes[0].established()[0];
+        let opened = self.with(0, |engine, now, rng, out| {
+            let id = engine
+                .open(now, sa, ExchangeType::GROUPKEY_PULL, rng)
+                .expect("opens");
+            let built = pull_1();
+            engine
+                .send(
+                    now,
+                    sa,
+                    id,
+                    (built.first(), built.payloads()),
+                    Expect::Reply,
+                    out,
+                )
+                .expect("legal");
+            id
+        });
+        let mut answered = [0, 0];
+        loop {
+            for at in 0..2 {
+                self.answer(at, &mut answered, octets);
+            }
+            let done = self.nodes[0].upcalls.iter().any(|upcall| {
+                matches!(upcall, Upcall::Exchange { step: 4, message_id, .. } if *message_id == opened)
+            });
+            if done {
+                self.with(0, |engine, _, _, _| engine.finish(sa, opened));
+                return true;
+            }
+            if !self.step(end) {
+                return false;
+            }
+        }
     }
-    let name = message_at(header.exchange_type, 1).map_or("PART", |message| message.name);
-    let star = if encrypted { "*" } else { "" };
-    format!("{name}  HDR{star}, {} octets", body.len())
+
+    fn answer(&mut self, at: usize, answered: &mut [usize; 2], octets: usize) {
+        while let Some(upcall) = self.nodes[at].upcalls.get(answered[at]) {
+            answered[at] += 1;
+            let Upcall::Exchange {
+                sa,
+                message_id,
+                step,
+                ..
+            } = upcall
+            else {
+                continue;
+            };
+            let (sa, message_id, step) = (*sa, *message_id, *step);
+            let (built, expect) = match step {
+                1 => (pull_2(octets), Expect::Final),
+                2 => (Builder::new().finish().expect("empty"), Expect::Reply),
+                3 => (pull_4(octets), Expect::Final),
+                _ => continue,
+            };
+            self.with(at, |engine, now, _, out| {
+                let payloads = (built.first(), built.payloads());
+                engine
+                    .send(now, sa, message_id, payloads, expect, out)
+                    .expect("legal");
+            });
+        }
+    }
 }
