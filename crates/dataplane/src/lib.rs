@@ -59,6 +59,7 @@ mod golden;
 mod group;
 mod inbound;
 pub mod limits;
+pub mod measure;
 mod notice;
 mod outbound;
 mod packet;
