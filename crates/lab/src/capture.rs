@@ -9,12 +9,13 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
-use netio::ring::Ring;
+use netio::ring::{Frame, Ring};
 use netio::testbed;
+use wire::pcap::{self, FileHeader, LinkType};
 
 use crate::limits::BLOCKS_AT_ONCE;
+use crate::netns;
 use crate::sight::Sight;
-use crate::{netns, pcap};
 
 /// How long a reader waits for frames before it looks whether it is to end; longer than the kernel
 /// keeps a block that is not full.
@@ -50,11 +51,27 @@ impl Record {
             .open(path);
         let file = file.with_context(|| path.display().to_string())?;
         let mut file = BufWriter::with_capacity(1 << 20, file);
-        pcap::header(&mut file, snaplen)?;
+        let header = FileHeader {
+            snap_len: snaplen,
+            link_type: LinkType::ETHERNET,
+        };
+        file.write_all(&header.encode())?;
         Ok(Self {
             file,
             snaplen: snaplen as usize,
         })
+    }
+}
+
+impl Record {
+    fn write(&mut self, frame: &Frame<'_>) -> std::io::Result<()> {
+        let record = pcap::Record {
+            time_ns: u64::try_from(frame.at.as_nanos()).unwrap_or(u64::MAX),
+            original_len: frame.wire_len,
+            data: &frame.bytes[..frame.bytes.len().min(self.snaplen)],
+        };
+        self.file.write_all(&record.header())?;
+        self.file.write_all(record.data)
     }
 }
 
@@ -145,8 +162,7 @@ fn run(
                 captured.frames += 1;
                 captured.sight.see(frame.bytes, frame.wire_len);
                 if let Some(record) = &mut record {
-                    let kept = &frame.bytes[..frame.bytes.len().min(record.snaplen)];
-                    let written = pcap::packet(&mut record.file, frame.at, kept, frame.wire_len);
+                    let written = record.write(&frame);
                     fault = fault.take().or_else(|| written.err());
                 }
             })?;

@@ -23,7 +23,7 @@ mod holder;
 mod limits;
 mod matrix;
 mod netns;
-mod pcap;
+mod nonces;
 mod place;
 mod plan;
 mod probe;

@@ -19,7 +19,7 @@ use crate::place::Place;
 use crate::probe::Host;
 use crate::state::{Folder, Lab};
 use crate::traffic::{Shape, Traffic};
-use crate::{cut, guide, holder, matrix, netns, process, routers, topology};
+use crate::{cut, guide, holder, matrix, netns, nonces, process, routers, topology};
 
 /// Exit status: all green, a check failed, could not run.
 const GREEN: i32 = 0;
@@ -114,6 +114,15 @@ enum Verb {
     },
     /// Let every host ask every other: ICMP echo, TCP, UDP
     Matrix,
+    /// Prove over captures and key logs that no key met an IV twice
+    Nonces {
+        /// Capture files
+        #[arg(required = true)]
+        captures: Vec<PathBuf>,
+        /// Key log folders
+        #[arg(long, required = true)]
+        keylog: Vec<PathBuf>,
+    },
     /// Kill a router's process on the spot
     Kill {
         /// The router
@@ -191,6 +200,7 @@ fn run(args: Args) -> Result<i32> {
             json,
         } => traffic(&place, [&a, &b], Shape { pps, size }, seconds, json),
         Verb::Matrix => ask_all(&place),
+        Verb::Nonces { captures, keylog } => nonces(&captures, &keylog),
         Verb::Kill { node } => change(&place, |_, lab| routers::kill(lab, &node)),
         Verb::Start { node } => start(&place, &node),
         Verb::Cut { a, b } => change(&place, |place, lab| cut::cut(place, lab, &a, &b)),
@@ -474,4 +484,31 @@ fn ask_all(place: &Place) -> Result<i32> {
         print(format_args!("{cell}"));
     }
     Ok(if matrix.is_green() { GREEN } else { RED })
+}
+
+fn nonces(captures: &[PathBuf], keylogs: &[PathBuf]) -> Result<i32> {
+    let mut keys = nonces::Keys::default();
+    for folder in keylogs {
+        let path = folder.join("esp_sa");
+        let rows = std::fs::read_to_string(&path).with_context(|| path.display().to_string())?;
+        keys.add(&rows)
+            .with_context(|| path.display().to_string())?;
+    }
+    let mut uses = nonces::Uses::default();
+    for path in captures {
+        let octets = std::fs::read(path).with_context(|| path.display().to_string())?;
+        uses.add(&keys, &octets)
+            .with_context(|| path.display().to_string())?;
+    }
+    let found = uses.judge();
+    print(format_args!(
+        "{} packets under {} keys ({} sightings more), {} without IV, {} under unknown SPIs: \
+         {} repeated nonces",
+        found.packets, found.keys, found.copies, found.without_iv, found.unknown, found.repeated,
+    ));
+    for example in &found.examples {
+        print(format_args!("  {example}"));
+    }
+    let proven = found.repeated == 0 && found.unknown == 0 && found.packets > 0;
+    Ok(if proven { GREEN } else { RED })
 }

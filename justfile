@@ -1,0 +1,43 @@
+# The commands of the house. `just --list` shows them.
+
+# everything that CI runs
+ci:
+    ./.ci/run
+
+# unit, property, transcript and scenario tests; no root
+test:
+    cargo test --workspace --locked
+
+# the law: format, lints, rooms, quotations
+check:
+    cargo fmt --all --check
+    cargo clippy --workspace --all-targets --locked -- -D warnings
+    cargo xtask tidy
+    cargo xtask rfc
+
+# seeds in virtual time
+sim *ARGS:
+    cargo run --release --locked -- sim {{ARGS}}
+
+# the network of the guide, in namespaces, with the real program
+lab *ARGS:
+    cargo run --release --locked -- lab {{ARGS}}
+
+# registrations per second, nanoseconds per packet, throughput through the lab
+bench *ARGS:
+    cargo run --release --locked -- bench {{ARGS}}
+
+# one fuzz target for a while (nightly, cargo-fuzz): just fuzz TARGET 600
+fuzz TARGET SECONDS="60":
+    cd fuzz/libfuzzer && cargo +nightly fuzz run {{TARGET}} -- -max_total_time={{SECONDS}}
+
+# ten minutes of 20,000 packets/s both ways over short-lived keys, then the same without the group
+soak SECONDS="600":
+    cargo build --release --locked
+    tests/soak/soak.py --seconds {{SECONDS}}
+
+# the recorded run: kills, splits, rekeys
+lab-long:
+    cargo build --release --locked
+    tests/soak/soak.py --seconds 600
+    tests/interop/fail_close.py --rounds 100
