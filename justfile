@@ -27,9 +27,9 @@ lab *ARGS:
 bench *ARGS:
     cargo run --release --locked -- bench {{ARGS}}
 
-# one fuzz target for a while (nightly, cargo-fuzz): just fuzz TARGET 600
-fuzz TARGET SECONDS="60":
-    cd fuzz/libfuzzer && cargo +nightly fuzz run {{TARGET}} -- -max_total_time={{SECONDS}}
+# fuzz targets for a number of executions, and their table (nightly): just fuzz -n 1000000 [TARGET...]
+fuzz *ARGS:
+    fuzz/run.sh {{ARGS}}
 
 # ten minutes of 20,000 packets/s both ways over short-lived keys, then the same without the group
 soak SECONDS="600":

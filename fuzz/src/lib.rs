@@ -11,6 +11,7 @@ pub mod gdoi;
 pub mod isakmp;
 pub mod packet;
 pub mod private;
+pub mod text;
 
 use std::fmt::Debug;
 
@@ -54,6 +55,7 @@ pub const TARGETS: &[Target] = &[
     ("private_policy_blob", private::policy_blob),
     ("private_policy_name", private::policy_name),
     ("private_sids_held", private::sids_held),
+    ("router_config", text::router_config),
     ("tcp", packet::tcp),
     ("udp", packet::udp),
 ];
