@@ -11,5 +11,6 @@ pub mod config;
 pub mod interface;
 pub mod limits;
 pub mod logging;
+pub mod show;
 
 pub use interface::Interface;

@@ -4,7 +4,12 @@
 //! (`config`, `show`, `exec`). A line comes in as text and a reply goes out as text: echo, keys and
 //! sockets are the consoles' business.
 
+mod exec;
 pub mod grammar;
 pub mod line;
 pub mod mode;
+pub mod pipe;
+pub mod session;
 pub mod words;
+
+pub use session::{Operated, Reply, Session, Status};

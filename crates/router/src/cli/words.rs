@@ -24,6 +24,10 @@ pub const FRAGMENTS: &[(&str, &str)] = &[
          [ <wildcard:A.B.C.D> ] )",
     ),
     (
+        "key",
+        "( label <label:WORD> | modulus <modulus:2048-4096> | exportable )",
+    ),
+    (
         "transform",
         "( esp-gcm [ 128 | 192 | 256 ] | esp-gmac [ 128 | 192 | 256 ] | esp-aes [ 128 | 192 | 256 ] \
          | esp-3des | esp-null | esp-sha-hmac | esp-sha256-hmac | esp-sha384-hmac \
@@ -88,6 +92,7 @@ pub const HELP: &[(&str, &str)] = &[
     ("rekey", "Rekey of the group"),
     ("rsa", "RSA key"),
     ("seconds", "Time in seconds"),
+    ("show", "Show running system information"),
     ("warnings", "Warning conditions (severity 4)"),
     ("<address>", "IP address"),
     ("<group>", "Group name"),

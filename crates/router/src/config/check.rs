@@ -42,6 +42,10 @@ impl<'a> Check<'a> {
         self.said.push(Diagnostic::error(line, text));
     }
 
+    fn lacks(&mut self, line: Option<usize>, text: impl Into<String>) {
+        self.said.push(Diagnostic::incomplete(line, text));
+    }
+
     fn warn(&mut self, line: Option<usize>, text: impl Into<String>) {
         self.said.push(Diagnostic::warning(line, text));
     }
@@ -58,7 +62,7 @@ impl<'a> Check<'a> {
             let path = [Place::IsakmpPolicy(*priority)];
             if !policy.pre_share {
                 let line = self.origins.block(&path);
-                self.error(
+                self.lacks(
                     line,
                     format!(
                         "crypto isakmp policy {priority}: expected `authentication pre-share`; \
@@ -117,7 +121,7 @@ impl<'a> Check<'a> {
             match &profile.transform_set {
                 None => {
                     let line = self.origins.block(&path);
-                    self.error(
+                    self.lacks(
                         line,
                         format!("crypto ipsec profile {name}: expected `set transform-set NAME`"),
                     );
@@ -125,7 +129,7 @@ impl<'a> Check<'a> {
                 Some(set) if !self.config.transform_sets.contains_key(set) => {
                     let line = self.line(&path, "set transform-set");
                     let have = names(self.config.transform_sets.keys());
-                    self.error(line, format!("no transform set is called {set} ({have})"));
+                    self.lacks(line, format!("no transform set is called {set} ({have})"));
                 }
                 Some(_) => {}
             }
@@ -149,7 +153,7 @@ impl<'a> Check<'a> {
                     Some((name, None)) => {
                         let line = self.line(&path, "set group");
                         let have = names(self.config.groups.keys());
-                        self.error(line, format!("group {name} doesn't yet exist ({have})"));
+                        self.lacks(line, format!("group {name} doesn't yet exist ({have})"));
                     }
                     Some((name, Some(group))) if group.local.is_some() => {
                         let line = self.line(&path, "set group");
@@ -227,7 +231,7 @@ impl<'a> Check<'a> {
         let found = config.access_lists.get(name);
         if found.is_none() {
             let have = names(self.config.access_lists.keys());
-            self.error(line, format!("no access list is called {name} ({have})"));
+            self.lacks(line, format!("no access list is called {name} ({have})"));
         }
         found
     }
@@ -240,7 +244,7 @@ impl<'a> Check<'a> {
             if !self.config.crypto_maps.contains_key(map) {
                 let line = self.line(&[Place::Interface(name.clone())], "crypto map");
                 let have = names(self.config.crypto_maps.keys());
-                self.error(line, format!("no crypto map is called {map} ({have})"));
+                self.lacks(line, format!("no crypto map is called {map} ({have})"));
             }
         }
     }

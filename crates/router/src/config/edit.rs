@@ -215,11 +215,23 @@ impl Cursor {
     /// When no mode from here outwards knows the line, or its command refuses it. Neither the
     /// configuration nor the place has changed then.
     pub fn apply(&mut self, config: &mut Config, text: &str) -> Result<Applied, LineError> {
-        let words = line::words(text);
-        if words.len() == 1 && words[0].text == "exit" {
+        if line::words(text).iter().map(|word| word.text).eq(["exit"]) {
             self.exit();
             return Ok(Applied::default());
         }
+        let (depth, command, line) = self.find(text).map_err(LineError::Unreadable)?;
+        self.obey(config, depth, command, &line)
+    }
+
+    /// Whether the line belongs outside of the outermost block that is open.
+    #[must_use]
+    pub fn leaves(&self, text: &str) -> bool {
+        !self.path.is_empty() && self.find(text).is_ok_and(|(depth, _, _)| depth == 0)
+    }
+
+    /// The command that a line is, with the number of blocks around it.
+    fn find(&self, text: &str) -> Result<(usize, &'static Command, Line), Failure> {
+        let words = line::words(text);
         let (verb, skip) = verb(&words);
         let form = if verb == Verb::Set {
             Form::Set
@@ -237,7 +249,7 @@ impl Cursor {
                 Ok(matched) => {
                     let command = grammar.commands[matched.entry];
                     if matched.is_exact {
-                        return self.obey(config, depth, command, &Line { verb, matched });
+                        return Ok((depth, command, Line { verb, matched }));
                     }
                     abbreviated.get_or_insert((depth, command, matched));
                 }
@@ -252,14 +264,12 @@ impl Cursor {
                 }
             }
         }
-        if let Some((depth, command, matched)) = abbreviated {
-            return self.obey(config, depth, command, &Line { verb, matched });
-        }
-        Err(LineError::Unreadable(furthest.unwrap_or(
-            Failure::Incomplete {
+        match abbreviated {
+            Some((depth, command, matched)) => Ok((depth, command, Line { verb, matched })),
+            None => Err(furthest.unwrap_or(Failure::Incomplete {
                 expected: Vec::new(),
-            },
-        )))
+            })),
+        }
     }
 
     fn obey(

@@ -15,6 +15,9 @@ use crate::limits::{CONFIG_ERRORS_MAX, CONFIG_LINES_MAX, EXPECTED_WORDS_MAX, LIN
 pub enum Severity {
     /// The configuration is not taken.
     Error,
+    /// Something is missing: a file is not taken, an operator may be about to type it, and until
+    /// then what lacks it does nothing.
+    Incomplete,
     /// It is taken, and someone should look.
     Warning,
 }
@@ -40,6 +43,14 @@ impl Diagnostic {
             file: "config".to_owned(),
             line,
             text: text.into(),
+        }
+    }
+
+    /// Something that is missing.
+    pub fn incomplete(line: Option<usize>, text: impl Into<String>) -> Self {
+        Self {
+            severity: Severity::Incomplete,
+            ..Self::error(line, text)
         }
     }
 
@@ -69,7 +80,7 @@ impl fmt::Display for Diagnostic {
             write!(f, "{line}:")?;
         }
         match self.severity {
-            Severity::Error => write!(f, " {}", self.text),
+            Severity::Error | Severity::Incomplete => write!(f, " {}", self.text),
             Severity::Warning => write!(f, " warning: {}", self.text),
         }
     }
@@ -106,7 +117,7 @@ pub fn parse(file: &str, text: &str) -> Result<Parsed, Vec<Diagnostic>> {
     said.sort_by_key(|one| one.line.unwrap_or(usize::MAX));
     said.dedup();
     let said: Vec<_> = said.into_iter().map(|one| one.in_file(file)).collect();
-    if said.iter().any(|one| one.severity == Severity::Error) {
+    if said.iter().any(|one| one.severity != Severity::Warning) {
         return Err(said);
     }
     Ok(Parsed {

@@ -19,7 +19,7 @@ impl Check<'_> {
             let path = [Place::Group(name.clone())];
             let at = self.origins.block(&path);
             let Some(id) = group.id else {
-                self.error(at, format!("group {name}: expected `identity number N`"));
+                self.lacks(at, format!("group {name}: expected `identity number N`"));
                 continue;
             };
             if let Some(other) = served.insert((group.local.is_some(), id), name) {
@@ -40,7 +40,7 @@ impl Check<'_> {
         let path = [Place::Group(name.to_owned())];
         let at = self.origins.block(&path);
         if group.servers.is_empty() {
-            self.error(
+            self.lacks(
                 at,
                 format!("group {name}: expected `server address ipv4 A` or `server local`"),
             );
@@ -67,13 +67,13 @@ impl Check<'_> {
         let path = [Place::Group(name.to_owned()), Place::ServerLocal];
         let at = self.origins.block(&path);
         if local.address.is_none() {
-            self.error(
+            self.lacks(
                 at,
                 format!("group {name}: expected `address ipv4 A` under server local"),
             );
         }
         if !local.rekey.unicast {
-            self.error(
+            self.lacks(
                 at,
                 format!(
                     "group {name}: expected `rekey transport unicast`; without it IOS rekeys by \
@@ -100,7 +100,7 @@ impl Check<'_> {
         }
         self.redundancy(name, local);
         if local.sas.is_empty() {
-            self.error(
+            self.lacks(
                 at,
                 format!("group {name}: expected `sa ipsec N` under server local"),
             );
@@ -156,13 +156,13 @@ impl Check<'_> {
                 self.policy_acl(line, list);
             }
             (None, true) => {}
-            (None, false) => self.error(
+            (None, false) => self.lacks(
                 at,
                 format!("group {name}, sa ipsec {number}: expected `match address ipv4 ACL`"),
             ),
         }
         let Some(profile_name) = &sa.profile else {
-            self.error(
+            self.lacks(
                 at,
                 format!("group {name}, sa ipsec {number}: expected `profile NAME`"),
             );
@@ -171,7 +171,7 @@ impl Check<'_> {
         let Some(profile) = self.config.profiles.get(profile_name) else {
             let line = self.line(&path, "profile");
             let have = names(self.config.profiles.keys());
-            self.error(
+            self.lacks(
                 line,
                 format!("no IPsec profile is called {profile_name} ({have})"),
             );
@@ -206,7 +206,7 @@ impl Check<'_> {
         }
         let encrypts = list.aces().any(|(_, ace)| ace.action == Action::Permit);
         if !encrypts {
-            self.error(
+            self.lacks(
                 line,
                 format!("access list {name} permits nothing: nothing is encrypted"),
             );

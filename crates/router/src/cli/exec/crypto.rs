@@ -1,0 +1,88 @@
+//! `crypto gdoi ks ... rekey` and `crypto key generate rsa`.
+
+use gdoi::machine::Command;
+
+use super::clear::known_group;
+use super::{Call, Exec, Outcome};
+use crate::cli::grammar::{Incomplete, Syntax};
+use crate::config::Refusal;
+use crate::show::Page;
+
+pub(super) const COMMANDS: &[Exec] = &[
+    Exec {
+        syntax: Syntax {
+            grammar: "crypto ( gdoi | gkm ) ks [ group <group:WORD> ] rekey",
+            help: &[("rekey", "Send a rekey to the members now")],
+        },
+        is_privileged: true,
+        run: rekey,
+    },
+    Exec {
+        syntax: Syntax {
+            // The words come in any order, as IOS takes them.
+            grammar: "crypto key generate rsa [ general-keys ] [ @key ] [ @key ] [ @key ]",
+            help: &[
+                ("key", "Long term key operations"),
+                ("generate", "Generate new keys"),
+                ("rsa", "Generate RSA keys"),
+                ("general-keys", "Generate a general purpose RSA key pair"),
+                ("label", "Provide a label"),
+                (
+                    "modulus",
+                    "Provide number of modulus bits on the command line",
+                ),
+                ("exportable", "Allow the key to be exported"),
+                ("<label>", "RSA keypair label"),
+                ("<modulus>", "Size of the key modulus"),
+            ],
+        },
+        is_privileged: true,
+        run: generate,
+    },
+];
+
+fn rekey(call: &mut Call<'_>) -> Result<Outcome, Refusal> {
+    let group = known_group(call)?;
+    let config = call.host.context().config;
+    let is_served = match &group {
+        Some(name) => config
+            .groups
+            .get(name.as_str())
+            .is_some_and(|g| g.local.is_some()),
+        None => config.groups.values().any(|group| group.local.is_some()),
+    };
+    if !is_served {
+        return Err(Refusal::new("% This box is no key server of such a group."));
+    }
+    call.host.order(Command::Rekey { group })?;
+    Ok(Outcome::quiet())
+}
+
+fn generate(call: &mut Call<'_>) -> Result<Outcome, Refusal> {
+    let line = call.line;
+    let Ok(label) = line.word("label") else {
+        return Err(Refusal::new("% A key needs a name: label NAME"));
+    };
+    let modulus: Result<u16, Incomplete> = line.number("modulus");
+    let modulus_bits = modulus.unwrap_or(MODULUS_BITS_DEFAULT);
+    let exportable = line.has("exportable");
+    let is = if exportable {
+        "exportable"
+    } else {
+        "non-exportable"
+    };
+    let text = format!(
+        "The name for the keys will be: {label}\n\n\
+         % The key modulus size is {modulus_bits} bits\n\
+         % Generating {modulus_bits} bit RSA keys, keys will be {is}...\n"
+    );
+    call.host.order(Command::GenerateRsa {
+        label: label.to_owned(),
+        modulus_bits,
+        exportable,
+    })?;
+    Ok(Outcome::Print(Page::text(text)))
+}
+
+/// Bits of an RSA modulus unless the line says otherwise.
+const MODULUS_BITS_DEFAULT: u16 = 2048;

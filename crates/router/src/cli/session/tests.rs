@@ -1,0 +1,337 @@
+//! Dialogues with a box that keeps a configuration and notes its orders.
+
+use policy::{Time, WallClock};
+
+use super::*;
+use crate::config::{Origins, Target, parse};
+use crate::logging::Logging;
+
+const KS1: &str = include_str!("../../../../../topologies/guide/ks1.cfg");
+
+struct TestBox {
+    config: Config,
+    target: Target,
+    logging: Logging,
+    orders: Vec<Command>,
+    said: Vec<String>,
+}
+
+impl TestBox {
+    fn new() -> Self {
+        Self {
+            config: parse("ks1.cfg", KS1).unwrap().config,
+            target: Target::default(),
+            logging: Logging::default(),
+            orders: Vec::new(),
+            said: Vec::new(),
+        }
+    }
+}
+
+impl Operated for TestBox {
+    fn context(&self) -> Context<'_> {
+        Context {
+            config: &self.config,
+            startup: KS1,
+            target: &self.target,
+            interfaces: &[],
+            logging: &self.logging,
+            version: "0.1.0",
+            started: Time::ZERO,
+            now: Time::from_secs(60),
+            wall: WallClock {
+                unix_ms: 1_384_376_786_469,
+                synchronised: false,
+            },
+        }
+    }
+
+    fn configure(&mut self, config: Config) -> Result<Vec<Diagnostic>, Vec<Diagnostic>> {
+        self.target = crate::config::to_gdoi(&config, &Origins::default(), &[], 1)?;
+        self.config = config;
+        self.said.push("configure".to_owned());
+        Ok(Vec::new())
+    }
+
+    fn configured(&mut self, by: &str) {
+        self.said.push(format!("by {by}"));
+    }
+
+    fn order(&mut self, command: Command) -> Result<(), Refusal> {
+        self.orders.push(command);
+        Ok(())
+    }
+
+    fn clear_log(&mut self) {
+        self.said.push("clear".to_owned());
+    }
+
+    fn save(&mut self, text: String) -> Result<(), Refusal> {
+        self.said.push(format!("save {}", text.len()));
+        Ok(())
+    }
+}
+
+/// The dialogue as an operator sees it on the screen.
+fn dialogue(host: &mut TestBox, lines: &[&str]) -> String {
+    let mut session = Session::new("console", Kind::Interactive);
+    let mut screen = String::new();
+    for text in lines {
+        screen += &format!("{}{text}\n", session.prompt(host));
+        screen += &session.line(host, text).text;
+    }
+    screen += &session.prompt(host);
+    session.close(host);
+    screen
+}
+
+#[test]
+fn an_operator_reads_configures_and_is_corrected() {
+    let mut host = TestBox::new();
+    insta::assert_snapshot!(dialogue(
+        &mut host,
+        &[
+            "",
+            "terminal length 0",
+            "term width 511",
+            "sh foo",
+            "show",
+            "c",
+            "sh run | sec server local",
+            "sh run | inc encr|rekey",
+            "sh run | frob x",
+            "sh run | inc (",
+            "show running-config | count permit",
+            "conf t",
+            "crypto gdoi group G1",
+            "server local",
+            "rekey lifetime seconds 100",
+            "rekey lifetime seconds 7300",
+            "do sh run | inc rekey lifetime",
+            "do frob",
+            "exit",
+            "do sh run | inc rekey lifetime",
+            "exit",
+            "do sh run | inc rekey lifetime",
+            "set group X",
+            "end",
+            "terminal exec prompt timestamp",
+            "show run | inc hostname",
+            "terminal no exec prompt timestamp",
+            "show run | inc hostname",
+            "write memory",
+            "disable",
+            "show running-config",
+            "enable",
+            "show privilege",
+            "exit",
+        ]
+    ));
+    assert_eq!(host.said[..2], ["configure", "by console"]);
+    assert!(host.said[2].starts_with("save "), "{:?}", host.said);
+}
+
+#[test]
+fn question_marks_list_what_can_follow() {
+    let mut host = TestBox::new();
+    insta::assert_snapshot!(dialogue(
+        &mut host,
+        &[
+            "?",
+            "s?",
+            "show ?",
+            "show running-config ?",
+            "show running-config | ?",
+            "show running-config | i ?",
+            "crypto key generate rsa ?",
+            "frob ?",
+            "conf t",
+            "crypto isakmp policy 10",
+            "?",
+            "encr ?",
+            "no ?",
+            "do show ?",
+            "lifetime ?",
+        ]
+    ));
+    assert!(
+        host.said.is_empty(),
+        "looking changes nothing: {:?}",
+        host.said
+    );
+}
+
+#[test]
+fn orders_reach_the_machines_once_the_operator_is_sure() {
+    let mut host = TestBox::new();
+    insta::assert_snapshot!(dialogue(
+        &mut host,
+        &[
+            "crypto gdoi ks rekey",
+            "crypto gkm ks group G1 rekey",
+            "crypto gdoi ks group G2 rekey",
+            "clear crypto gdoi",
+            "no",
+            "clear crypto gkm group G1",
+            "y",
+            "clear logging",
+            "",
+            "crypto key generate rsa label get modulus 2048 exportable",
+            "crypto key generate rsa general-keys exportable modulus 3072 label other",
+            "crypto key generate rsa modulus 1024 label weak",
+            "crypto key generate rsa modulus 2048",
+        ]
+    ));
+    let group = Some(policy::GroupName::new("G1"));
+    let key = |label: &str, modulus_bits| Command::GenerateRsa {
+        label: label.to_owned(),
+        modulus_bits,
+        exportable: true,
+    };
+    assert_eq!(
+        host.orders,
+        [
+            Command::Rekey { group: None },
+            Command::Rekey {
+                group: group.clone()
+            },
+            Command::ClearGdoi { group },
+            key("get", 2048),
+            key("other", 3072),
+        ]
+    );
+    assert_eq!(host.said, ["clear"]);
+}
+
+#[test]
+fn a_program_is_not_asked_and_gets_columns_of_its_own_line() {
+    let mut host = TestBox::new();
+    let mut session = Session::new("exec", Kind::Commands);
+    assert_eq!(
+        session.line(&mut host, "clear crypto gdoi").status,
+        Status::Done
+    );
+    assert_eq!(host.orders.len(), 1);
+    let reply = session.line(&mut host, "show nonsense");
+    assert_eq!(reply.status, Status::Refused);
+    assert_eq!(
+        reply.text,
+        "     ^\n% Invalid input detected at '^' marker.\n\n"
+    );
+    // NAPALM asks whether the session lives by a NUL.
+    assert_eq!(session.line(&mut host, "\0"), Reply::done(""));
+    let reply = session.line(&mut host, "show run\u{7}");
+    assert_eq!(reply.status, Status::Error);
+    assert_eq!(
+        session
+            .line(&mut host, "crypto gdoi ks rekey | inc x")
+            .status,
+        Status::Refused
+    );
+}
+
+#[test]
+fn json_is_the_view_however_it_is_asked_for() {
+    let mut host = TestBox::new();
+    let mut session = Session::new("exec", Kind::Commands);
+    let plain = session.line(&mut host, "show running-config");
+    let json = plain.json.unwrap();
+    assert!(
+        json["lines"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .any(|line| line == "hostname KS1")
+    );
+    for text in ["show running-config | json", "sh run json", "show run | j"] {
+        let reply = session.line(&mut host, text);
+        let printed: serde_json::Value = serde_json::from_str(&reply.text).unwrap();
+        assert_eq!(Some(printed), reply.json, "{text}");
+        assert_eq!(reply.json.as_ref(), Some(&json));
+    }
+    let reply = session.line(&mut host, "show running-config | json | include KS1");
+    assert_eq!(reply.text.trim(), "\"hostname KS1\",");
+}
+
+#[test]
+fn a_block_is_in_force_as_a_whole_or_not_at_all() {
+    let mut host = TestBox::new();
+    let before = host.config.clone();
+    insta::assert_snapshot!(dialogue(
+        &mut host,
+        &[
+            "conf t",
+            "crypto ipsec profile gdoi-p",
+            "set security-association lifetime seconds 86400",
+            "hostname other",
+            "no ip access-list extended ENCPOL",
+            "no crypto ipsec profile gdoi-p",
+            "ip access-list extended ENCPOL",
+            "no permit ip 192.168.0.0 0.0.255.255 192.168.0.0 0.0.255.255",
+            "permit ip 10.0.0.0 0.255.255.255 10.0.0.0 0.255.255.255",
+            "exit",
+            "crypto gdoi group G2",
+            "identity number 5",
+            "server local",
+            "address ipv4 10.1.11.2",
+            "exit",
+            "exit",
+        ]
+    ));
+    assert_eq!(
+        host.config.host(),
+        "other",
+        "the line after a refused block counts"
+    );
+    assert_eq!(host.config.profiles, before.profiles);
+    let aces: Vec<_> = host.config.access_lists["ENCPOL"].aces().collect();
+    assert_eq!(aces.len(), 1);
+    assert!(host.config.groups.contains_key("G2"));
+}
+
+#[test]
+fn two_operators_do_not_undo_each_other() {
+    let mut host = TestBox::new();
+    let mut first = Session::new("first", Kind::Interactive);
+    let mut second = Session::new("second", Kind::Interactive);
+    for (session, text) in [
+        (1, "conf t"),
+        (2, "conf t"),
+        (1, "crypto isakmp policy 20"),
+        (1, "authentication pre-share"),
+        (1, "group 14"),
+        (2, "hostname KS9"),
+        (2, "end"),
+        (1, "end"),
+    ] {
+        let session = if session == 1 {
+            &mut first
+        } else {
+            &mut second
+        };
+        let reply = session.line(&mut host, text);
+        assert_eq!(reply.status, Status::Done, "{text}: {}", reply.text);
+    }
+    assert_eq!(host.config.host(), "KS9");
+    assert_eq!(host.config.isakmp_policies[&20].group, Some(14));
+}
+
+#[test]
+fn a_session_that_breaks_off_leaves_whole_blocks() {
+    let mut host = TestBox::new();
+    let mut session = Session::new("console", Kind::Interactive);
+    for text in ["conf t", "interface Loopback0", "description x"] {
+        session.line(&mut host, text);
+    }
+    session.close(&mut host);
+    assert_eq!(
+        host.config.interfaces["Loopback0"].description.as_deref(),
+        Some("x")
+    );
+    assert_eq!(host.said, ["configure", "by console"]);
+}
+
+#[test]
+fn every_word_of_the_exec_mode_has_help() {
+    assert_eq!(commands().tree.without_help(), Vec::<&str>::new());
+}

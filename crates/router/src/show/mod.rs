@@ -1,0 +1,113 @@
+//! `show ...`: what the box says of itself, as IOS prints it and as JSON.
+//!
+//! One file per command, at the command's path. A file has `COMMAND` (the grammar, the help of its
+//! words, how to run it), a `View` that serialises, `view`, which makes the view and changes
+//! nothing, and `Display`, which is the IOS text. Text and JSON come from one view, so they cannot
+//! disagree. [`COMMANDS`] lists every file.
+
+use std::fmt;
+
+use policy::{Time, WallClock};
+use serde::Serialize;
+
+use crate::Interface;
+use crate::cli::grammar::{Match, Syntax};
+use crate::config::{Config, Refusal, Target};
+use crate::logging::Logging;
+
+pub mod running_config;
+pub mod startup_config;
+
+/// What views are made from: everything that the box knows, for reading.
+#[derive(Copy, Clone)]
+pub struct Context<'a> {
+    /// The configuration in force.
+    pub config: &'a Config,
+    /// The configuration file as it was at the start.
+    pub startup: &'a str,
+    /// What the configuration means on this box.
+    pub target: &'a Target,
+    /// The kernel's interfaces.
+    pub interfaces: &'a [Interface],
+    /// The buffered log.
+    pub logging: &'a Logging,
+    /// The program's version.
+    pub version: &'static str,
+    /// When the program started.
+    pub started: Time,
+    /// Now.
+    pub now: Time,
+    /// Now, by the wall clock.
+    pub wall: WallClock,
+}
+
+/// One show command.
+#[derive(Copy, Clone)]
+pub struct Show {
+    /// The grammar, from `show` on.
+    pub syntax: Syntax,
+    /// Whether it needs `enable`: what shows secrets does.
+    pub is_privileged: bool,
+    /// Makes the page.
+    pub run: fn(&Context<'_>, &Match) -> Result<Page, Refusal>,
+}
+
+/// What a command prints.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Page {
+    /// As IOS prints it; ends with a line end unless it is empty.
+    pub text: String,
+    /// The view.
+    pub json: Option<serde_json::Value>,
+}
+
+impl Page {
+    /// The page of a view.
+    ///
+    /// # Errors
+    /// When the view cannot be serialised, which is a fault of the view: a map with keys that are
+    /// no text.
+    pub fn of<V: Serialize + fmt::Display>(view: &V) -> Result<Self, Refusal> {
+        let json = serde_json::to_value(view)
+            .map_err(|error| Refusal::new(format!("% This view has no JSON form: {error}")))?;
+        let mut text = view.to_string();
+        if !text.is_empty() && !text.ends_with('\n') {
+            text.push('\n');
+        }
+        Ok(Self {
+            text,
+            json: Some(json),
+        })
+    }
+
+    /// A page of text alone.
+    #[must_use]
+    pub fn text(text: impl Into<String>) -> Self {
+        Self {
+            text: text.into(),
+            json: None,
+        }
+    }
+}
+
+/// Every show command.
+pub const COMMANDS: &[Show] = &[running_config::COMMAND, startup_config::COMMAND];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cli::grammar::Tree;
+
+    #[test]
+    fn every_command_starts_with_show_and_every_word_has_help() {
+        for show in COMMANDS {
+            assert!(
+                show.syntax.grammar.starts_with("show "),
+                "{}",
+                show.syntax.grammar
+            );
+        }
+        let tree = Tree::new(COMMANDS.iter().map(|show| show.syntax));
+        assert_eq!(tree.without_help(), Vec::<&str>::new());
+    }
+}
