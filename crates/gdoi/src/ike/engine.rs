@@ -347,8 +347,11 @@ impl Isakmp {
         let exchange = message.header.exchange_type;
         if exchange == ExchangeType::INFORMATIONAL {
             let (first, payloads) = sa.receive_once(message)?;
-            sa.dpd.heard(now);
-            return self.informational(now, id, (first, &payloads), rng, out);
+            let result = self.informational(now, id, (first, &payloads), rng, out);
+            if let Some(sa) = self.sa_mut(id) {
+                sa.dpd.heard(now);
+            }
+            return result;
         }
         let (local, peer) = (sa.local, sa.peer);
         match sa.receive(now, message)? {

@@ -1,4 +1,8 @@
-//! Ladders of two engines in virtual time.
+//! Two engines in virtual time, a peer written down from the RFC alone, and hostile ones.
 
+mod hostile;
 mod ladder;
 mod network;
+mod reference;
+mod tables;
+mod under_sa;
