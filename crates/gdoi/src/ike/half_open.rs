@@ -5,7 +5,7 @@
 //! of older ones of its own address, but takes the place of a random one that still waits for
 //! message 3. It decides on places only; what a negotiation is, it does not know.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::Ipv4Addr;
 
 use super::api::SaId;
@@ -24,6 +24,8 @@ struct Source {
 #[derive(Default)]
 pub(super) struct HalfOpen {
     sources: BTreeMap<Ipv4Addr, Source>,
+    /// All that wait for message 3.
+    waiting: BTreeSet<SaId>,
     total: usize,
 }
 
@@ -46,26 +48,24 @@ impl HalfOpen {
         if waiting.len() < HALF_OPEN_PER_SOURCE_MAX && self.total < HALF_OPEN_MAX {
             return Place::Free;
         }
-        let random = random as usize;
-        let victims = if waiting.len() >= HALF_OPEN_PER_SOURCE_MAX {
-            waiting
-        } else {
-            // The table is full: the address that holds most gives way.
-            self.sources
-                .values()
-                .map(|source| source.waiting.as_slice())
-                .max_by_key(|waiting| waiting.len())
-                .unwrap_or_default()
-        };
-        match victims.len() {
-            0 => Place::None,
-            count => Place::Of(victims[random % count]),
+        if waiting.len() >= HALF_OPEN_PER_SOURCE_MAX {
+            return Place::Of(waiting[random as usize % waiting.len()]);
         }
+        // The table is full. A random one goes, so most likely one of who holds most.
+        let (Some(first), Some(last)) = (self.waiting.first(), self.waiting.last()) else {
+            return Place::None;
+        };
+        let from = SaId(first.0 + u64::from(random) % (last.0 - first.0 + 1));
+        self.waiting
+            .range(from..)
+            .next()
+            .map_or(Place::None, |id| Place::Of(*id))
     }
 
     /// A negotiation waits for message 3.
     pub(super) fn waits(&mut self, peer: Ipv4Addr, id: SaId) {
         self.sources.entry(peer).or_default().waiting.push(id);
+        self.waiting.insert(id);
         self.total += 1;
     }
 
@@ -78,6 +78,7 @@ impl HalfOpen {
 
     /// Message 3 came: the address is real, and its place is paid for.
     pub(super) fn keyed(&mut self, peer: Ipv4Addr, id: SaId) {
+        self.waiting.remove(&id);
         if let Some(source) = self.sources.get_mut(&peer) {
             source.waiting.retain(|waiting| *waiting != id);
             source.keyed += 1;
@@ -89,6 +90,7 @@ impl HalfOpen {
         let Some(source) = self.sources.get_mut(&peer) else {
             return;
         };
+        self.waiting.remove(&id);
         let before = source.waiting.len();
         source.waiting.retain(|waiting| *waiting != id);
         if source.waiting.len() == before {
@@ -124,7 +126,7 @@ mod tests {
     }
 
     #[test]
-    fn a_full_table_takes_from_the_address_that_holds_most() {
+    fn a_full_table_gives_a_random_place_away() {
         let mut half_open = HalfOpen::default();
         let mut id = 0;
         for address in 0..HALF_OPEN_MAX / HALF_OPEN_PER_SOURCE_MAX {

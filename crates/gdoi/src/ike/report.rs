@@ -73,6 +73,8 @@ enum Subject {
 pub(super) struct Reports {
     pub(super) counters: Counters,
     recent: BTreeMap<(Ipv4Addr, Subject), Time>,
+    /// The second in which old entries were last looked for: a flood pays for that once.
+    pruned_s: u64,
     notifies: (u64, u32),
     pub(super) ended: VecDeque<Ended>,
 }
@@ -118,7 +120,8 @@ impl Reports {
         {
             return false;
         }
-        if self.recent.len() >= REPORTS_REMEMBERED_MAX {
+        if self.recent.len() >= REPORTS_REMEMBERED_MAX && self.pruned_s != now.as_secs() {
+            self.pruned_s = now.as_secs();
             self.recent.retain(|_, at| now < *at + REPORT_INTERVAL);
         }
         if self.recent.len() >= REPORTS_REMEMBERED_MAX {

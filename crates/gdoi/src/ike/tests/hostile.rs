@@ -240,10 +240,10 @@ fn a_flood_of_first_messages_stays_bounded_and_lets_the_honest_in() {
         network.flight.clear();
     };
     let mut flood = flood;
-    flood(&mut network, 20_000, &|n| Ipv4Addr::from(0x0b00_0000 + n));
+    flood(&mut network, 10_000, &|n| Ipv4Addr::from(0x0b00_0000 + n));
     assert_eq!(network.nodes[1].engine.view().half_open, HALF_OPEN_MAX);
     // Under the address of the honest one.
-    flood(&mut network, 2_000, &|_| *GM.ip());
+    flood(&mut network, 1_000, &|_| *GM.ip());
     assert!(network.nodes[1].engine.view().half_open <= HALF_OPEN_MAX);
     network.transcript.clear();
     network.connect(0);
