@@ -1,63 +1,92 @@
 //! What the lab takes from a router's startup-config: its addresses and static routes, which
-//! `getvpn run` never sets itself, and the labels of the keys that it signs rekeys with.
+//! `getvpn run` never sets itself, and the labels of the keys that it signs rekeys with. Decides
+//! what each means in iproute2's words; the configuration is read by the router's own parser.
 
-use std::net::Ipv4Addr;
+use std::fmt::Write;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Result, bail};
+use router::config::{self, Config};
 
-/// The addresses, routes and key labels of one router's configuration.
-#[derive(Debug, Default, PartialEq, Eq)]
+/// A router's configuration, as far as the lab obeys it.
+#[derive(Debug, Default)]
 pub(crate) struct Addressing {
-    /// Interface as the configuration names it, and `ADDRESS/LENGTH`.
-    pub(crate) addresses: Vec<(String, String)>,
-    /// `NETWORK/LENGTH` and gateway.
-    pub(crate) routes: Vec<(String, Ipv4Addr)>,
+    config: Config,
     /// Labels after `rekey authentication mypubkey rsa`.
     pub(crate) rsa_labels: Vec<String>,
 }
 
 impl Addressing {
-    /// Reads them out of a configuration.
-    pub(crate) fn of(config: &str) -> Result<Self> {
-        let mut found = Self::default();
-        let mut interface = None;
-        for (index, line) in config.lines().enumerate() {
-            let words: Vec<&str> = line.split_whitespace().collect();
-            let at = || format!("line {}: {line}", index + 1);
-            match words[..] {
-                ["interface", name] => interface = Some(name.to_owned()),
-                ["ip", "address", address, mask] => {
-                    let Some(name) = interface.clone() else {
-                        bail!("{}: outside of an interface", at());
-                    };
-                    let address: Ipv4Addr = address.parse().with_context(at)?;
-                    let len = prefix_len(mask).with_context(at)?;
-                    found.addresses.push((name, format!("{address}/{len}")));
-                }
-                ["ip", "route", network, mask, gateway, ..] => {
-                    let network: Ipv4Addr = network.parse().with_context(at)?;
-                    let len = prefix_len(mask).with_context(at)?;
-                    let gateway = gateway.parse().with_context(at)?;
-                    found.routes.push((format!("{network}/{len}"), gateway));
-                }
-                ["rekey", "authentication", "mypubkey", "rsa", label] => {
-                    found.rsa_labels.push(label.to_owned());
-                }
-                _ if !line.starts_with(' ') && !words.is_empty() => interface = None,
-                _ => {}
+    /// Reads a configuration; errors call it `file` and name the line.
+    pub(crate) fn of(file: &str, text: &str) -> Result<Self> {
+        let config = match config::parse(file, text) {
+            Ok(parsed) => parsed.config,
+            Err(said) => {
+                let said: Vec<_> = said.iter().map(ToString::to_string).collect();
+                bail!("{}", said.join("\n"));
             }
-        }
-        Ok(found)
+        };
+        let served = config
+            .groups
+            .values()
+            .filter_map(|group| group.local.as_ref());
+        let rsa_labels = served
+            .filter_map(|local| local.rekey.authentication.clone())
+            .collect();
+        Ok(Self { config, rsa_labels })
     }
-}
 
-/// Leading ones of a network mask.
-fn prefix_len(mask: &str) -> Result<u32> {
-    let bits = u32::from(mask.parse::<Ipv4Addr>()?);
-    if bits.leading_ones() + bits.trailing_zeros() < u32::BITS {
-        bail!("{mask} is no network mask");
+    /// Batch lines that give a device, known to the configuration as `alias` too, its addresses.
+    pub(crate) fn device_lines(&self, device: &str, alias: Option<&str>) -> String {
+        let named = router::Interface {
+            name: device.to_owned(),
+            alias: alias.map(str::to_owned),
+            index: 0,
+            mac: [0; 6],
+            mtu: 0,
+            addresses: Vec::new(),
+        };
+        let mut lines: Vec<String> = Vec::new();
+        let meant = self
+            .config
+            .interfaces
+            .iter()
+            .filter(|(name, _)| named.is_named(name));
+        for (_, interface) in meant {
+            for (address, length) in interface.address.iter().chain(&interface.secondary) {
+                lines.push(format!("address add {address}/{length} dev {device}"));
+            }
+            if let Some(mtu) = interface.ip_mtu {
+                lines.push(format!("link set dev {device} mtu {mtu}"));
+            }
+            if interface.shutdown {
+                continue;
+            }
+            lines.push(format!("link set dev {device} up"));
+        }
+        if lines.is_empty() {
+            // A port that the configuration does not mention carries what `exec` says of it.
+            lines.push(format!("link set dev {device} up"));
+        }
+        lines.iter().map(|line| format!("{line}\n")).collect()
     }
-    Ok(bits.leading_ones())
+
+    /// Batch lines for the static routes that name a gateway.
+    pub(crate) fn route_lines(&self) -> String {
+        let mut lines = String::new();
+        for route in &self.config.routes {
+            let Some(gateway) = route.gateway else {
+                continue;
+            };
+            let metric = route.distance.map_or(0, u32::from);
+            writeln!(
+                lines,
+                "route add {}/{} via {gateway} metric {metric}",
+                route.network, route.length
+            )
+            .expect("a string takes all");
+        }
+        lines
+    }
 }
 
 #[cfg(test)]
@@ -66,23 +95,32 @@ mod tests {
 
     #[test]
     fn addresses_routes_and_labels_are_taken() {
-        let config = crate::builtin::config("guide/ks1.cfg").unwrap();
-        let found = Addressing::of(config).unwrap();
-        let gateway = Ipv4Addr::new(10, 1, 11, 1);
+        let text = crate::builtin::config("guide/ks1.cfg").expect("built in");
+        let found = Addressing::of("ks1.cfg", text).unwrap();
         assert_eq!(
-            found.addresses,
-            [("Serial1/0".to_owned(), "10.1.11.2/24".to_owned())]
+            found.device_lines("wan", Some("Serial1/0")),
+            "address add 10.1.11.2/24 dev wan\nlink set dev wan up\n"
         );
-        assert_eq!(found.routes, [("0.0.0.0/0".to_owned(), gateway)]);
+        assert_eq!(found.device_lines("lan", None), "link set dev lan up\n");
+        assert_eq!(
+            found.route_lines(),
+            "route add 0.0.0.0/0 via 10.1.11.1 metric 0\n"
+        );
         assert_eq!(found.rsa_labels, ["get"]);
     }
 
     #[test]
-    fn a_mask_with_holes_is_refused() {
-        let said = Addressing::of("interface a\n ip address 10.0.0.1 255.0.255.0\n").unwrap_err();
-        assert!(
-            format!("{said:#}").contains("255.0.255.0 is no network mask"),
-            "{said:#}"
-        );
+    fn an_abbreviated_interface_and_one_that_is_shut_down_are_understood() {
+        let text = "interface Se1/0\n ip address 10.0.0.1 255.255.255.0\n shutdown\n";
+        let found = Addressing::of("x.cfg", text).unwrap();
+        let lines = found.device_lines("wan", Some("Serial1/0"));
+        assert_eq!(lines, "address add 10.0.0.1/24 dev wan\n");
+    }
+
+    #[test]
+    fn a_wrong_line_is_named() {
+        let text = "interface Se1/0\n ip address 10.0.0.1 255.0.255.0\n";
+        let said = Addressing::of("x.cfg", text).unwrap_err().to_string();
+        assert!(said.starts_with("x.cfg:2: "), "{said}");
     }
 }

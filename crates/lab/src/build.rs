@@ -71,8 +71,8 @@ fn lay(place: &Place, topology: &Topology, lab: &mut Lab) -> Result<()> {
     ip_batch(None, &plan::cables(place, topology))?;
     for node in &topology.nodes {
         let config = node.startup_config.as_deref().unwrap_or_default();
-        let addressing =
-            Addressing::of(config).with_context(|| format!("startup-config of {}", node.name))?;
+        let file = format!("startup-config of {}", node.name);
+        let addressing = Addressing::of(&file, config)?;
         let lines = plan::node(topology, node, &addressing);
         ip_batch(Some(&place.namespace(&node.name)), &lines)
             .with_context(|| format!("node {}", node.name))?;

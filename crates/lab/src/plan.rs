@@ -54,31 +54,14 @@ pub(crate) fn cables(place: &Place, topology: &Topology) -> String {
 /// Lines for one node's namespace: aliases, addresses and routes of its configuration.
 pub(crate) fn node(topology: &Topology, node: &Node, addressing: &Addressing) -> String {
     let mut lines = String::from("link set dev lo up\n");
-    let devices = topology.devices(&node.name);
-    let mut add = |line: String| writeln!(lines, "{line}").expect("a string takes all");
-    for device in &devices {
-        if let (Kind::Getvpn, Some(alias)) = (node.kind, ios_name(device)) {
-            add(format!("link set dev {device} alias {alias}"));
+    for device in topology.devices(&node.name) {
+        let alias = ios_name(device).filter(|_| node.kind == Kind::Getvpn);
+        if let Some(alias) = alias {
+            writeln!(lines, "link set dev {device} alias {alias}").expect("a string takes all");
         }
+        lines += &addressing.device_lines(device, alias);
     }
-    for (interface, address) in &addressing.addresses {
-        if let Some(device) = device_of(&devices, interface) {
-            add(format!("address add {address} dev {device}"));
-        }
-    }
-    for device in &devices {
-        add(format!("link set dev {device} up"));
-    }
-    for (destination, gateway) in &addressing.routes {
-        add(format!("route add {destination} via {gateway}"));
-    }
-    lines
-}
-
-/// The device that a configuration means by `interface`, if the node has it.
-fn device_of<'a>(devices: &[&'a str], interface: &str) -> Option<&'a str> {
-    let meant = |device: &&&str| **device == interface || ios_name(device) == Some(interface);
-    devices.iter().find(meant).copied()
+    lines + &addressing.route_lines()
 }
 
 /// Settings of a node's namespace below `/proc/sys/net`, written before its ports exist.
@@ -128,18 +111,18 @@ mod tests {
     fn a_router_gets_aliases_then_addresses_then_links_up_then_routes() {
         let (_, topology) = guide();
         let gm1 = topology.node("gm1").unwrap();
-        let addressing = Addressing::of(gm1.startup_config.as_deref().unwrap()).unwrap();
-        let lines = node(&topology, gm1, &addressing);
+        let config = gm1.startup_config.as_deref().unwrap();
+        let lines = node(&topology, gm1, &Addressing::of("gm1.cfg", config).unwrap());
         assert_eq!(
             lines,
             "link set dev lo up\n\
              link set dev wan alias Serial1/0\n\
-             link set dev lan alias Ethernet0/0\n\
              address add 10.1.20.2/24 dev wan\n\
-             address add 192.168.20.1/24 dev lan\n\
              link set dev wan up\n\
+             link set dev lan alias Ethernet0/0\n\
+             address add 192.168.20.1/24 dev lan\n\
              link set dev lan up\n\
-             route add 0.0.0.0/0 via 10.1.20.1\n"
+             route add 0.0.0.0/0 via 10.1.20.1 metric 0\n"
         );
     }
 
