@@ -26,6 +26,7 @@ mod netns;
 mod nonces;
 mod place;
 mod plan;
+mod play;
 mod probe;
 mod process;
 mod routers;

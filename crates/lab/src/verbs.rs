@@ -19,7 +19,7 @@ use crate::place::Place;
 use crate::probe::Host;
 use crate::state::{Folder, Lab};
 use crate::traffic::{Shape, Traffic};
-use crate::{cut, guide, holder, matrix, netns, nonces, process, routers, topology};
+use crate::{cut, guide, holder, matrix, netns, nonces, play, process, routers, topology};
 
 /// Exit status: all green, a check failed, could not run.
 const GREEN: i32 = 0;
@@ -123,6 +123,14 @@ enum Verb {
         #[arg(long, required = true)]
         keylog: Vec<PathBuf>,
     },
+    /// Play a scenario file on a lab built for it, then remove the lab
+    Play {
+        /// The scenario
+        file: PathBuf,
+        /// A topology file, or the built-in `guide`
+        #[arg(long, default_value = "guide")]
+        topology: String,
+    },
     /// Kill a router's process on the spot
     Kill {
         /// The router
@@ -200,6 +208,10 @@ fn run(args: Args) -> Result<i32> {
             json,
         } => traffic(&place, [&a, &b], Shape { pps, size }, seconds, json),
         Verb::Matrix => ask_all(&place),
+        Verb::Play { file, topology } => {
+            let green = play::run(&place, &topology, &file)?;
+            Ok(if green { GREEN } else { RED })
+        }
         Verb::Nonces { captures, keylog } => nonces(&captures, &keylog),
         Verb::Kill { node } => change(&place, |_, lab| routers::kill(lab, &node)),
         Verb::Start { node } => start(&place, &node),
