@@ -7,9 +7,11 @@
 mod exec;
 pub mod grammar;
 pub mod line;
+mod manual;
 pub mod mode;
 pub mod pipe;
 pub mod session;
 pub mod words;
 
+pub use manual::manual;
 pub use session::{Operated, Reply, Session, Status};

@@ -17,7 +17,8 @@ use super::grammar::{Failure, Form, Match, Tree, table};
 use super::line;
 use super::mode;
 use super::pipe::{self, Modifier, PipeError};
-use crate::config::{Config, Diagnostic, Refusal};
+use crate::config::edit::is_exit;
+use crate::config::{Config, Diagnostic, LineError, Refusal};
 use crate::limits::LINE_LEN_MAX;
 use crate::show::{self, Context, Page, Show};
 use draft::Draft;
@@ -199,7 +200,7 @@ impl Session {
         let words = line::words(text);
         match words.first().map(|word| word.text) {
             Some("end") if words.len() == 1 => return draft.end(host, &self.by),
-            Some("exit") if words.len() == 1 && draft.cursor().path().is_empty() => {
+            Some(word) if words.len() == 1 && is_exit(word) && draft.cursor().path().is_empty() => {
                 return draft.end(host, &self.by);
             }
             Some("do") if words.len() > 1 => {
@@ -212,10 +213,8 @@ impl Session {
         let indent = self.indent(host, Some(&draft));
         let reply = match draft.line(host, text) {
             Ok(said) => said,
-            Err(crate::config::LineError::Refused(refusal)) => Reply::refusal(refusal),
-            Err(crate::config::LineError::Unreadable(failure)) => {
-                Reply::refused(pointed(text, &failure, indent))
-            }
+            Err(LineError::Refused(refusal)) => Reply::refusal(refusal),
+            Err(LineError::Unreadable(failure)) => Reply::refused(pointed(text, &failure, indent)),
         };
         self.editing = Some(draft);
         reply

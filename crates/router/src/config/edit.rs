@@ -215,7 +215,9 @@ impl Cursor {
     /// When no mode from here outwards knows the line, or its command refuses it. Neither the
     /// configuration nor the place has changed then.
     pub fn apply(&mut self, config: &mut Config, text: &str) -> Result<Applied, LineError> {
-        if line::words(text).iter().map(|word| word.text).eq(["exit"]) {
+        if let [word] = &line::words(text)[..]
+            && is_exit(word.text)
+        {
             self.exit();
             return Ok(Applied::default());
         }
@@ -336,6 +338,12 @@ impl Cursor {
         }
         Some(found)
     }
+}
+
+/// Whether the word leaves a mode. No other command of a configuration mode starts with `ex`.
+#[must_use]
+pub fn is_exit(word: &str) -> bool {
+    word.len() >= 2 && "exit".starts_with(word)
 }
 
 /// Words that every configuration mode has.

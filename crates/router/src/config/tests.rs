@@ -465,3 +465,15 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn a_list_of_ten_thousand_entries_loads() {
+    let mut text = String::from("ip access-list extended BIG\n");
+    for n in 0..10_000_u32 {
+        let [_, a, b, c] = n.to_be_bytes();
+        text += &format!(" permit tcp 10.{a}.{b}.{c} 0.0.0.0 any eq {}\n", n % 60_000);
+    }
+    let config = tree(&text);
+    assert_eq!(config.access_lists["BIG"].entries().len(), 10_000);
+    assert_eq!(tree(&render(&config)), config);
+}

@@ -1,6 +1,7 @@
 //! Dialogues with a box that keeps a configuration and notes its orders.
 
 use policy::{Time, WallClock};
+use proptest::strategy::Strategy;
 
 use super::*;
 use crate::config::{Origins, Target, parse};
@@ -334,4 +335,38 @@ fn a_session_that_breaks_off_leaves_whole_blocks() {
 #[test]
 fn every_word_of_the_exec_mode_has_help() {
     assert_eq!(commands().tree.without_help(), Vec::<&str>::new());
+}
+
+proptest::proptest! {
+    #[test]
+    fn no_line_and_no_order_of_lines_brings_a_session_down(
+        lines in proptest::collection::vec(
+            proptest::prop_oneof![
+                "[ -~]{0,60}".prop_map(|line| line),
+                proptest::sample::select(vec![
+                    "conf t", "end", "exit", "do show run", "show run | inc é|", "?", "no ?",
+                    "crypto gdoi group G1", "server local", "no server local", "rekey lifetime ?",
+                    "sa ipsec 1", "no sa ipsec 1", "profile x", "do", "do ?", "clear logging",
+                    "interface Serial1/0", "no crypto gdoi group G1", "address ipv4 10.1.1.1",
+                ]).prop_map(str::to_owned),
+            ],
+            0..30,
+        )
+    ) {
+        let mut host = TestBox::new();
+        let mut session = Session::new("x", Kind::Interactive);
+        for text in lines {
+            session.line(&mut host, &text);
+            let _ = (session.complete(&text), session.prompt(&host));
+        }
+        session.close(&mut host);
+        // Whatever was typed, what is in force reads back.
+        let text = crate::config::render(&host.config);
+        let mut again = Config::default();
+        let mut cursor = crate::config::Cursor::in_file();
+        for line in text.lines().filter(|line| !line::is_blank(line) && *line != "end") {
+            proptest::prop_assert!(cursor.apply(&mut again, line).is_ok(), "{}", line);
+        }
+        proptest::prop_assert_eq!(again, host.config);
+    }
 }

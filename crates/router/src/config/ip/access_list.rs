@@ -1,6 +1,6 @@
 //! `ip access-list {extended | standard} NAME` and `access-list N ...`.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use policy::{Ace, Acl, Action, AddressMatch, PortMatch, acl::protocol_number};
 
@@ -16,8 +16,9 @@ use crate::limits::ACCESS_LIST_ENTRIES_MAX;
 pub struct AccessList {
     /// Which grammar its entries have.
     pub kind: Kind,
-    /// The entries by sequence number.
-    pub entries: BTreeMap<u32, Entry>,
+    entries: BTreeMap<u32, Entry>,
+    /// The same without their numbers, to find a copy at once.
+    known: BTreeSet<Entry>,
 }
 
 /// The two grammars.
@@ -30,7 +31,7 @@ pub enum Kind {
 }
 
 /// One line of a list.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Entry {
     /// `permit` or `deny`.
     Ace(Ace),
@@ -48,7 +49,14 @@ impl AccessList {
         Self {
             kind,
             entries: BTreeMap::new(),
+            known: BTreeSet::new(),
         }
+    }
+
+    /// The entries by sequence number.
+    #[must_use]
+    pub const fn entries(&self) -> &BTreeMap<u32, Entry> {
+        &self.entries
     }
 
     /// The entries with their sequence numbers, remarks left out.
@@ -79,7 +87,7 @@ impl AccessList {
     }
 
     fn add(&mut self, sequence: Option<u32>, entry: Entry) -> Result<(), Refusal> {
-        if sequence.is_none() && self.entries.values().any(|own| *own == entry) {
+        if sequence.is_none() && self.known.contains(&entry) {
             // IOS takes an entry that is there already for said.
             return Ok(());
         }
@@ -104,6 +112,7 @@ impl AccessList {
             ))),
             Some(_) => Ok(()),
             None => {
+                self.known.insert(entry.clone());
                 self.entries.insert(sequence, entry);
                 Ok(())
             }
@@ -111,7 +120,18 @@ impl AccessList {
     }
 
     fn remove(&mut self, entry: &Entry) {
-        self.entries.retain(|_, own| own != entry);
+        if self.known.remove(entry) {
+            self.entries.retain(|_, own| own != entry);
+        }
+    }
+
+    fn remove_sequence(&mut self, sequence: u32) {
+        // A copy under another number keeps the entry known.
+        if let Some(entry) = self.entries.remove(&sequence)
+            && !self.entries.values().any(|own| *own == entry)
+        {
+            self.known.remove(&entry);
+        }
     }
 }
 
@@ -286,7 +306,7 @@ fn entry(editor: &mut Editor<'_>, line: &Line) -> Result<(), Refusal> {
     match (read(line, list.kind)?, sequence, line.removes()) {
         (Some(entry), sequence, false) => list.add(sequence, entry)?,
         (_, Some(sequence), true) => {
-            list.entries.remove(&sequence);
+            list.remove_sequence(sequence);
         }
         (Some(entry), None, true) => list.remove(&entry),
         (None, _, _) => return Err(crate::cli::grammar::Incomplete.into()),

@@ -6,7 +6,7 @@ use policy::GroupId;
 use policy::group::KS_MAX;
 
 use super::server_local::{self, ServerLocal};
-use crate::cli::grammar::Syntax;
+use crate::cli::grammar::{Incomplete, Syntax};
 use crate::cli::mode::Mode;
 use crate::config::edit::{Editor, Line, Place, Refusal, Verb, gone};
 use crate::config::render::Text;
@@ -102,6 +102,10 @@ pub(crate) const COMMANDS: &[Command] = &[
 fn enter(editor: &mut Editor<'_>, line: &Line) -> Result<(), Refusal> {
     let name = line.word("group")?.to_owned();
     let is_ipv6 = line.has("ipv6");
+    if !is_ipv6 && name == "ipv6" {
+        // The family without a name, not a name.
+        return Err(Incomplete.into());
+    }
     let other = editor
         .config
         .groups
