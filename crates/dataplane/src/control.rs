@@ -16,7 +16,7 @@ use crate::counters::{Hits, PerWorker, Totals, Traffic};
 use crate::group::GroupState;
 use crate::limits::{GROUPS_PER_INTERFACE_MAX, MTU_MIN};
 use crate::sadb::{Sa, TekKey};
-use crate::snapshot::{Interface, Snapshot};
+use crate::snapshot::{Held, Interface, Snapshot};
 
 /// What the router tells the packet path.
 pub enum Update {
@@ -340,13 +340,21 @@ impl Control {
         let places: Vec<usize> = own.facts.groups.iter().filter_map(place_of).collect();
         let mut spis = Vec::new();
         for (order, &place) in places.iter().enumerate() {
-            for &sa in &groups[place].records {
-                spis.push((sas[sa].tek.spi, sa, order));
+            let group = &groups[place];
+            for &sa in &group.records {
+                let until = group.inbound_until(&sas[sa]);
+                spis.push(Held {
+                    spi: sas[sa].tek.spi,
+                    sa,
+                    group: order,
+                    until,
+                    expires: group.clock.time_of(until),
+                });
             }
         }
         // Two groups may hold one SPI by chance: the first of the crypto map has it.
-        spis.sort_by_key(|&(spi, _, order)| (spi, order));
-        spis.dedup_by_key(|(spi, _, _)| *spi);
+        spis.sort_by_key(|held: &Held| (held.spi, held.group));
+        spis.dedup_by_key(|held| held.spi);
         Interface {
             name: own.facts.name.clone(),
             attached: own.attached,
@@ -422,6 +430,6 @@ impl Control {
         let state = self.groups.get(group)?;
         let mtu = usize::from(self.interfaces.get(usize::from(id.0))?.facts.mtu);
         let sa = state.sas.get(state.view(0).phase(&state.sas, now).sa?)?;
-        Some(crate::esp::plaintext_max(sa.tek.transform, mtu))
+        Some(sa.layout.plaintext_max(mtu))
     }
 }

@@ -27,8 +27,9 @@ impl<T> PerWorker<T> {
 
     /// The line of a worker. A worker beyond the number that was planned shares another's line:
     /// counts may then be lost, nothing else.
+    #[inline]
     pub(crate) fn of(&self, worker: usize) -> &T {
-        &self.lines[worker % self.lines.len()].0
+        &self.lines.get(worker).unwrap_or(&self.lines[0]).0
     }
 
     pub(crate) fn iter(&self) -> impl Iterator<Item = &T> {
@@ -41,6 +42,7 @@ impl<T> PerWorker<T> {
 pub(crate) struct Count(AtomicU64);
 
 impl Count {
+    #[inline]
     pub(crate) fn add(&self, n: u64) {
         let sum = self.0.load(Ordering::Relaxed).wrapping_add(n);
         self.0.store(sum, Ordering::Relaxed);
@@ -64,11 +66,13 @@ pub(crate) struct Traffic {
 }
 
 impl Traffic {
+    #[inline]
     pub(crate) fn encapsulated(&self, octets: usize) {
         self.encaps_packets.add(1);
         self.encaps_octets.add(octets as u64);
     }
 
+    #[inline]
     pub(crate) fn decapsulated(&self, octets: usize) {
         self.decaps_packets.add(1);
         self.decaps_octets.add(octets as u64);

@@ -91,7 +91,7 @@ fn nonce(salt: [u8; 4], esp: &[u8]) -> Option<[u8; NONCE_LEN]> {
 }
 
 fn seal(sa: &Sa, esp: &mut [u8]) -> Option<()> {
-    let (covered, icv) = esp.split_at_mut(esp.len().checked_sub(sa.tek.transform.icv_len())?);
+    let (covered, icv) = esp.split_at_mut(esp.len().checked_sub(sa.layout.icv_len)?);
     match &sa.suite {
         Suite::Gcm { key, salt } => {
             let nonce = nonce(*salt, covered)?;
@@ -131,7 +131,7 @@ fn sign(mac: &hmac::Key, covered: &[u8], icv: &mut [u8]) -> Option<()> {
 }
 
 fn open(sa: &Sa, esp: &mut [u8]) -> Option<()> {
-    let (covered, icv) = esp.split_at_mut(esp.len().checked_sub(sa.tek.transform.icv_len())?);
+    let (covered, icv) = esp.split_at_mut(esp.len().checked_sub(sa.layout.icv_len)?);
     match &sa.suite {
         Suite::Gcm { key, salt } => {
             let nonce = nonce(*salt, covered)?;

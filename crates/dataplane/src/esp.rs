@@ -17,7 +17,7 @@
 
 use policy::{Spi, Transform};
 
-use wire::esp::{Esp, TRAILER_LEN, pad_len, split_trailer, write_trailer};
+use wire::esp::{Esp, TRAILER_LEN, split_trailer, write_trailer};
 use wire::ip::{Ipv4Header, Protocol};
 
 use crate::frame::FrameBuf;
@@ -25,38 +25,64 @@ use crate::packet::{IPV4_HEADER, Ipv4};
 
 /// Octets of SPI and sequence number.
 pub(crate) const ESP_HEADER: usize = Esp::HEADER_LEN;
+/// Octets of the longest IV.
+pub(crate) const IV_MAX: usize = 16;
 
-/// Octets that are added after an inner packet of `len` octets: padding, trailer, ICV.
-const fn back_of(transform: Transform, len: usize) -> usize {
-    pad_len(len, transform.pad_unit()) + TRAILER_LEN + transform.icv_len()
+/// The lengths of a transform's fields, ready for every packet.
+#[derive(Copy, Clone, Debug)]
+pub(crate) struct Layout {
+    pub(crate) iv_len: usize,
+    pub(crate) icv_len: usize,
+    /// Whether the IV is a counter that names its sender.
+    pub(crate) is_counter_mode: bool,
+    /// What payload, padding and trailer fill, less one; the unit is a power of two.
+    unit_mask: usize,
 }
 
-/// Octets that are put before an inner packet.
-const fn front_of(transform: Transform) -> usize {
-    IPV4_HEADER + ESP_HEADER + transform.iv_len()
-}
+impl Layout {
+    pub(crate) const fn of(transform: Transform) -> Self {
+        assert!(transform.pad_unit().is_power_of_two());
+        Self {
+            iv_len: transform.iv_len(),
+            icv_len: transform.icv_len(),
+            is_counter_mode: transform.is_counter_mode(),
+            unit_mask: transform.pad_unit() - 1,
+        }
+    }
 
-/// The size of the ESP packet, outer header included, for an inner packet of `len` octets.
-#[cfg(test)]
-pub(crate) const fn sealed_len(transform: Transform, len: usize) -> usize {
-    front_of(transform) + len + back_of(transform, len)
-}
+    /// Octets that are put before an inner packet: outer header, ESP header, IV.
+    const fn front(&self) -> usize {
+        IPV4_HEADER + ESP_HEADER + self.iv_len
+    }
 
-/// The largest inner packet whose ESP packet is not larger than `mtu`.
-pub(crate) const fn plaintext_max(transform: Transform, mtu: usize) -> usize {
-    let fixed = front_of(transform) + transform.icv_len();
-    let unit = transform.pad_unit();
-    (mtu.saturating_sub(fixed) / unit * unit).saturating_sub(TRAILER_LEN)
+    /// Octets that are added after an inner packet of `len` octets: padding, trailer, ICV.
+    const fn back(&self, len: usize) -> usize {
+        let filled = (len + TRAILER_LEN + self.unit_mask) & !self.unit_mask;
+        filled - len + self.icv_len
+    }
+
+    /// The largest inner packet whose ESP packet is not larger than `mtu`.
+    pub(crate) const fn plaintext_max(&self, mtu: usize) -> usize {
+        let filled = mtu.saturating_sub(self.front() + self.icv_len) & !self.unit_mask;
+        filled.saturating_sub(TRAILER_LEN)
+    }
+
+    /// Whether an ESP packet of `len` octets, without its outer header, can be one of this
+    /// transform.
+    pub(crate) const fn is_plausible(&self, len: usize) -> bool {
+        let fixed = ESP_HEADER + self.iv_len + self.icv_len;
+        len >= fixed + TRAILER_LEN && (len - fixed) & self.unit_mask == 0
+    }
 }
 
 /// What stands in the headers of a packet to be sealed.
 #[derive(Copy, Clone, Debug)]
 pub(crate) struct Headers<'a> {
-    pub(crate) transform: Transform,
+    pub(crate) layout: &'a Layout,
     pub(crate) spi: Spi,
     pub(crate) sequence: u32,
-    /// As long as the transform's IV.
-    pub(crate) iv: &'a [u8],
+    /// Of which the first octets are taken.
+    pub(crate) iv: &'a [u8; IV_MAX],
     /// The outer identification.
     pub(crate) id: u16,
 }
@@ -69,8 +95,8 @@ pub(crate) fn encapsulate<M: AsRef<[u8]> + AsMut<[u8]>>(
     inner: &Ipv4,
     headers: &Headers<'_>,
 ) -> Option<usize> {
-    let transform = headers.transform;
-    let (front, back) = (front_of(transform), back_of(transform, inner.total_len));
+    let layout = headers.layout;
+    let (front, back) = (layout.front(), layout.back(inner.total_len));
     frame.truncate(l3 + inner.total_len);
     if !frame.grow(front, back) {
         return None;
@@ -93,16 +119,10 @@ pub(crate) fn encapsulate<M: AsRef<[u8]> + AsMut<[u8]>>(
     ip.copy_from_slice(&outer.encode());
     let (esp, iv) = esp.split_at_mut(ESP_HEADER);
     esp.copy_from_slice(&Esp::header(headers.spi.0, headers.sequence));
-    iv.copy_from_slice(headers.iv);
-    let trailer = inner.total_len..after.len() - transform.icv_len();
+    iv.copy_from_slice(&headers.iv[..layout.iv_len]);
+    let trailer = inner.total_len..after.len() - layout.icv_len;
     write_trailer(&mut after[trailer], Protocol::IPV4.0);
     Some(l3 + IPV4_HEADER)
-}
-
-/// Whether `esp`, an ESP packet without its outer header, can be one of this transform.
-pub(crate) const fn is_plausible(transform: Transform, esp: usize) -> bool {
-    let fixed = ESP_HEADER + transform.iv_len() + transform.icv_len();
-    esp >= fixed + TRAILER_LEN && (esp - fixed).is_multiple_of(transform.pad_unit())
 }
 
 /// What a decrypted payload holds.
@@ -153,6 +173,10 @@ mod tests {
     use super::*;
     use policy::{Encryption, Integrity, KeyBits};
 
+    fn sealed_len(layout: &Layout, len: usize) -> usize {
+        layout.front() + len + layout.back(len)
+    }
+
     fn transforms() -> Vec<Transform> {
         let pair = |e, i| Transform::new(e, i).expect("a transform");
         let mut all = vec![
@@ -179,13 +203,11 @@ mod tests {
     #[test]
     fn the_largest_plaintext_fits_and_one_octet_more_does_not() {
         for transform in transforms() {
+            let layout = Layout::of(transform);
             for mtu in 576..1_600 {
-                let largest = plaintext_max(transform, mtu);
-                assert!(sealed_len(transform, largest) <= mtu, "{transform} {mtu}");
-                assert!(
-                    sealed_len(transform, largest + 1) > mtu,
-                    "{transform} {mtu}"
-                );
+                let largest = layout.plaintext_max(mtu);
+                assert!(sealed_len(&layout, largest) <= mtu, "{transform} {mtu}");
+                assert!(sealed_len(&layout, largest + 1) > mtu, "{transform} {mtu}");
             }
         }
     }
@@ -193,12 +215,13 @@ mod tests {
     #[test]
     fn every_sealed_length_is_plausible_and_its_neighbours_are_not() {
         for transform in transforms() {
+            let layout = Layout::of(transform);
             for len in 20..100 {
-                let esp = sealed_len(transform, len) - IPV4_HEADER;
-                assert!(is_plausible(transform, esp), "{transform} {len}");
-                assert!(!is_plausible(transform, esp + 1), "{transform} {len}");
+                let esp = sealed_len(&layout, len) - IPV4_HEADER;
+                assert!(layout.is_plausible(esp), "{transform} {len}");
+                assert!(!layout.is_plausible(esp + 1), "{transform} {len}");
             }
-            assert!(!is_plausible(transform, 0));
+            assert!(!layout.is_plausible(0));
         }
     }
 

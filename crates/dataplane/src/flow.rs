@@ -1,13 +1,11 @@
 //! The flow cache: the verdicts of recent IPv4 flows, in front of the access lists.
 //!
 //! Decides nothing: a verdict is found here only if the classifier gave it for the same flow under
-//! the same state of the policies. IPv6 flows are asked anew each time.
-
-use std::net::IpAddr;
+//! the same state of the policies. IPv6 flows are judged anew each time.
 
 use crate::InterfaceId;
 use crate::limits::{FLOW_SETS, FLOW_WAYS};
-use crate::packet::Flow;
+use crate::packet::{Flow, Ipv4};
 
 /// What is cached: three words that the classifier packs and unpacks.
 pub(crate) type Packed = [u32; 3];
@@ -57,16 +55,11 @@ impl FlowCache {
         }
     }
 
-    fn key(interface: InterfaceId, way: Way, flow: &Flow) -> Option<[u32; 4]> {
-        let (IpAddr::V4(source), IpAddr::V4(destination)) = (flow.key.source, flow.key.destination)
-        else {
-            return None;
-        };
-        let ports = u32::from(flow.key.source_port.unwrap_or(0)) << 16
-            | u32::from(flow.key.destination_port.unwrap_or(0));
-        let flags = u32::from(way == Way::Inbound) | u32::from(flow.ports_hidden) << 1;
-        let rest = u32::from(flow.key.protocol) | flags << 8 | u32::from(interface.0) << 16;
-        Some([source.to_bits(), destination.to_bits(), ports, rest])
+    #[inline]
+    fn key(interface: InterfaceId, way: Way, ip: &Ipv4) -> [u32; 4] {
+        let mut words = ip.words();
+        words[3] |= u32::from(way == Way::Inbound) << 9 | u32::from(interface.0) << 16;
+        words
     }
 
     fn set_of(key: &[u32; 4]) -> usize {
@@ -82,12 +75,10 @@ impl FlowCache {
         &mut self,
         interface: InterfaceId,
         way: Way,
-        flow: &Flow,
-        judge: impl FnOnce() -> Packed,
+        ip: &Ipv4,
+        judge: impl FnOnce(&Flow) -> Packed,
     ) -> Packed {
-        let Some(key) = Self::key(interface, way, flow) else {
-            return judge();
-        };
+        let key = Self::key(interface, way, ip);
         let set = Self::set_of(&key);
         let entries = &mut self.entries[set..set + FLOW_WAYS];
         if let Some(entry) = entries
@@ -96,7 +87,7 @@ impl FlowCache {
         {
             return entry.verdict;
         }
-        let verdict = judge();
+        let verdict = judge(&ip.flow());
         let stale = entries.iter().position(|entry| entry.stamp != self.stamp);
         self.victim = self.victim.wrapping_add(1);
         let place = stale.unwrap_or_else(|| usize::from(self.victim) % FLOW_WAYS);
@@ -112,23 +103,22 @@ impl FlowCache {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use policy::FlowKey;
+    use wire::ip::{Ipv4Header, Protocol};
 
-    fn flow(host: u32) -> Flow {
-        Flow {
-            key: FlowKey {
-                source: IpAddr::from(host.to_be_bytes()),
-                destination: IpAddr::from([10, 0, 0, 1]),
-                protocol: 17,
-                source_port: Some(1),
-                destination_port: Some(2),
-            },
-            ports_hidden: false,
-        }
+    fn packet(host: u32, offset: usize) -> Ipv4 {
+        let header = Ipv4Header {
+            fragment_offset: offset,
+            ..Ipv4Header::new(host.into(), [10, 0, 0, 1].into(), Protocol::UDP, 0)
+        };
+        Ipv4::read(&header.packet(&[0, 1, 0, 2, 0, 8, 0, 0])).unwrap()
     }
 
-    fn ask(cache: &mut FlowCache, way: Way, flow: &Flow, fresh: u32) -> u32 {
-        cache.verdict(InterfaceId::FIRST, way, flow, || [fresh, 0, 0])[0]
+    fn flow(host: u32) -> Ipv4 {
+        packet(host, 0)
+    }
+
+    fn ask(cache: &mut FlowCache, way: Way, ip: &Ipv4, fresh: u32) -> u32 {
+        cache.verdict(InterfaceId::FIRST, way, ip, |_| [fresh, 0, 0])[0]
     }
 
     #[test]
@@ -138,10 +128,7 @@ mod tests {
         assert_eq!(ask(&mut cache, Way::Outbound, &flow(1), 7), 7);
         assert_eq!(ask(&mut cache, Way::Outbound, &flow(1), 8), 7);
         assert_eq!(ask(&mut cache, Way::Inbound, &flow(1), 8), 8);
-        let hidden = Flow {
-            ports_hidden: true,
-            ..flow(1)
-        };
+        let hidden = packet(1, 8);
         assert_eq!(ask(&mut cache, Way::Outbound, &hidden, 9), 9);
         cache.turn_to((1, 0));
         assert_eq!(ask(&mut cache, Way::Outbound, &flow(1), 10), 7);

@@ -7,7 +7,7 @@ use policy::{
 };
 
 use crate::engine::{AwsLc, Engine, Job};
-use crate::esp::{Headers, Payload, encapsulate, payload_of};
+use crate::esp::{Headers, IV_MAX, Payload, encapsulate, payload_of};
 use crate::frame::FrameBuf;
 use crate::packet::Ipv4;
 use crate::sadb::{Sa, TekKey};
@@ -121,11 +121,13 @@ fn packets_of_scapy_are_made_again_octet_for_octet() {
         let vector = vector(line);
         let mut frames = [frame_of(&vector.inner)];
         let ip = Ipv4::read(&vector.inner).unwrap();
+        let mut iv = [0; IV_MAX];
+        iv[..vector.iv.len()].copy_from_slice(&vector.iv);
         let headers = Headers {
-            transform: vector.sa.tek.transform,
+            layout: &vector.sa.layout,
             spi: vector.sa.tek.spi,
             sequence: vector.sequence,
-            iv: &vector.iv,
+            iv: &iv,
             id: ip.fields.identification,
         };
         let esp = encapsulate(&mut frames[0], LINK.len(), &ip, &headers).unwrap();

@@ -1,19 +1,21 @@
 //! From the WAN to the LAN: look up, open, check, in the order of PROTOCOL P28.
 
+use std::net::Ipv4Addr;
+use std::sync::Arc;
+
 use event::DropReason;
-use policy::{GroupSize, Sid, Spi, Time, sid};
+use policy::{Sid, Spi, Time, sid};
 use wire::esp::Esp;
 use wire::ip::{self, Protocol};
 
 use crate::engine::{Engine, Job};
-use crate::esp::{ESP_HEADER, Payload, decapsulated_tos, is_plausible, payload_of};
+use crate::esp::{ESP_HEADER, Payload, decapsulated_tos, payload_of};
 use crate::frame::FrameBuf;
 use crate::limits::BATCH_MAX;
 use crate::notice::{Happening, Kind};
-use crate::packet::{Flow, Ipv4, Packet, parse, seal_ipv4_header};
+use crate::packet::{Ip, Ipv4, parse, seal_ipv4_header};
 use crate::replay::{Counted, Sender};
-use crate::sadb::Sa;
-use crate::snapshot::Snapshot;
+use crate::snapshot::{Held, Snapshot};
 use crate::worker::{About, View, Worker};
 use crate::{InterfaceId, Sink};
 
@@ -33,12 +35,11 @@ pub(crate) enum Step {
 pub(crate) struct Opening {
     job: usize,
     l3: usize,
-    outer: Ipv4,
-    flow: Flow,
-    /// A place in the snapshot's SAs.
-    sa: usize,
-    /// A place in the interface's groups.
-    group: usize,
+    /// The outer addresses.
+    addresses: (Ipv4Addr, Ipv4Addr),
+    /// The outer ToS.
+    tos: u8,
+    held: Held,
     /// Who sent it and its counter, where the IV says so.
     counter: Option<(Sid, u64)>,
 }
@@ -79,8 +80,8 @@ impl<E: Engine> Worker<E> {
             let step = self.admit_inbound(view, place, frame);
             self.inbound_steps.push(step);
         }
-        self.engine
-            .open_batch(&view.snapshot.sas, frames, &mut self.jobs);
+        let sas = &view.snapshot.sas;
+        self.engine.open_batch(sas, frames, &mut self.jobs);
         for (place, frame) in frames.iter_mut().enumerate() {
             match self.inbound_steps[place] {
                 Step::Gone => {}
@@ -100,33 +101,38 @@ impl<E: Engine> Worker<E> {
             self.drop_packet(view, DropReason::Malformed, &About::default());
             return Step::Gone;
         };
-        match packet.ipv4 {
-            Some(outer) if outer.fields.protocol == Protocol::ESP => {
-                self.admit_esp(view, place, frame, &packet, outer)
+        match &packet.ip {
+            Ip::V4(outer) if outer.fields.protocol == Protocol::ESP => {
+                self.admit_esp(view, place, frame, packet.l3, outer)
             }
-            Some(_) | None => self.admit_clear(view, &packet.flow),
+            Ip::V4(_) | Ip::V6(_) => self.admit_clear(view, &packet.ip),
         }
     }
 
     /// A packet in clear: only what no policy encrypts goes on.
-    fn admit_clear(&mut self, view: &View<'_>, flow: &Flow) -> Step {
-        let verdict = self.judge_inbound(view, flow);
+    fn admit_clear(&mut self, view: &View<'_>, ip: &Ip) -> Step {
+        let verdict = self.judge_inbound(view, ip);
         if verdict.clear {
             view.interface.traffic.of(self.index).passed_clear_in();
             return Step::Clear;
         }
         let first = verdict.groups.trailing_zeros() as usize;
         let group = (verdict.groups != 0).then(|| view.group(first));
-        let reason = if verdict.groups == 0 {
-            DropReason::FailClose
-        } else {
+        let reason = if group.is_some() {
             DropReason::ClearText
+        } else {
+            DropReason::FailClose
         };
+        let flow = match ip {
+            Ip::V4(ip) => ip.flow(),
+            Ip::V6(flow) => *flow,
+        };
+        let flow = Some(flow);
         self.drop_packet(
             view,
             reason,
             &About {
-                flow: Some(flow),
+                flow,
                 group,
                 ..About::default()
             },
@@ -140,82 +146,87 @@ impl<E: Engine> Worker<E> {
         view: &View<'_>,
         place: usize,
         frame: &mut FrameBuf<M>,
-        packet: &Packet,
-        outer: Ipv4,
+        l3: usize,
+        outer: &Ipv4,
     ) -> Step {
-        let flow = packet.flow;
-        let about = About {
-            flow: Some(&flow),
-            ..About::default()
-        };
-        let (begin, end) = (packet.l3 + outer.header_len, packet.l3 + outer.total_len);
+        let (begin, end) = (l3 + outer.header_len, l3 + outer.total_len);
         let octets = frame.octets();
-        let is_intact = ip::checksum(&[&octets[packet.l3..begin]]) == 0 && !outer.is_fragment();
+        let is_intact = ip::checksum(&[&octets[l3..begin]]) == 0 && !outer.is_fragment();
         let esp = &octets[begin..end];
         let Some(spi) = Esp::parse(esp)
             .ok()
             .filter(|_| is_intact)
             .map(|esp| Spi(esp.spi))
         else {
-            self.drop_packet(view, DropReason::Malformed, &about);
-            return Step::Gone;
+            return self.refuse_esp(view, DropReason::Malformed, outer, None);
         };
-        let Some((sa, group)) = self.held(view, spi) else {
-            return self.admit_foreign_esp(view, &flow, spi);
+        let Some(held) = self.held(view, spi) else {
+            return self.admit_foreign_esp(view, outer, spi);
         };
-        let held = &*view.snapshot.sas[sa];
-        let transform = held.tek.transform;
-        let about = About {
-            group: Some(view.group(group)),
-            sa: Some(held),
-            ..about
-        };
-        if !is_plausible(transform, esp.len()) {
-            self.drop_packet(view, DropReason::Malformed, &about);
-            return Step::Gone;
+        let sa = &*view.snapshot.sas[held.sa];
+        if !sa.layout.is_plausible(esp.len()) {
+            return self.refuse_esp(view, DropReason::Malformed, outer, Some(held));
         }
-        let counter = counter_of(held, view.group(group).size, esp);
-        if counter.is_some_and(|(sid, n)| !self.windows.peek(held.fingerprint, sid, n)) {
-            self.drop_packet(view, DropReason::Replayed, &about);
-            return Step::Gone;
+        // The IV of GCM and GMAC names sender and counter (RFC 6054 section 3).
+        let counter = esp
+            .get(ESP_HEADER..)
+            .and_then(|iv| iv.first_chunk())
+            .filter(|_| sa.layout.is_counter_mode)
+            .map(|iv| sid::split_iv(view.group(held.group).size, *iv));
+        if counter.is_some_and(|(sid, n)| !self.windows.peek(sa.fingerprint, sid, n)) {
+            return self.refuse_esp(view, DropReason::Replayed, outer, Some(held));
         }
         frame.truncate(end);
         self.jobs.push(Job {
             frame: place,
-            sa,
+            sa: held.sa,
             esp: begin,
             done: false,
         });
-        let job = self.jobs.len() - 1;
         Step::Opened(Opening {
-            job,
-            l3: packet.l3,
-            outer,
-            flow,
-            sa,
-            group,
+            job: self.jobs.len() - 1,
+            l3,
+            addresses: outer.addresses(),
+            tos: outer.fields.tos,
+            held: *held,
             counter,
         })
     }
 
-    /// The SA of an SPI and the group that it belongs to, if it may still be received on.
-    fn held(&self, view: &View<'_>, spi: Spi) -> Option<(usize, usize)> {
+    #[cold]
+    fn refuse_esp(
+        &mut self,
+        view: &View<'_>,
+        reason: DropReason,
+        outer: &Ipv4,
+        held: Option<&Held>,
+    ) -> Step {
+        let about = About {
+            flow: Some(outer.flow()),
+            group: held.map(|held| view.group(held.group)),
+            sa: held.map(|held| &*view.snapshot.sas[held.sa]),
+            spi: None,
+        };
+        self.drop_packet(view, reason, &about);
+        Step::Gone
+    }
+
+    /// The SA of an SPI, if it may still be received on.
+    fn held<'s>(&self, view: &View<'s>, spi: Spi) -> Option<&'s Held> {
         let spis = &view.interface.spis;
-        let place = spis.binary_search_by_key(&spi, |&(own, _, _)| own).ok()?;
-        let (_, sa, group) = spis[place];
-        let now = self.phases[view.interface.groups[group]].now;
-        let until = view.group(group).inbound_until(&view.snapshot.sas[sa]);
-        (now <= until).then_some((sa, group))
+        let held = &spis[spis.binary_search_by_key(&spi, |held| held.spi).ok()?];
+        let now = self.phases[view.interface.groups[held.group]].now;
+        (now <= held.until).then_some(held)
     }
 
     /// ESP that is not the group's: another's, if the policy leaves it in clear.
-    fn admit_foreign_esp(&mut self, view: &View<'_>, flow: &Flow, spi: Spi) -> Step {
-        if self.judge_inbound(view, flow).clear {
+    fn admit_foreign_esp(&mut self, view: &View<'_>, outer: &Ipv4, spi: Spi) -> Step {
+        if self.judge_inbound(view, &Ip::V4(*outer)).clear {
             view.interface.traffic.of(self.index).passed_clear_in();
             return Step::Clear;
         }
         let about = About {
-            flow: Some(flow),
+            flow: Some(outer.flow()),
             spi: Some(spi),
             ..About::default()
         };
@@ -230,7 +241,8 @@ impl<E: Engine> Worker<E> {
         opening: &Opening,
         sink: &mut impl Sink,
     ) {
-        let (sa, group) = (&*view.snapshot.sas[opening.sa], view.group(opening.group));
+        let held = &opening.held;
+        let (sa, group) = (&*view.snapshot.sas[held.sa], view.group(held.group));
         match self.accept(view, frame, opening) {
             Ok(Some(len)) => {
                 for traffic in [&*sa.traffic, &*group.traffic, &*view.interface.traffic] {
@@ -241,7 +253,7 @@ impl<E: Engine> Worker<E> {
             Ok(None) => {}
             Err(reason) => {
                 let about = About {
-                    flow: Some(&opening.flow),
+                    flow: parse(frame.octets()).ok().map(|packet| packet.flow()),
                     group: Some(group),
                     sa: Some(sa),
                     spi: None,
@@ -264,10 +276,9 @@ impl<E: Engine> Worker<E> {
         if !job.done {
             return Err(DropReason::BadIcv);
         }
-        let sa = &*view.snapshot.sas[opening.sa];
-        let transform = sa.tek.transform;
-        let begin = job.esp + ESP_HEADER + transform.iv_len();
-        let end = frame.len() - transform.icv_len();
+        let layout = view.snapshot.sas[opening.held.sa].layout;
+        let begin = job.esp + ESP_HEADER + layout.iv_len;
+        let end = frame.len() - layout.icv_len;
         let payload = &frame.octets()[begin..end];
         let len = match payload_of(payload).ok_or(DropReason::BadPadding)? {
             Payload::Ipv4 { len } => len,
@@ -279,52 +290,45 @@ impl<E: Engine> Worker<E> {
         //# marked address(es) (i.e., source and/or destination
         //# address(es)) in the outer IP header MUST be verified to be
         //# the same value(s) as in the inner IP header.
-        if inner.addresses() != opening.outer.addresses() {
+        if inner.addresses() != opening.addresses {
             return Err(DropReason::AddressMismatch);
         }
-        self.count_replay(view, sa, opening)?;
-        let octets = frame.octets_mut();
-        octets.copy_within(..opening.l3, begin - opening.l3);
-        frame.cut_front(begin - opening.l3);
-        frame.truncate(opening.l3 + inner.total_len);
-        self.check_policy(view, frame.octets(), opening)?;
-        let tos = decapsulated_tos(inner.fields.tos, opening.outer.fields.tos)
-            .ok_or(DropReason::BadEcn)?;
+        self.count_replay(view, opening)?;
+        let l3 = opening.l3;
+        frame.octets_mut().copy_within(..l3, begin - l3);
+        frame.cut_front(begin - l3);
+        frame.truncate(l3 + inner.total_len);
+        self.check_policy(view, inner, opening)?;
+        let tos = decapsulated_tos(inner.fields.tos, opening.tos).ok_or(DropReason::BadEcn)?;
         if tos != inner.fields.tos {
-            let header = &mut frame.octets_mut()[opening.l3..opening.l3 + inner.header_len];
+            let header = &mut frame.octets_mut()[l3..l3 + inner.header_len];
             header[1] = tos;
             seal_ipv4_header(header);
         }
         Ok(Some(inner.total_len))
     }
 
-    fn count_replay(
-        &mut self,
-        view: &View<'_>,
-        sa: &Sa,
-        opening: &Opening,
-    ) -> Result<(), DropReason> {
+    fn count_replay(&mut self, view: &View<'_>, opening: &Opening) -> Result<(), DropReason> {
         let Some((sid, counter)) = opening.counter else {
             return Ok(());
         };
-        let group = view.group(opening.group);
+        let group = view.group(opening.held.group);
         let sender = Sender {
-            sa: sa.fingerprint,
+            sa: view.snapshot.sas[opening.held.sa].fingerprint,
             sid,
-            expires: group.clock.time_of(group.inbound_until(sa)),
+            expires: opening.held.expires,
             idle: group.replay_idle,
         };
         match self.windows.accept(sender, counter, view.now) {
             Counted::Fresh => Ok(()),
             Counted::Copy => Err(DropReason::Replayed),
             Counted::NoRoom => {
-                let name = &group.name;
-                self.notices.tell(view.now, Kind::ReplayTableFull, || {
-                    Happening::ReplayTableFull {
-                        group: std::sync::Arc::clone(name),
+                let kind = Kind::ReplayTableFull;
+                self.notices
+                    .tell(view.now, kind, || Happening::ReplayTableFull {
+                        group: Arc::clone(&group.name),
                         sid,
-                    }
-                });
+                    });
                 Ok(())
             }
         }
@@ -334,12 +338,11 @@ impl<E: Engine> Worker<E> {
     fn check_policy(
         &mut self,
         view: &View<'_>,
-        frame: &[u8],
+        inner: Ipv4,
         opening: &Opening,
     ) -> Result<(), DropReason> {
-        let packet = parse(frame).map_err(|_| DropReason::Malformed)?;
-        let verdict = self.judge_inbound(view, &packet.flow);
-        if verdict.groups >> opening.group & 1 == 0 {
+        let verdict = self.judge_inbound(view, &Ip::V4(inner));
+        if verdict.groups >> opening.held.group & 1 == 0 {
             return Err(DropReason::NotInPolicy);
         }
         if let Some(by) = verdict.by
@@ -350,11 +353,4 @@ impl<E: Engine> Worker<E> {
         }
         Ok(())
     }
-}
-
-/// Sender and counter, where the IV names them (RFC 6054 section 3).
-fn counter_of(sa: &Sa, size: GroupSize, esp: &[u8]) -> Option<(Sid, u64)> {
-    let iv = esp.get(ESP_HEADER..)?.first_chunk()?;
-    let is_counter_mode = sa.tek.transform.is_counter_mode();
-    is_counter_mode.then(|| sid::split_iv(size, *iv))
 }

@@ -1,20 +1,22 @@
 //! From the LAN to the WAN: judge, cut, seal.
 
+use std::sync::Arc;
+
 use event::DropReason;
 use policy::Time;
 use wire::ethernet::Frame;
 
 use crate::engine::{Engine, Job};
-use crate::esp::{Headers, encapsulate, plaintext_max};
+use crate::esp::{Headers, IV_MAX, encapsulate};
 use crate::fragment::Fragments;
 use crate::frame::FrameBuf;
 use crate::limits::BATCH_MAX;
 use crate::notice::{Happening, Kind};
-use crate::packet::{Flow, Ipv4, Packet, parse};
+use crate::packet::{Ip, Ipv4, Packet, parse};
 use crate::pmtu;
 use crate::sadb::Sa;
 use crate::snapshot::{Decisive, Outbound, Snapshot};
-use crate::worker::{About, IV_MAX, View, Worker};
+use crate::worker::{About, View, Worker};
 use crate::{InterfaceId, Sink};
 
 /// What is left to be done with a frame once it was judged.
@@ -27,11 +29,7 @@ pub(crate) enum Step {
     /// It leaves once this job is done.
     Sealed { job: usize, sealing: Sealing },
     /// It is cut, and each piece sealed.
-    Cut {
-        l3: usize,
-        ip: Ipv4,
-        sealing: Sealing,
-    },
+    Cut(Sealing),
 }
 
 /// With what, and for whom, a packet is sealed.
@@ -41,19 +39,8 @@ pub(crate) struct Sealing {
     sa: usize,
     /// A place in the interface's groups.
     group: usize,
-    /// The flow, for counters and notices.
-    flow: Flow,
     /// Octets of the inner packet.
     len: usize,
-}
-
-fn about_sealing<'a>(view: &View<'a>, sealing: &'a Sealing) -> About<'a> {
-    About {
-        flow: Some(&sealing.flow),
-        group: Some(view.group(sealing.group)),
-        sa: Some(&view.snapshot.sas[sealing.sa]),
-        spi: None,
-    }
 }
 
 impl<E: Engine> Worker<E> {
@@ -91,19 +78,17 @@ impl<E: Engine> Worker<E> {
             let step = self.admit_outbound(view, place, frame, sink);
             self.outbound_steps.push(step);
         }
-        self.engine
-            .seal_batch(&view.snapshot.sas, frames, &mut self.jobs);
+        let sas = &view.snapshot.sas;
+        self.engine.seal_batch(sas, frames, &mut self.jobs);
         for (place, frame) in frames.iter().enumerate() {
             match self.outbound_steps[place] {
                 Step::Gone => {}
                 Step::Clear => sink.transmit(frame.octets()),
                 Step::Sealed { job, sealing } => {
                     let done = self.jobs[job].done;
-                    self.send_sealed(view, done, frame, &sealing, sink);
+                    self.send_sealed(view, done, frame, sealing, sink);
                 }
-                Step::Cut { l3, ip, sealing } => {
-                    self.cut(view, frame.octets(), (l3, &ip), &sealing, sink);
-                }
+                Step::Cut(sealing) => self.cut(view, frame.octets(), sealing, sink),
             }
         }
     }
@@ -119,12 +104,11 @@ impl<E: Engine> Worker<E> {
             self.drop_packet(view, DropReason::Unprotectable, &About::default());
             return Step::Gone;
         };
-        let about = About {
-            flow: Some(&packet.flow),
-            ..About::default()
-        };
-        match self.judge_outbound(view, &packet.flow) {
-            Outbound::Encrypt(by) => self.protect(view, place, frame, &packet, by, sink),
+        match self.judge_outbound(view, &packet.ip) {
+            Outbound::Encrypt(by) => {
+                self.count_hit(view, by);
+                self.protect(view, place, frame, &packet, by.group, sink)
+            }
             Outbound::Clear(by) => {
                 if let Some(by) = by {
                     self.count_hit(view, by);
@@ -133,6 +117,11 @@ impl<E: Engine> Worker<E> {
                 Step::Clear
             }
             Outbound::FailClose => {
+                let flow = Some(packet.flow());
+                let about = About {
+                    flow,
+                    ..About::default()
+                };
                 self.drop_packet(view, DropReason::FailClose, &about);
                 Step::Gone
             }
@@ -155,78 +144,64 @@ impl<E: Engine> Worker<E> {
         place: usize,
         frame: &mut FrameBuf<M>,
         packet: &Packet,
-        by: Decisive,
+        group: usize,
         sink: &mut impl Sink,
     ) -> Step {
-        self.count_hit(view, by);
-        let group = view.group(by.group);
-        let about = About {
-            flow: Some(&packet.flow),
-            group: Some(group),
-            ..About::default()
-        };
-        let Some(ip) = packet.ipv4 else {
-            self.drop_packet(view, DropReason::Unprotectable, &about);
-            return Step::Gone;
-        };
-        let Some(sa) = self.phases[view.interface.groups[by.group]].sa else {
-            self.drop_packet(view, DropReason::NoSa, &about);
-            return Step::Gone;
+        let held = self.phases[view.interface.groups[group]].sa;
+        let (ip, sa) = match (&packet.ip, held) {
+            (Ip::V4(ip), Some(sa)) => (ip, sa),
+            (Ip::V4(_), None) => return self.refuse(view, DropReason::NoSa, packet, group, None),
+            (Ip::V6(_), held) => {
+                return self.refuse(view, DropReason::Unprotectable, packet, group, held);
+            }
         };
         let sealing = Sealing {
             sa,
-            group: by.group,
-            flow: packet.flow,
+            group,
             len: ip.total_len,
         };
-        let held = &*view.snapshot.sas[sa];
-        let about = About {
-            sa: Some(held),
-            ..about
-        };
-        let len_max = plaintext_max(held.tek.transform, view.interface.mtu);
-        if ip.total_len <= len_max {
-            return self.queue(view, place, frame, (packet.l3, &ip), &sealing);
+        let len_max = view.snapshot.sas[sa]
+            .layout
+            .plaintext_max(view.interface.mtu);
+        if ip.total_len > len_max {
+            if !ip.fields.dont_fragment {
+                return Step::Cut(sealing);
+            }
+            self.answer_too_big(view, frame.octets(), ip, len_max, sink);
+            return self.refuse(view, DropReason::TooBig, packet, group, Some(sa));
         }
-        if !ip.fields.dont_fragment {
-            let l3 = packet.l3;
-            return Step::Cut { l3, ip, sealing };
-        }
-        self.drop_packet(view, DropReason::TooBig, &about);
-        self.answer_too_big(view, frame.octets(), &ip, len_max, sink);
-        Step::Gone
-    }
-
-    /// Lays the packet out and gives it to the batch.
-    fn queue<M: AsRef<[u8]> + AsMut<[u8]>>(
-        &mut self,
-        view: &View<'_>,
-        place: usize,
-        frame: &mut FrameBuf<M>,
-        (l3, ip): (usize, &Ipv4),
-        sealing: &Sealing,
-    ) -> Step {
-        let sa = sealing.sa;
-        match self.lay_out(view, frame, l3, ip, sealing) {
+        match self.lay_out(view, frame, packet.l3, ip, sealing) {
             Ok(esp) => {
-                let frame = place;
                 self.jobs.push(Job {
-                    frame,
+                    frame: place,
                     sa,
                     esp,
                     done: false,
                 });
                 let job = self.jobs.len() - 1;
-                Step::Sealed {
-                    job,
-                    sealing: *sealing,
-                }
+                Step::Sealed { job, sealing }
             }
-            Err(reason) => {
-                self.drop_packet(view, reason, &about_sealing(view, sealing));
-                Step::Gone
-            }
+            Err(reason) => self.refuse(view, reason, packet, group, Some(sa)),
         }
+    }
+
+    #[cold]
+    fn refuse(
+        &mut self,
+        view: &View<'_>,
+        reason: DropReason,
+        packet: &Packet,
+        group: usize,
+        sa: Option<usize>,
+    ) -> Step {
+        let about = About {
+            flow: Some(packet.flow()),
+            group: Some(view.group(group)),
+            sa: sa.map(|sa| &*view.snapshot.sas[sa]),
+            spi: None,
+        };
+        self.drop_packet(view, reason, &about);
+        Step::Gone
     }
 
     /// Makes the ESP packet, all but the encryption, and says where its header begins.
@@ -236,7 +211,7 @@ impl<E: Engine> Worker<E> {
         frame: &mut FrameBuf<M>,
         l3: usize,
         ip: &Ipv4,
-        sealing: &Sealing,
+        sealing: Sealing,
     ) -> Result<usize, DropReason> {
         let sa = &*view.snapshot.sas[sealing.sa];
         let iv = self.next_iv(view, sa, sealing.group)?;
@@ -247,10 +222,10 @@ impl<E: Engine> Worker<E> {
             ip.fields.identification
         };
         let headers = Headers {
-            transform: sa.tek.transform,
+            layout: &sa.layout,
             spi: sa.tek.spi,
             sequence: sa.next_sequence(self.index),
-            iv: &iv[..sa.tek.transform.iv_len()],
+            iv: &iv,
             id,
         };
         encapsulate(frame, l3, ip, &headers).ok_or(DropReason::Unprotectable)
@@ -267,7 +242,7 @@ impl<E: Engine> Worker<E> {
         sa: &Sa,
         group: usize,
     ) -> Result<[u8; IV_MAX], DropReason> {
-        if !sa.tek.transform.is_counter_mode() {
+        if !sa.layout.is_counter_mode {
             return Ok(self.ivs.next());
         }
         let group = view.group(group);
@@ -276,7 +251,7 @@ impl<E: Engine> Worker<E> {
         if drawn.nearly_used {
             self.notices
                 .tell(view.now, Kind::SidNearlyUsed, || Happening::SidNearlyUsed {
-                    group: std::sync::Arc::clone(&group.name),
+                    group: Arc::clone(&group.name),
                     sid: sid.sid,
                 });
         }
@@ -290,13 +265,18 @@ impl<E: Engine> Worker<E> {
         view: &View<'_>,
         done: bool,
         frame: &FrameBuf<M>,
-        sealing: &Sealing,
+        sealing: Sealing,
         sink: &mut impl Sink,
     ) {
         let (sa, group) = (&*view.snapshot.sas[sealing.sa], view.group(sealing.group));
         if !done {
             // The library refused a packet whose lengths are right: never in clear.
-            let about = about_sealing(view, sealing);
+            let (group, sa) = (Some(group), Some(sa));
+            let about = About {
+                group,
+                sa,
+                ..About::default()
+            };
             self.drop_packet(view, DropReason::Unprotectable, &about);
             return;
         }
@@ -307,23 +287,20 @@ impl<E: Engine> Worker<E> {
     }
 
     /// Cuts a packet so that every piece fits when it is sealed, and sends the pieces in order.
-    fn cut(
-        &mut self,
-        view: &View<'_>,
-        frame: &[u8],
-        (l3, ip): (usize, &Ipv4),
-        sealing: &Sealing,
-        sink: &mut impl Sink,
-    ) {
-        let sa = &*view.snapshot.sas[sealing.sa];
-        let len_max = plaintext_max(sa.tek.transform, view.interface.mtu);
-        let mut scratch = std::mem::take(&mut self.scratch);
-        let about = about_sealing(view, sealing);
-        let Some(mut pieces) = Fragments::new(&frame[l3..], *ip, len_max) else {
-            self.drop_packet(view, DropReason::TooBig, &about);
-            self.scratch = scratch;
+    fn cut(&mut self, view: &View<'_>, frame: &[u8], sealing: Sealing, sink: &mut impl Sink) {
+        let Ok(packet) = parse(frame) else { return };
+        let (Ip::V4(ip), l3) = (packet.ip, packet.l3) else {
             return;
         };
+        let Sealing { sa, group, .. } = sealing;
+        let len_max = view.snapshot.sas[sa]
+            .layout
+            .plaintext_max(view.interface.mtu);
+        let Some(mut pieces) = Fragments::new(&frame[l3..], ip, len_max) else {
+            self.refuse(view, DropReason::TooBig, &packet, group, Some(sa));
+            return;
+        };
+        let mut scratch = std::mem::take(&mut self.scratch);
         loop {
             let space = scratch.space();
             let Some((link, rest)) = space.split_at_mut_checked(l3) else {
@@ -337,26 +314,29 @@ impl<E: Engine> Worker<E> {
                 break;
             };
             scratch.set_len(l3 + len);
-            let sealing = Sealing { len, ..*sealing };
-            match self.lay_out(view, &mut scratch, l3, &piece, &sealing) {
+            let sealing = Sealing { len, ..sealing };
+            match self.lay_out(view, &mut scratch, l3, &piece, sealing) {
                 Ok(esp) => {
                     let mut jobs = [Job {
                         frame: 0,
-                        sa: sealing.sa,
+                        sa,
                         esp,
                         done: false,
                     }];
                     let frames = std::slice::from_mut(&mut scratch);
                     self.engine
                         .seal_batch(&view.snapshot.sas, frames, &mut jobs);
-                    self.send_sealed(view, jobs[0].done, &scratch, &sealing, sink);
+                    self.send_sealed(view, jobs[0].done, &scratch, sealing, sink);
                 }
-                Err(reason) => self.drop_packet(view, reason, &about),
+                Err(reason) => {
+                    self.refuse(view, reason, &packet, group, Some(sa));
+                }
             }
         }
         self.scratch = scratch;
     }
 
+    #[cold]
     fn answer_too_big(
         &mut self,
         view: &View<'_>,

@@ -23,45 +23,32 @@ pub(crate) struct Flow {
     pub(crate) ports_hidden: bool,
 }
 
-impl Flow {
-    fn new(tuple: ip::FiveTuple) -> Self {
-        let has_ports = matches!(tuple.protocol, Protocol::TCP | Protocol::UDP);
-        Self {
-            key: FlowKey {
-                source: tuple.source,
-                destination: tuple.destination,
-                protocol: tuple.protocol.0,
-                source_port: tuple.source_port,
-                destination_port: tuple.destination_port,
-            },
-            ports_hidden: has_ports && tuple.source_port.is_none(),
-        }
-    }
-}
-
-/// An IPv4 header, copied out of its packet.
+/// An IPv4 header and the ports behind it, copied out of the packet.
 #[derive(Copy, Clone, Debug)]
 pub(crate) struct Ipv4 {
-    /// Its fields.
     pub(crate) fields: Ipv4Header,
     /// Octets of the header with its options.
     pub(crate) header_len: usize,
     /// Octets of header and payload.
     pub(crate) total_len: usize,
+    ports: Option<(u16, u16)>,
 }
 
 impl Ipv4 {
     /// Of the packet at the front of `octets`, which must lie whole within them.
+    #[inline]
     pub(crate) fn read(octets: &[u8]) -> Option<Self> {
-        ip::Ipv4::parse(octets).ok().map(|view| Self::of(&view))
-    }
-
-    fn of(view: &ip::Ipv4<'_>) -> Self {
-        Self {
-            fields: view.repr(),
+        let view = ip::Ipv4::parse(octets).ok()?;
+        let fields = view.repr();
+        let has_ports = has_ports(fields.protocol) && fields.fragment_offset == 0;
+        let ports = view.payload().first_chunk().filter(|_| has_ports);
+        let number = |a, b| u16::from_be_bytes([a, b]);
+        Some(Self {
+            fields,
             header_len: view.header_len(),
             total_len: view.total_len(),
-        }
+            ports: ports.map(|&[a, b, c, d]| (number(a, b), number(c, d))),
+        })
     }
 
     pub(crate) const fn is_fragment(&self) -> bool {
@@ -71,6 +58,39 @@ impl Ipv4 {
     pub(crate) const fn addresses(&self) -> (Ipv4Addr, Ipv4Addr) {
         (self.fields.source, self.fields.destination)
     }
+
+    const fn hides_ports(&self) -> bool {
+        has_ports(self.fields.protocol) && self.ports.is_none()
+    }
+
+    pub(crate) fn flow(&self) -> Flow {
+        Flow {
+            key: FlowKey {
+                source: self.fields.source.into(),
+                destination: self.fields.destination.into(),
+                protocol: self.fields.protocol.0,
+                source_port: self.ports.map(|ports| ports.0),
+                destination_port: self.ports.map(|ports| ports.1),
+            },
+            ports_hidden: self.hides_ports(),
+        }
+    }
+
+    /// All that [`Self::flow`] says, in four words of which the upper half of the last is free.
+    #[inline]
+    pub(crate) fn words(&self) -> [u32; 4] {
+        let (source, destination) = self.ports.unwrap_or_default();
+        [
+            self.fields.source.to_bits(),
+            self.fields.destination.to_bits(),
+            u32::from(source) << 16 | u32::from(destination),
+            u32::from(self.fields.protocol.0) | u32::from(self.hides_ports()) << 8,
+        ]
+    }
+}
+
+const fn has_ports(protocol: Protocol) -> bool {
+    matches!(protocol, Protocol::TCP | Protocol::UDP)
 }
 
 /// A packet within a frame.
@@ -78,40 +98,62 @@ impl Ipv4 {
 pub(crate) struct Packet {
     /// Where the IP header begins: the Ethernet header and its VLAN tags are before it.
     pub(crate) l3: usize,
-    pub(crate) flow: Flow,
-    /// The header, if it is IPv4's.
-    pub(crate) ipv4: Option<Ipv4>,
+    pub(crate) ip: Ip,
+}
+
+/// What of a packet is kept.
+#[derive(Copy, Clone, Debug)]
+pub(crate) enum Ip {
+    V4(Ipv4),
+    V6(Flow),
+}
+
+impl Packet {
+    pub(crate) fn flow(&self) -> Flow {
+        match &self.ip {
+            Ip::V4(ip) => ip.flow(),
+            Ip::V6(flow) => *flow,
+        }
+    }
 }
 
 /// Reads a frame.
+#[inline]
 pub(crate) fn parse(octets: &[u8]) -> Result<Packet, Unreadable> {
     let frame = Frame::parse(octets).map_err(|_| Unreadable)?;
     let l3 = octets.len() - frame.payload.len();
     match frame.ty {
         EtherType::IPV4 => {
-            let view = ip::Ipv4::parse(frame.payload).map_err(|_| Unreadable)?;
-            Ok(Packet {
-                l3,
-                flow: Flow::new(view.five_tuple()),
-                ipv4: Some(Ipv4::of(&view)),
-            })
+            let ip = Ipv4::read(frame.payload).ok_or(Unreadable)?;
+            Ok(Packet { l3, ip: Ip::V4(ip) })
         }
         EtherType::IPV6 => {
-            let view = ip::Ipv6::parse(frame.payload).map_err(|_| Unreadable)?;
-            let tuple = view.five_tuple();
-            // A chain of extension headers that breaks off, or that a later fragment leaves out,
-            // hides what the packet is: a permit that names a protocol could not see it.
-            if is_extension(tuple.protocol) {
-                return Err(Unreadable);
-            }
+            let flow = flow_of_ipv6(frame.payload).ok_or(Unreadable)?;
             Ok(Packet {
                 l3,
-                flow: Flow::new(tuple),
-                ipv4: None,
+                ip: Ip::V6(flow),
             })
         }
         _ => Err(Unreadable),
     }
+}
+
+/// The flow of a packet whose extension headers can be followed.
+///
+/// A chain that breaks off, or that a later fragment leaves out, hides what the packet is: a permit
+/// that names a protocol could not see it.
+fn flow_of_ipv6(octets: &[u8]) -> Option<Flow> {
+    let tuple = ip::Ipv6::parse(octets).ok()?.five_tuple();
+    (!is_extension(tuple.protocol)).then(|| Flow {
+        key: FlowKey {
+            source: tuple.source,
+            destination: tuple.destination,
+            protocol: tuple.protocol.0,
+            source_port: tuple.source_port,
+            destination_port: tuple.destination_port,
+        },
+        ports_hidden: has_ports(tuple.protocol) && tuple.source_port.is_none(),
+    })
 }
 
 const fn is_extension(protocol: Protocol) -> bool {
@@ -142,6 +184,13 @@ mod tests {
         octets
     }
 
+    fn v4(packet: &Packet) -> Ipv4 {
+        match packet.ip {
+            Ip::V4(ip) => ip,
+            Ip::V6(flow) => panic!("{flow:?}"),
+        }
+    }
+
     #[test]
     fn a_frame_with_vlan_tags_and_padding_is_read() {
         let tags_and_type = "88a8000a810000640800";
@@ -150,10 +199,10 @@ mod tests {
         octets.extend_from_slice(&[0; 18]);
         let packet = parse(&octets).unwrap();
         assert_eq!(packet.l3, 22);
-        assert_eq!(packet.ipv4.map(|ip| ip.total_len), Some(28));
-        assert_eq!(packet.flow.key.source_port, Some(5000));
-        assert_eq!(packet.flow.key.destination_port, Some(5001));
-        assert!(!packet.flow.ports_hidden);
+        assert_eq!(v4(&packet).total_len, 28);
+        assert_eq!(packet.flow().key.source_port, Some(5000));
+        assert_eq!(packet.flow().key.destination_port, Some(5001));
+        assert!(!packet.flow().ports_hidden);
         for cut in 0..50 {
             assert!(parse(&octets[..cut]).is_err(), "{cut}");
         }
@@ -163,9 +212,9 @@ mod tests {
     fn a_later_fragment_hides_its_ports() {
         let header = "08004500001c000120014011f96cc0a81401c0a81501";
         let packet = parse(&frame(&format!("{header}1388138900080000"))).unwrap();
-        assert_eq!(packet.flow.key.source_port, None);
-        assert!(packet.flow.ports_hidden);
-        assert!(packet.ipv4.unwrap().is_fragment());
+        assert_eq!(packet.flow().key.source_port, None);
+        assert!(packet.flow().ports_hidden);
+        assert!(v4(&packet).is_fragment());
     }
 
     #[test]
@@ -175,12 +224,12 @@ mod tests {
         let chain = "2c00010400000000 11000001 00000009 1388138900080000".replace(' ', "");
         let octets = frame(&format!("{base}{addresses}{chain}"));
         let packet = parse(&octets).unwrap();
-        assert_eq!(packet.flow.key.protocol, 17);
-        assert_eq!(packet.flow.key.source_port, Some(5000));
+        assert_eq!(packet.flow().key.protocol, 17);
+        assert_eq!(packet.flow().key.source_port, Some(5000));
         let fragment = 14 + 40 + 8;
         let mut later = octets.clone();
         later[fragment + 3] = 8;
-        assert!(parse(&later).unwrap().flow.ports_hidden);
+        assert!(parse(&later).unwrap().flow().ports_hidden);
         later[fragment] = 60;
         assert_eq!(parse(&later).map(|packet| packet.l3), Err(Unreadable));
         let mut broken = octets;

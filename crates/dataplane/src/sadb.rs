@@ -13,6 +13,7 @@ use policy::{Encryption, GroupName, GroupSize, Integrity, KeyBits, Sid, Tek, sid
 
 use crate::Refusal;
 use crate::counters::{PerWorker, Traffic};
+use crate::esp::Layout;
 
 /// Octets of the salt that follows a counter-mode key.
 const SALT: usize = 4;
@@ -142,6 +143,7 @@ pub struct Sa {
     pub(crate) tek: Tek,
     pub(crate) group: Arc<GroupName>,
     pub(crate) suite: Suite,
+    pub(crate) layout: Layout,
     /// Names the key: equal for the same key installed again, and only then.
     pub(crate) fingerprint: u64,
     pub(crate) traffic: Arc<PerWorker<Traffic>>,
@@ -158,6 +160,7 @@ impl Sa {
         let suite = Suite::new(&tek, key)?;
         Ok(Self {
             fingerprint: fingerprint(&tek, key),
+            layout: Layout::of(tek.transform),
             suite,
             tek,
             group,
@@ -170,6 +173,7 @@ impl Sa {
     pub(crate) fn with_record(&self, tek: Tek, key: &TekKey) -> Result<Self, Refusal> {
         Ok(Self {
             suite: Suite::new(&tek, key)?,
+            layout: Layout::of(tek.transform),
             tek,
             group: Arc::clone(&self.group),
             fingerprint: self.fingerprint,
@@ -195,10 +199,10 @@ impl Sa {
     //# If anti-replay is disabled (as noted above), the sender does
     //# not need to monitor or reset the counter.
     pub(crate) fn next_sequence(&self, worker: usize) -> u32 {
-        self.sequence
-            .of(worker)
-            .fetch_add(1, Ordering::Relaxed)
-            .wrapping_add(1)
+        let counter = self.sequence.of(worker);
+        let next = counter.load(Ordering::Relaxed).wrapping_add(1);
+        counter.store(next, Ordering::Relaxed);
+        next
     }
 }
 
@@ -246,6 +250,7 @@ impl SidCounter {
     }
 
     /// An IV that was never given before; none when the counter is used up.
+    #[inline]
     pub(crate) fn draw(&self) -> Option<Drawn> {
         // Asked first, so that a member that goes on sending never turns the counter around.
         if self.next.load(Ordering::Relaxed) >= self.end() {

@@ -107,9 +107,23 @@ pub(crate) struct Interface {
     /// missing one's and is dropped.
     pub(crate) complete: bool,
     pub(crate) mtu: usize,
-    /// SPIs of the groups with their places in [`Snapshot::sas`] and in `groups`, sorted.
-    pub(crate) spis: Vec<(Spi, usize, usize)>,
+    /// What may be received on, sorted by SPI.
+    pub(crate) spis: Vec<Held>,
     pub(crate) traffic: Arc<PerWorker<Traffic>>,
+}
+
+/// An SA as arriving packets find it.
+#[derive(Copy, Clone, Debug)]
+pub(crate) struct Held {
+    pub(crate) spi: Spi,
+    /// A place in [`Snapshot::sas`].
+    pub(crate) sa: usize,
+    /// A place in the interface's groups.
+    pub(crate) group: usize,
+    /// Until when its packets are accepted (P11).
+    pub(crate) until: PseudoTime,
+    /// The same on the core's clock.
+    pub(crate) expires: Time,
 }
 
 impl Snapshot {
@@ -205,8 +219,9 @@ impl Group {
     /// The SID of a worker. Workers beyond the number of SIDs share one, which its atomic counter
     /// allows.
     pub(crate) fn sid_of(&self, worker: usize) -> Option<&SidCounter> {
-        let sids = self.sids.len();
-        (sids > 0).then(|| &*self.sids[worker % sids])
+        let own = self.sids.get(worker);
+        own.or_else(|| self.sids.get(worker.checked_rem(self.sids.len())?))
+            .map(|counter| &**counter)
     }
 }
 

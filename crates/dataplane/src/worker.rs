@@ -7,11 +7,12 @@ use event::DropReason;
 use policy::{Spi, Time};
 
 use crate::engine::{AwsLc, Job};
+use crate::esp::IV_MAX;
 use crate::flow::{FlowCache, Way};
 use crate::frame::FrameBuf;
 use crate::limits::BATCH_MAX;
 use crate::notice::{Happening, Kind, Notice, Notices};
-use crate::packet::Flow;
+use crate::packet::{Flow, Ip};
 use crate::pmtu::IcmpRate;
 use crate::replay::Windows;
 use crate::sadb::Sa;
@@ -107,19 +108,30 @@ impl<E> Worker<E> {
         }
     }
 
-    pub(crate) fn judge_outbound(&mut self, view: &View<'_>, flow: &Flow) -> Outbound {
+    pub(crate) fn judge_outbound(&mut self, view: &View<'_>, ip: &Ip) -> Outbound {
         let judge = view.judge(&self.phases);
-        let judged = || judge.outbound(flow).pack();
-        Outbound::unpack(self.cache.verdict(view.id, Way::Outbound, flow, judged))
+        match ip {
+            Ip::V4(ip) => {
+                let judged = |flow: &Flow| judge.outbound(flow).pack();
+                Outbound::unpack(self.cache.verdict(view.id, Way::Outbound, ip, judged))
+            }
+            Ip::V6(flow) => judge.outbound(flow),
+        }
     }
 
-    pub(crate) fn judge_inbound(&mut self, view: &View<'_>, flow: &Flow) -> Inbound {
+    pub(crate) fn judge_inbound(&mut self, view: &View<'_>, ip: &Ip) -> Inbound {
         let judge = view.judge(&self.phases);
-        let judged = || judge.inbound(flow).pack();
-        Inbound::unpack(self.cache.verdict(view.id, Way::Inbound, flow, judged))
+        match ip {
+            Ip::V4(ip) => {
+                let judged = |flow: &Flow| judge.inbound(flow).pack();
+                Inbound::unpack(self.cache.verdict(view.id, Way::Inbound, ip, judged))
+            }
+            Ip::V6(flow) => judge.inbound(flow),
+        }
     }
 
     /// Counts a dropped packet where it belongs, and tells of it now and then.
+    #[cold]
     pub(crate) fn drop_packet(&mut self, view: &View<'_>, reason: DropReason, about: &About<'_>) {
         view.interface.traffic.of(self.index).dropped(reason);
         if let Some(group) = about.group {
@@ -178,7 +190,7 @@ impl<'s> View<'s> {
 /// What is known of a packet that is dropped.
 #[derive(Copy, Clone, Default)]
 pub(crate) struct About<'a> {
-    pub(crate) flow: Option<&'a Flow>,
+    pub(crate) flow: Option<Flow>,
     pub(crate) group: Option<&'a Group>,
     pub(crate) sa: Option<&'a Sa>,
     pub(crate) spi: Option<Spi>,
@@ -196,9 +208,6 @@ pub(crate) struct IvSource {
     counter: u64,
     worker: u64,
 }
-
-/// Octets of the longest IV.
-pub(crate) const IV_MAX: usize = 16;
 
 impl IvSource {
     fn new(worker: usize, rng: &mut dyn Rng) -> Self {
