@@ -142,7 +142,7 @@ impl Reading {
         let mut ended = false;
         for (place, raw) in text.lines().enumerate() {
             let number = place + 1;
-            if line::is_blank(raw) {
+            if line::is_blank(raw) || is_heading(raw) {
                 continue;
             }
             if ended {
@@ -194,6 +194,18 @@ impl Reading {
             }
         }
     }
+}
+
+/// Lines that `show running-config` prints before the configuration and that come along when its
+/// output is kept as a file.
+fn is_heading(raw: &str) -> bool {
+    [
+        "Building configuration...",
+        "Current configuration :",
+        "Using ",
+    ]
+    .iter()
+    .any(|heading| raw.starts_with(heading))
 }
 
 /// What was wrong with a line and what was expected, in one sentence.

@@ -21,7 +21,7 @@ use super::crypto::gdoi::server_local::ServerLocal;
 use super::crypto::isakmp::policy::Policy;
 use super::crypto::map::Entry;
 use super::edit::Place;
-use super::interface::mask;
+use super::interface::{full_name, mask};
 use super::origin::Origins;
 use super::{Config, Diagnostic, Severity};
 use crate::Interface;
@@ -385,6 +385,20 @@ impl Making<'_> {
                 );
                 return;
             };
+            let other = self
+                .target
+                .gdoi
+                .members
+                .iter()
+                .find(|own| own.group == member.group);
+            if let Some(other) = other {
+                let text = format!(
+                    "group {} is joined through {} already: one interface per group",
+                    member.group, other.interface
+                );
+                self.error(line, text);
+                return;
+            }
             groups.push(member.group.clone());
             self.target.gdoi.members.push(Member { address, ..member });
         }
@@ -432,9 +446,14 @@ impl Making<'_> {
             .or_else(|| device.addresses.first().map(|(address, _)| *address))
     }
 
+    /// The device of that name, else the one whose alias means the same.
     fn device(&self, name: &str) -> Option<&Interface> {
+        let aliased = |device: &&Interface| {
+            let alias = device.alias.as_deref();
+            device.is_named(name) || alias.is_some_and(|alias| full_name(alias, "") == name)
+        };
         let named = self.interfaces.iter().find(|device| device.name == name);
-        named.or_else(|| self.interfaces.iter().find(|device| device.is_named(name)))
+        named.or_else(|| self.interfaces.iter().find(aliased))
     }
 
     fn have(&self) -> String {

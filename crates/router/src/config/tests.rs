@@ -401,6 +401,41 @@ fn a_missing_device_and_other_addresses_are_named() {
 }
 
 #[test]
+fn an_abbreviated_alias_is_the_interface_and_a_group_is_joined_through_one() {
+    let two = GM1.replacen(
+        " ip address 192.168.20.1 255.255.255.0\n",
+        " ip address 192.168.20.1 255.255.255.0\n crypto map gm_map\n",
+        1,
+    );
+    let devices = [
+        device("wan", "Se1/0", [10, 1, 20, 2]),
+        device("lan", "ethernet 0/0", [192, 168, 20, 1]),
+    ];
+    let told = |text: &str| {
+        let parsed = parse("gm1.cfg", text).unwrap();
+        match to_gdoi(&parsed.config, &parsed.origins, &devices, 1) {
+            Ok(target) => format!("{:?}", target.attachments[0].device),
+            Err(said) => said.iter().map(|one| format!("{one}\n")).collect(),
+        }
+    };
+    assert_eq!(told(GM1), "\"wan\"");
+    assert_eq!(
+        told(&two),
+        "gm1.cfg:31: group G1 is joined through Ethernet0/0 already: one interface per group\n"
+    );
+}
+
+#[test]
+fn the_output_of_show_running_config_is_a_file() {
+    let config = tree(KS1);
+    let shown = format!(
+        "Building configuration...\n\nCurrent configuration : 9 bytes\n{}",
+        render(&config)
+    );
+    assert_eq!(parse("kept.cfg", &shown).unwrap().config, config);
+}
+
+#[test]
 fn without_a_policy_phase_1_offers_the_boxs_own() {
     let target = to_gdoi(&Config::default(), &Origins::default(), &[], 1).unwrap();
     let offered: Vec<_> = target
