@@ -234,7 +234,8 @@ const CAPACITY: usize = 2_048;
 
 /// Writes octets front to back.
 ///
-/// What it writes may be keys in the clear: when it must grow it wipes the memory it leaves.
+/// What it writes may be keys in the clear: it wipes the memory that it leaves when it must grow,
+/// and what was not taken out of it in the end.
 #[derive(Default)]
 pub struct Writer {
     bytes: Vec<u8>,
@@ -269,9 +270,7 @@ impl Writer {
         if needed > self.bytes.capacity() {
             let mut grown = Vec::with_capacity(needed.max(2 * self.bytes.len()).max(CAPACITY));
             grown.extend_from_slice(&self.bytes);
-            self.bytes.fill(0);
-            // Memory that is about to be freed: without this the wiping counts as dead and goes.
-            std::hint::black_box(&self.bytes);
+            wipe(&mut self.bytes);
             self.bytes = grown;
         }
         self.bytes.extend_from_slice(octets);
@@ -360,8 +359,8 @@ impl Writer {
     }
 
     /// The octets, of which none was refused.
-    pub(crate) fn into_bytes(self) -> Vec<u8> {
-        self.bytes
+    pub(crate) fn into_bytes(mut self) -> Vec<u8> {
+        std::mem::take(&mut self.bytes)
     }
 
     /// The octets.
@@ -371,7 +370,7 @@ impl Writer {
     pub fn finish(self) -> Result<Vec<u8>, Error> {
         match self.error {
             Some(error) => Err(error),
-            None => Ok(self.bytes),
+            None => Ok(self.into_bytes()),
         }
     }
 }
@@ -381,4 +380,17 @@ impl From<Vec<u8>> for Writer {
     fn from(bytes: Vec<u8>) -> Self {
         Self { bytes, error: None }
     }
+}
+
+impl Drop for Writer {
+    fn drop(&mut self) {
+        wipe(&mut self.bytes);
+    }
+}
+
+/// Overwrites octets that are about to be freed and may be keys.
+pub(crate) fn wipe(octets: &mut [u8]) {
+    octets.fill(0);
+    // Without this the compiler may see that nobody reads the zeros, and not write them.
+    std::hint::black_box(octets);
 }

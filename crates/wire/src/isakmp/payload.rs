@@ -5,7 +5,7 @@
 
 use std::ops::Range;
 
-use crate::codec::{Error, Kind, Reader, Writer};
+use crate::codec::{Error, Kind, Reader, Writer, wipe};
 use crate::iana::PayloadType;
 use crate::isakmp::header::Header;
 use crate::limits::PAYLOADS_MAX;
@@ -224,8 +224,8 @@ pub(crate) fn generic(w: &mut Writer, next: PayloadType, body: impl FnOnce(&mut 
 
 /// A finished chain of payloads.
 ///
-/// It may hold keys in the clear and has no Debug for that reason. The memory becomes the message
-/// itself, so whoever encrypts in place leaves nothing behind; who does not, wipes it.
+/// It may hold keys in the clear, so it has no Debug and is wiped when it is dropped. The memory
+/// becomes the message itself: whoever encrypts that in place leaves nothing behind.
 pub struct Built {
     first: PayloadType,
     bytes: Vec<u8>,
@@ -322,5 +322,11 @@ impl Built {
         };
         w.overwrite(0, &header.encode());
         w.into_bytes()
+    }
+}
+
+impl Drop for Built {
+    fn drop(&mut self) {
+        wipe(&mut self.bytes);
     }
 }
