@@ -8,22 +8,15 @@ use crypto::hash::Hash;
 use crypto::hmac;
 use crypto::{Secret, hmac::prf};
 use policy::KekSpi;
-use wire::iana::{AckType, Doi, ExchangeType, NotifyType, PayloadType, ProtocolId};
-use wire::isakmp::{Builder, Chain, Flags, Header, Id, Notify};
+use wire::gdoi::Seq;
+use wire::iana::{AckType, ExchangeType, PayloadType};
+use wire::isakmp::{Builder, Flags, Header, Id};
+use wire::private::AckStatus;
 
 use crate::push::kek_spi;
 
 /// The label of the key derivation, with its NUL.
 const LABEL: &[u8] = b"GROUPKEY-PUSH ACK\0";
-
-/// What a member of ours adds to its acknowledgement (PROTOCOL P5).
-#[derive(Copy, Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Status {
-    /// It holds the policy that the PUSH names.
-    Current,
-    /// It has installed the keys under its old policy and will fetch the new one.
-    PolicyBehind,
-}
 
 /// The hash function of an acknowledgement; `None` for those that need LKH, and unknown ones.
 const fn hash_of(ty: AckType) -> Option<Hash> {
@@ -54,26 +47,17 @@ pub(crate) fn build(
     spi: &KekSpi,
     seq: u32,
     member: Ipv4Addr,
-    status: Option<Status>,
+    status: Option<AckStatus>,
 ) -> Option<Vec<u8>> {
     let hash = hash_of(ty)?;
     let mut builder = Builder::new();
     let place = builder.push_raw(PayloadType::HASH, &vec![0; hash.output_len()]);
-    builder.push_raw(PayloadType::SEQ, &seq.to_be_bytes());
+    builder.push(&Seq(seq));
     //= RFC 8263 3.4
     //# The Protocol ID and Port fields MUST be set to 0.
     builder.push(&Id::of_address(IpAddr::V4(member)));
     if let Some(status) = status {
-        builder.push(&Notify {
-            doi: Doi::GDOI,
-            protocol: ProtocolId::RESERVED,
-            ty: NotifyType::GETVPN_ACK_STATUS,
-            spi: Vec::new(),
-            data: vec![match status {
-                Status::Current => 0,
-                Status::PolicyBehind => 1,
-            }],
-        });
+        builder.push(&status.notify());
     }
     let mut built = builder.finish().ok()?;
     //= RFC 8263 3.2
@@ -101,7 +85,7 @@ pub(crate) struct Ack {
     /// Whose it is, as it says.
     pub(crate) member: IpAddr,
     /// What a member of ours adds.
-    pub(crate) status: Option<Status>,
+    pub(crate) status: Option<AckStatus>,
     hash: Vec<u8>,
     covered: Vec<u8>,
 }
@@ -112,37 +96,18 @@ pub(crate) fn open(datagram: &[u8]) -> Option<Ack> {
     if header.flags != Flags::NONE || header.message_id != 0 {
         return None;
     }
-    let chain = Chain::decode_exact(header.next_payload, payloads).ok()?;
-    let [hash, seq, id, rest @ ..] = chain.payloads.as_slice() else {
-        return None;
-    };
-    let types = (hash.ty, seq.ty, id.ty);
-    if types != (PayloadType::HASH, PayloadType::SEQ, PayloadType::ID) {
-        return None;
-    }
-    let id: Id = id.decode().ok()?;
-    let status = match rest {
-        [] => None,
-        [status] if status.ty == PayloadType::NOTIFY => {
-            let status: Notify = status.decode().ok()?;
-            if status.ty != NotifyType::GETVPN_ACK_STATUS {
-                return None;
-            }
-            match status.data.as_slice() {
-                [0] => Some(Status::Current),
-                [1] => Some(Status::PolicyBehind),
-                _ => return None,
-            }
-        }
-        [..] => return None,
-    };
+    let ack = wire::gdoi::Ack::decode(header.next_payload, payloads).ok()?;
+    let status = ack.notify.as_ref().map(AckStatus::decode);
     Some(Ack {
         spi: kek_spi(&header),
-        seq: u32::from_be_bytes(seq.body.try_into().ok()?),
-        member: id.address().filter(|_| id.protocol == 0 && id.port == 0)?,
-        status,
-        hash: hash.body.to_vec(),
-        covered: payloads[hash.whole.len()..].to_vec(),
+        seq: ack.seq.0,
+        member: ack
+            .id
+            .address()
+            .filter(|_| ack.id.protocol == 0 && ack.id.port == 0)?,
+        status: status.transpose().ok()?,
+        hash: ack.hash.to_vec(),
+        covered: ack.authenticated.to_vec(),
     })
 }
 
@@ -164,6 +129,7 @@ impl Ack {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use wire::private::AckFlags;
 
     fn spi() -> KekSpi {
         KekSpi(std::array::from_fn(|i| 0x10 + i as u8))
@@ -185,10 +151,14 @@ mod tests {
     fn only_the_holder_of_the_key_acknowledges() {
         let base = Secret::new(vec![7; 32]);
         let member = Ipv4Addr::new(10, 1, 20, 2);
+        let behind = AckStatus {
+            flags: AckFlags::OLD_POLICY,
+            policy: [9; 32],
+        };
         for (ty, status) in [
             (AckType::KEK_SHA256, None),
             (AckType::KEK_SHA512, None),
-            (AckType::GETVPN_MEMBER, Some(Status::PolicyBehind)),
+            (AckType::GETVPN_MEMBER, Some(behind)),
         ] {
             let datagram = build(ty, &base, &spi(), 11, member, status).unwrap();
             let ack = open(&datagram).unwrap();

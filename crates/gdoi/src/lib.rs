@@ -6,13 +6,28 @@
 
 #![forbid(unsafe_code)]
 
+mod ack;
 pub mod config;
+mod context;
 pub mod exchange;
 pub mod gm;
+mod group_sa;
 pub mod ike;
 pub mod kin;
 pub mod ks;
+pub mod limits;
 pub mod machine;
+pub mod node;
+mod persist;
+mod policy_blob;
+mod private;
+mod pull;
+mod push;
+mod refusal;
+mod rekey_sa;
+mod transform;
 
 pub use config::Config;
 pub use machine::{Input, Outbox, Output};
+pub use node::Machine;
+pub use persist::{BootId, Corrupt};

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use crypto::Secret;
 use event::Event;
 use policy::tbar::PseudoClock;
-use policy::{Acl, GroupName, GroupSize, Sid, Spi, Tek};
+use policy::{Acl, GroupName, GroupSize, PseudoTime, Sid, Spi, Tek};
 
 use crate::config::Config;
 
@@ -112,6 +112,8 @@ pub enum Output {
         acl: Arc<Acl>,
         /// The TBAR window in seconds, if the group has TBAR.
         tbar_window_s: Option<u32>,
+        /// From when it is in force; `None` for at once (PROTOCOL P6).
+        activation: Option<PseudoTime>,
     },
     /// The SIDs that a member may send with, one per worker, in place of all it had before.
     InstallSids {

@@ -478,6 +478,8 @@ numbers! {
     KekKeyAttribute(u16) {
         KEK_ALGORITHM_KEY = 1;
         SIG_ALGORITHM_KEY = 2;
+        /// Private: the key of the SPIs' tags (PROTOCOL P18).
+        GETVPN_SPI_KEY = 128;
     }
 }
 

@@ -44,6 +44,16 @@ catalogue! {
     5 GM_INSTALL_POLICIES_SUCCESS in Registration { ks: Ipv4Addr, group: Group, gm: Ipv4Addr }
         "SUCCESS: Installation of Reg/Rekey policies from KS {ks} for group {group} & gm identity {gm}";
 
+    /// Traffic came under keys of this group that the member does not hold: it asks for them.
+    #[action = "If it repeats, key servers do not see each other: compare `show crypto gdoi ks policy` on them."]
+    4 GM_RECOVERY_REGISTRATION in Registration { group: Group, delay_ms: u64 }
+        "GM recovery re-registration for group {group} will start in {delay_ms} msec";
+
+    /// The key server deleted keys; the member asks for new ones.
+    #[action = "None, unless it repeats: then the key server removes this member on purpose."]
+    4 GM_RECV_DELETE in Rekey { group: Group }
+        "GM received delete-msg from KS in group {group}. Re-registration will start";
+
     /// A rekey arrived, was verified and installed.
     #[action = "None. The number is that of KS_SEND_UNICAST_REKEY on the key server."]
     5 GM_RECV_REKEY in Rekey { group: Group, from: Ipv4Addr, to: Ipv4Addr, seq: u32 }
@@ -74,6 +84,11 @@ catalogue! {
     4 GM_RE_REGISTER in Registration { group: Group }
         "The IPSec SA created for group {group} may have expired/been cleared, or didn't go through. Re-register to KS.";
 
+    /// The group's configuration lacks something: no member is served until it is there.
+    #[action = "Configure what the reason names."]
+    3 KS_INCOMPLETE_CFG in Infra { group: Group, reason: String }
+        "Group {group} is not served: {reason}";
+
     /// The rekey key is not there: no member is served until it is.
     #[action = "`crypto key generate rsa label NAME modulus 2048`."]
     1 KS_NO_RSA_KEYS in Infra { label: String, group: Group }
@@ -82,6 +97,11 @@ catalogue! {
     /// The policy cannot be said to this kind of member; the line of the policy is named.
     #[action = "Change that line, or the member's software."]
     3 KS_POLICY_NOT_SUPPORTED in Registration { peer: Ipv4Addr, group: Group, reason: String }
+        "Registration of {peer} to group {group} refused: {reason}";
+
+    /// A registration was refused; the reason says why.
+    #[action = "See the reason; `show crypto gdoi ks` counts refusals by name."]
+    4 KS_REGISTRATION_REFUSED in Registration { peer: Ipv4Addr, group: Group, reason: String }
         "Registration of {peer} to group {group} refused: {reason}";
 
     /// A rekey leaves for the multicast address.
@@ -109,6 +129,16 @@ catalogue! {
     5 POLICY_CHANGE in Infra { group: Group }
         "GDOI group {group} policy has changed. Use 'crypto gdoi ks rekey' to send a rekey, or the changes will be send in the next scheduled rekey";
 
+    /// A rekey named a policy that this member does not hold yet; it runs under the old one and fetches the new one.
+    #[action = "None, unless it lasts: then registration traffic to the key server is lost."]
+    4 POLICY_STALE in Rekey { group: Group }
+        "Policy of group {group} is behind the key server's, fetching the new one";
+
+    /// An RSA key cannot be used to sign rekeys; the reason says why.
+    #[action = "Generate one with `crypto key generate rsa label NAME modulus 2048`."]
+    3 RSA_KEY_REFUSED in Infra { label: String, reason: String }
+        "RSA key {label} cannot be used: {reason}";
+
     /// A new rekey key is in use.
     #[action = "None."]
     5 SA_KEK_UPDATED in Rekey {}
@@ -123,6 +153,11 @@ catalogue! {
     #[action = "Raise the lifetime unless this is a test."]
     4 SHORT_LIFETIME in Infra { group: Group, lifetime_s: u32 }
         "TEK lifetime of {lifetime_s} seconds in group {group} is below 120: rekeys will be frequent";
+
+    /// The traffic keys are for a cipher with blocks of 64 bits: what one key may protect is little.
+    #[action = "Use AES; with 3DES keep the traffic key's lifetime short."]
+    4 SMALL_BLOCK_CIPHER in Infra { group: Group }
+        "Group {group} encrypts with a cipher of 64-bit blocks: replace it by AES";
 
     /// A registration was dropped because the address is not in `authorization address`.
     #[action = "If it should be a member, add it to the access list."]

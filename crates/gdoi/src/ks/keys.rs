@@ -33,6 +33,12 @@ pub(crate) struct Kek {
     pub(crate) orig_lifetime_s: u32,
     /// The group's generation when it was minted.
     pub(crate) generation: Generation,
+    /// The hash of the list of key servers then.
+    pub(crate) ks_list_hash: [u8; 8],
+    /// The key server that minted it.
+    pub(crate) minted_by: KsIndex,
+    /// The label of the key that signs under it.
+    pub(crate) label: String,
     /// The sequence number of its last PUSH, on disk before that leaves (PROTOCOL P17).
     pub(crate) seq: u32,
     /// Whether the rekey that announces it is over.
@@ -202,6 +208,7 @@ impl GroupKeys {
         &mut self,
         kind: PeerKind,
         wanted: &Wanted,
+        label: &str,
         now: PseudoTime,
         rng: &mut dyn Rng,
     ) -> KekSpi {
@@ -221,11 +228,20 @@ impl GroupKeys {
             expiry: now.after(Duration::from_secs(u64::from(wanted.kek_lifetime_s))),
             orig_lifetime_s: wanted.kek_lifetime_s,
             generation: self.generation,
+            ks_list_hash: wanted.ks_list_hash,
+            minted_by: wanted.index,
+            label: label.to_owned(),
             seq: 0,
             delivered: false,
             replaced: None,
         });
         spi
+    }
+
+    /// The Rekey SA that a new one of that kind is announced under: the one that it replaced.
+    pub(crate) fn predecessor(&self, kind: PeerKind, new: &KekSpi) -> Option<&Kek> {
+        let at = self.keks.iter().position(|kek| kek.sa.spi == *new)?;
+        self.keks[..at].iter().rev().find(|kek| kek.kind == kind)
     }
 
     /// Forgets what nobody may use any more. Says whether anything was forgotten.
@@ -364,10 +380,10 @@ mod tests {
         let wanted = wanted(60, 120);
         let mut keys = GroupKeys::new(&mut rng);
         let start = PseudoTime::from_secs(10);
-        let first = keys.mint_kek(PeerKind::Ours, &wanted, start, &mut rng);
+        let first = keys.mint_kek(PeerKind::Ours, &wanted, "get", start, &mut rng);
         let due = keys.kek_due(PeerKind::Ours, &wanted).unwrap();
         assert!(start < due && due < start.after(Duration::from_secs(120)));
-        let second = keys.mint_kek(PeerKind::Ours, &wanted, due, &mut rng);
+        let second = keys.mint_kek(PeerKind::Ours, &wanted, "get", due, &mut rng);
         assert_eq!(keys.kek(PeerKind::Ours).unwrap().sa.spi, second);
         assert!(keys.kek_by_spi(&first).is_some());
         keys.expire(start.after(Duration::from_secs(120) + KEK_ACK_KEEP));

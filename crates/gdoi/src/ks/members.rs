@@ -85,6 +85,29 @@ impl Member {
     }
 }
 
+/// Nobody yet: what a first registration begins with.
+impl Default for Member {
+    fn default() -> Self {
+        let nowhere = SocketAddrV4::new(Ipv4Addr::UNSPECIFIED, 0);
+        Self {
+            peer: nowhere,
+            local: nowhere,
+            kind: PeerKind::Rfc6407,
+            version: None,
+            ack_base: Secret::default(),
+            leases: Vec::new(),
+            registered: None,
+            rekeys_sent: 0,
+            retries: 0,
+            acks_received: 0,
+            acks_missed: 0,
+            sent_seqs: [0; 4],
+            received_seqs: [0; 4],
+            policy_behind: false,
+        }
+    }
+}
+
 fn shift(seqs: &mut [u32; 4], seq: u32) {
     seqs.rotate_right(1);
     seqs[0] = seq;
@@ -110,6 +133,11 @@ impl Members {
     /// Puts a member in place of what its address had before.
     pub(crate) fn insert(&mut self, address: Ipv4Addr, member: Member) {
         self.by_address.insert(address, member);
+    }
+
+    /// All members, to change them.
+    pub(crate) fn iter_mut(&mut self) -> impl Iterator<Item = &mut Member> {
+        self.by_address.values_mut()
     }
 
     /// How many there are.

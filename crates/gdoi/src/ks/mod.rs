@@ -1,5 +1,399 @@
 //! The key server's side of a group.
+//!
+//! Owns the group's policy, keys, members and rekeys, and follows its configuration. Who is
+//! admitted is `registration`, what is sent when `rekey`, what survives a restart `persist`.
 
+mod keys;
+mod members;
+mod outstanding;
+mod policy;
+mod registration;
+mod rekey;
+mod show;
+mod sid;
 mod view;
 
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use ::policy::lifetime::TEK_LIFETIME_WARN_S;
+use ::policy::tbar::PseudoClock;
+use ::policy::{Ace, PseudoTime, SidSpace, Time};
+use event::Gdoi;
+
+use crate::config;
+use crate::context::Context;
+use crate::ike::SaId;
+use crate::machine::Output;
+use crate::persist::{self, BootId, GroupRow, SidMark};
+use crate::policy_blob::PolicyBlob;
+use crate::refusal::Refusals;
+use wire::private::PolicyRequest;
+
+pub(crate) use keys::{GroupKeys, Kek, TekRecord, tagged};
+pub(crate) use members::{Member, Members};
+use registration::Pull;
+pub(crate) use registration::PullMessage;
+pub(crate) use sid::{SidAllocator, SidLease};
 pub use view::{KekView, MemberView, SaView, Serving, SidView, TekView, View};
+
+use keys::KINDS;
+use outstanding::Rekeying;
+use policy::Plan;
+
+/// A group that this box serves.
+pub(crate) struct KeyServer {
+    config: config::KeyServer,
+    plan: Option<Plan>,
+    serving: Serving,
+    handle: u32,
+    boot: BootId,
+    clock: PseudoClock,
+    keys: GroupKeys,
+    sids: SidAllocator,
+    /// Marks of other sizes and indexes that were in force before.
+    sid_marks: Vec<SidMark>,
+    policy: Option<PolicyBlob>,
+    /// Announced, and in force from its activation.
+    next_policy: Option<PolicyBlob>,
+    members: Members,
+    rekeying: Rekeying,
+    pulls: BTreeMap<(SaId, u32), Pull>,
+    refusals: Refusals,
+    rekeys_sent: u64,
+    unsolicited_acks: u64,
+    last_sync: PseudoTime,
+}
+
+/// The longest time between two stamps of the group's clock (PROTOCOL P27).
+const SYNC_MAX: Duration = Duration::from_secs(7_200);
+/// Two clocks that drift apart by 200 millionths each.
+const DRIFT_PPM: u64 = 400;
+
+impl KeyServer {
+    /// A group as it is configured, with what an earlier run left of it.
+    pub(crate) fn new(
+        cx: &mut Context<'_>,
+        config: config::KeyServer,
+        handle: u32,
+        boot: BootId,
+        restored: Option<(GroupRow, Members)>,
+    ) -> Self {
+        let space = SidSpace {
+            size: config.size,
+            index: ::policy::KsIndex::default(),
+        };
+        let mut group = Self {
+            plan: None,
+            serving: Serving::Incomplete("not configured yet".to_owned()),
+            handle,
+            boot,
+            clock: PseudoClock::reading(PseudoTime::ZERO, cx.now),
+            keys: GroupKeys::new(cx.rng),
+            sids: SidAllocator::restored(space, 0),
+            sid_marks: Vec::new(),
+            policy: None,
+            next_policy: None,
+            members: Members::default(),
+            rekeying: Rekeying::default(),
+            pulls: BTreeMap::new(),
+            refusals: Refusals::default(),
+            rekeys_sent: 0,
+            unsolicited_acks: 0,
+            last_sync: PseudoTime::ZERO,
+            config: config.clone(),
+        };
+        if let Some((row, members)) = restored {
+            group.restore(row, members);
+        }
+        group.configure(cx, config);
+        if group.serving == Serving::Yes {
+            group.resume(cx);
+        }
+        group
+    }
+
+    fn restore(&mut self, row: GroupRow, members: Members) {
+        self.clock = row.clock(self.boot);
+        self.keys = row.keys;
+        self.sid_marks = row.sid_marks;
+        self.policy = row.policy;
+        self.next_policy = row.next_policy;
+        self.rekeys_sent = row.rekeys_sent;
+        self.members = members;
+    }
+
+    /// Follows a configuration: what differs from what is in force is minted and sent.
+    pub(crate) fn configure(&mut self, cx: &mut Context<'_>, config: config::KeyServer) {
+        let before = self.plan.take();
+        self.config = config;
+        let plan = match Plan::of(&self.config) {
+            Ok(plan) => plan,
+            Err(reason) => return self.stop(cx, before.is_some(), Serving::Incomplete(reason)),
+        };
+        if cx.rsa.private_key(&plan.label).is_none() {
+            let label = Some(plan.label);
+            return self.stop(cx, true, Serving::NoRekeyKey { label });
+        }
+        self.use_sid_space(SidSpace {
+            size: self.config.size,
+            index: plan.wanted.index,
+        });
+        if before.as_ref() != Some(&plan) {
+            self.warn(cx, &plan);
+        }
+        let lifetimes = |plan: &Plan| (plan.wanted.tek_lifetime_s, plan.wanted.kek_lifetime_s);
+        let lifetime_only = before.is_some_and(|before| lifetimes(&before) != lifetimes(&plan));
+        self.plan = Some(plan);
+        self.serving = Serving::Yes;
+        if !self.follow(cx) && lifetime_only {
+            cx.out.report(Gdoi::POLICY_CHANGE {
+                group: self.config.group.clone(),
+            });
+        }
+        self.persist_group(cx);
+        self.tick(cx);
+    }
+
+    fn stop(&mut self, cx: &mut Context<'_>, report: bool, serving: Serving) {
+        if self.serving != serving {
+            match &serving {
+                Serving::NoRekeyKey { label } => cx.out.report(Gdoi::KS_NO_RSA_KEYS {
+                    label: label.clone().unwrap_or_default(),
+                    group: self.config.group.clone(),
+                }),
+                Serving::Incomplete(reason) if report || !reason.is_empty() => {
+                    cx.out.report(Gdoi::KS_INCOMPLETE_CFG {
+                        group: self.config.group.clone(),
+                        reason: reason.clone(),
+                    });
+                }
+                Serving::Incomplete(_) | Serving::Yes => {}
+            }
+        }
+        self.serving = serving;
+    }
+
+    fn warn(&self, cx: &mut Context<'_>, plan: &Plan) {
+        let lifetime_s = plan.wanted.tek_lifetime_s;
+        if lifetime_s < TEK_LIFETIME_WARN_S {
+            cx.out.report(Gdoi::SHORT_LIFETIME {
+                group: self.config.group.clone(),
+                lifetime_s,
+            });
+        }
+        //= getvpn P23
+        if plan.wanted.transform.encryption() == ::policy::Encryption::TripleDes {
+            cx.out.report(Gdoi::SMALL_BLOCK_CIPHER {
+                group: self.config.group.clone(),
+            });
+        }
+    }
+
+    /// The allocator of a space; marks of spaces that were used before are kept, so that a change
+    /// and its undoing repeat no identifier.
+    fn use_sid_space(&mut self, space: SidSpace) {
+        let current = SidMark::of(&self.sids);
+        if current.mark > 0 {
+            self.sid_marks.retain(|mark| !mark.is_for(&current.space));
+            self.sid_marks.push(current);
+        }
+        if self.sids.space() == space && self.sids.mark() > 0 {
+            return;
+        }
+        let mark = self.sid_marks.iter().find(|mark| mark.is_for(&space));
+        self.sids = SidAllocator::restored(space, mark.map_or(0, |mark| mark.mark));
+    }
+
+    /// Mints and sends what differs between the plan and what is in force. Says whether it did.
+    fn follow(&mut self, cx: &mut Context<'_>) -> bool {
+        let plan = self.plan.clone().expect("it was set by the caller");
+        let now = self.clock.at(cx.now);
+        self.switch_policy(now);
+        self.keys.expire(now);
+        let first = self.keys.usable(now).next().is_none();
+        for kind in KINDS {
+            let fits = self.keys.kek(kind).is_some_and(|kek| {
+                now < kek.expiry
+                    && kek.label == plan.label
+                    && (kek.sa.cipher, kek.sa.sig_hash)
+                        == (plan.wanted.kek_cipher, plan.wanted.sig_hash)
+            });
+            if !fits {
+                self.rekey_kek(cx, kind);
+            }
+        }
+        let policy_fits = self
+            .announced_policy()
+            .is_some_and(|blob| (&blob.acl, blob.tbar_window_s) == (&plan.acl, plan.tbar_window_s));
+        let tek_fits = self.keys.newest().is_some_and(|record| {
+            record.tek.transform == plan.wanted.transform
+                && record.tek.ks_list_hash == plan.wanted.ks_list_hash
+        });
+        if !first && policy_fits && tek_fits {
+            return false;
+        }
+        let spread = Duration::ZERO;
+        let activation = {
+            let wanted = &plan.wanted;
+            self.keys
+                .mint_tek(wanted, true, spread, now, cx.rng)
+                .tek
+                .activation
+        };
+        if !policy_fits {
+            self.set_policy(cx, activation, now);
+        }
+        self.begin(cx);
+        self.announce_teks(cx);
+        !first
+    }
+
+    //= getvpn P6
+    fn set_policy(&mut self, cx: &mut Context<'_>, activation: PseudoTime, now: PseudoTime) {
+        match PolicyBlob::new(&self.config.sas, activation) {
+            Ok(blob) if activation <= now || self.policy.is_none() => {
+                self.policy = Some(blob);
+                self.next_policy = None;
+            }
+            Ok(blob) => {
+                self.next_policy = Some(blob);
+                for member in self.members.iter_mut() {
+                    member.policy_behind = true;
+                }
+            }
+            Err(error) => self.stop(cx, true, Serving::Incomplete(error.to_string())),
+        }
+    }
+
+    /// The policy that members are to hold: the next one as soon as there is one.
+    fn announced_policy(&self) -> Option<&PolicyBlob> {
+        self.next_policy.as_ref().or(self.policy.as_ref())
+    }
+
+    /// The next policy comes into force. Says whether it did.
+    fn switch_policy(&mut self, now: PseudoTime) -> bool {
+        let due = self
+            .next_policy
+            .as_ref()
+            .is_some_and(|blob| blob.activation <= now);
+        if due {
+            self.policy = self.next_policy.take();
+        }
+        due
+    }
+
+    /// The lines of the policy that SATs can say.
+    fn plain_lines(&self) -> Vec<Ace> {
+        let entries = self.plan.iter().flat_map(|plan| &plan.acl.entries);
+        entries
+            .filter(|ace| crate::transform::not_sayable(ace).is_none())
+            .copied()
+            .collect()
+    }
+
+    /// Whether a stamp of the group's clock is due although no key is.
+    //= getvpn P27
+    fn sync_due(&self, now: PseudoTime) -> bool {
+        self.next_sync().is_some_and(|due| due <= now) && self.members.len() > 0
+    }
+
+    fn next_sync(&self) -> Option<PseudoTime> {
+        let window_s = u64::from(self.plan.as_ref()?.tbar_window_s?);
+        let drift = Duration::from_secs(window_s * 1_000_000 / DRIFT_PPM);
+        Some(self.last_sync.after(drift.min(SYNC_MAX)))
+    }
+
+    /// `crypto gdoi ks rekey`: a new traffic key, sent on as soon as every member can have it.
+    pub(crate) fn order_rekey(&mut self, cx: &mut Context<'_>) {
+        if self.serving == Serving::Yes {
+            self.rekey_teks(cx, true);
+            self.persist_group(cx);
+            self.tick(cx);
+        }
+    }
+
+    /// The deadline has passed.
+    pub(crate) fn timer(&mut self, cx: &mut Context<'_>) {
+        self.expire_pulls(cx.now);
+        self.tick(cx);
+    }
+
+    /// When `timer` has something to do.
+    pub(crate) fn deadline(&self, now: Time) -> Option<Time> {
+        if self.serving != Serving::Yes {
+            return None;
+        }
+        let wanted = &self.plan.as_ref()?.wanted;
+        let keks = KINDS
+            .into_iter()
+            .filter_map(|kind| self.keys.kek_due(kind, wanted));
+        let sync = self.next_sync().filter(|_| self.members.len() > 0);
+        let policy = self.next_policy.as_ref();
+        let pseudo = keks
+            .chain(self.keys.tek_due(wanted))
+            .chain(self.keys.next_expiry())
+            .chain(policy.map(|blob| blob.activation))
+            .chain(sync)
+            .min()
+            .map(|due| self.clock.time_of(due));
+        let pulls = self.pulls.values().map(Pull::deadline).min();
+        [pseudo, pulls, self.rekeying.deadline(now)]
+            .into_iter()
+            .flatten()
+            .min()
+    }
+
+    /// A piece of the policy that a member fetches; `None` for a policy that is not in force.
+    //= getvpn P5
+    pub(crate) fn policy_piece(&self, request: &PolicyRequest) -> Option<Vec<u8>> {
+        [&self.policy, &self.next_policy]
+            .into_iter()
+            .flatten()
+            .find(|blob| blob.sha256 == request.sha256)?
+            .piece(request.kind, request.number)
+    }
+
+    /// What is configured.
+    pub(crate) const fn config(&self) -> &config::KeyServer {
+        &self.config
+    }
+
+    /// Writes what the group must remember; whatever leaves after this, leaves when it is written.
+    fn persist_group(&self, cx: &mut Context<'_>) {
+        let mut sid_marks = self.sid_marks.clone();
+        sid_marks.retain(|mark| !mark.is_for(&self.sids.space()));
+        sid_marks.push(SidMark::of(&self.sids));
+        let row = GroupRow {
+            boot: self.boot,
+            written: cx.now,
+            pseudotime: self.clock.at(cx.now),
+            keys: self.keys.clone(),
+            sid_marks,
+            policy: self.policy.clone(),
+            next_policy: self.next_policy.clone(),
+            rekeys_sent: self.rekeys_sent,
+        };
+        cx.out.push(Output::Persist(persist::group_record(
+            &self.config.group,
+            &row,
+        )));
+    }
+
+    fn persist_members(&self, cx: &mut Context<'_>) {
+        for (address, member) in self.members.iter() {
+            let record = persist::member_record(&self.config.group, address, member);
+            cx.out.push(Output::Persist(record));
+        }
+    }
+
+    /// The records that forget this group.
+    pub(crate) fn forget(&self, cx: &mut Context<'_>) {
+        let group = &self.config.group;
+        cx.out.push(Output::Persist(persist::no_group(group)));
+        for (address, _) in self.members.iter() {
+            let record = persist::no_member(group, address);
+            cx.out.push(Output::Persist(record));
+        }
+    }
+}

@@ -1,0 +1,30 @@
+//! When keys are lost: what expires is taken away, and a member without keys is closed.
+
+use super::Member;
+use super::registration::Plan;
+use crate::context::Context;
+use crate::machine::Output;
+
+impl Member {
+    /// Takes away what has expired. A member whose last key is gone passes nothing more.
+    pub(super) fn expire(&mut self, cx: &mut Context<'_>) {
+        let Some(held) = &mut self.held else { return };
+        let now = held.clock.at(cx.now);
+        for spi in held.expire(now) {
+            cx.out.push(Output::RemoveSa {
+                group: self.config.group.clone(),
+                spi,
+            });
+        }
+        if held.teks.is_empty() {
+            self.held = None;
+            self.fetch = None;
+            cx.out.push(Output::CloseGroup {
+                group: self.config.group.clone(),
+            });
+            if self.attempt.is_idle() && self.plan.at.is_none_or(|at| at > cx.now) {
+                self.plan = Plan::at(cx.now);
+            }
+        }
+    }
+}

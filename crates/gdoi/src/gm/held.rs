@@ -1,0 +1,257 @@
+//! What a key server gave this member, and until when it is good.
+//!
+//! Decides which records are usable and when the next thing expires. Which of them is sent on is the
+//! data plane's decision, by the same rule (PROTOCOL P11).
+
+use std::collections::{BTreeMap, VecDeque};
+use std::net::SocketAddrV4;
+use std::sync::Arc;
+
+use ::policy::lifetime::Schedule;
+use ::policy::tbar::PseudoClock;
+use ::policy::{Acl, Generation, GroupSize, KekSpi, PeerKind, PseudoTime, Sid, Spi, Tek, Time};
+use crypto::Secret;
+use crypto::rsa::PublicKey;
+use wire::iana::AckType;
+
+use crate::policy_blob::PolicyBlob;
+use crate::rekey_sa::RekeySa;
+
+/// SPIs that are remembered after they were dropped, so that late packets start no recovery.
+const DEAD_SPIS_MAX: usize = 64;
+
+/// Everything that a registration and the rekeys since gave.
+pub(super) struct Held {
+    /// The key server that registered this member.
+    pub(super) server: SocketAddrV4,
+    /// What it proved to be.
+    pub(super) kind: PeerKind,
+    /// The group's clock.
+    pub(super) clock: PseudoClock,
+    /// The group's generation.
+    pub(super) generation: Generation,
+    /// Rekey SAs.
+    pub(super) keks: Keks,
+    /// What rekeys must verify with.
+    pub(super) public_key: Option<PublicKey>,
+    /// What the tags of the group's SPIs are made with.
+    pub(super) spi_key: Option<Secret>,
+    /// Base key of acknowledgements of our own type, from the last PULL.
+    pub(super) ack_base: Secret,
+    /// Records by SPI.
+    pub(super) teks: BTreeMap<Spi, Tek>,
+    /// Sender identifiers.
+    pub(super) sids: Vec<Sid>,
+    /// How many bits one has.
+    pub(super) sid_size: Option<GroupSize>,
+    /// The policy.
+    pub(super) policy: Policy,
+    /// SPIs that were held lately.
+    pub(super) dead: VecDeque<Spi>,
+    /// The last rekey: from where, its number, when.
+    pub(super) last_rekey: Option<(SocketAddrV4, u32, Time)>,
+}
+
+/// The policy as the key server gave it.
+#[derive(Clone)]
+pub(super) struct Policy {
+    /// The list.
+    pub(super) acl: Arc<Acl>,
+    /// The TBAR window in seconds.
+    pub(super) tbar_window_s: Option<u32>,
+    /// From when it is in force.
+    pub(super) activation: Option<PseudoTime>,
+    /// Its blob, from a key server of ours.
+    pub(super) blob: Option<Arc<PolicyBlob>>,
+}
+
+/// A Rekey SA that is held.
+#[derive(Clone)]
+pub(super) struct Kek {
+    /// Its keys.
+    pub(super) sa: RekeySa,
+    /// Its number in shows.
+    pub(super) conn_id: u32,
+    /// When it ends.
+    pub(super) expiry: PseudoTime,
+    /// The number of the last rekey that was accepted under it.
+    pub(super) seq: u32,
+    /// The one before.
+    pub(super) previous_seq: u32,
+    /// The number that the last registration gave.
+    pub(super) registered_seq: u32,
+    /// Which acknowledgement is asked for.
+    pub(super) ack: Option<AckType>,
+    /// Bits of the modulus that signs.
+    pub(super) sig_key_bits: u16,
+}
+
+/// The Rekey SAs of a member: at most three, as its view shows them.
+#[derive(Clone, Default)]
+pub(super) struct Keks {
+    /// Announced, not used by the key server yet.
+    pub(super) new: Option<Kek>,
+    /// In use.
+    pub(super) current: Option<Kek>,
+    /// Replaced.
+    pub(super) previous: Option<Kek>,
+}
+
+impl Keks {
+    fn iter(&self) -> impl Iterator<Item = &Kek> {
+        [&self.new, &self.current, &self.previous]
+            .into_iter()
+            .flatten()
+    }
+
+    /// A registration gave a Rekey SA: what was held before becomes the previous one.
+    pub(super) fn register(&mut self, kek: Kek) {
+        //= RFC 6407 3.3
+        //# If the SEQ payload is present, the sequence number in the SEQ payload
+        //# informs the group member of the anti-replay counter
+        if let Some(held) = self.find_mut(&kek.sa.spi) {
+            held.expiry = kek.expiry;
+            held.seq = held.seq.max(kek.seq);
+            held.registered_seq = kek.registered_seq;
+            held.ack = kek.ack;
+            return;
+        }
+        if let Some(old) = self.current.replace(kek) {
+            self.previous = Some(old);
+        }
+        self.new = None;
+    }
+
+    /// A rekey announced a Rekey SA.
+    pub(super) fn announce(&mut self, kek: Kek) {
+        if self.find_mut(&kek.sa.spi).is_none() {
+            self.new = Some(kek);
+        }
+    }
+
+    /// A rekey came under this SPI: if it was the announced one, it is the current one from now on.
+    pub(super) fn promote(&mut self, spi: &KekSpi) {
+        if self.new.as_ref().is_some_and(|new| new.sa.spi == *spi) {
+            self.previous = self.current.take();
+            self.current = self.new.take();
+        }
+    }
+
+    /// The Rekey SA of an SPI.
+    pub(super) fn find(&self, spi: &KekSpi) -> Option<&Kek> {
+        self.iter().find(|kek| kek.sa.spi == *spi)
+    }
+
+    /// The Rekey SA of an SPI, to be changed.
+    pub(super) fn find_mut(&mut self, spi: &KekSpi) -> Option<&mut Kek> {
+        [&mut self.new, &mut self.current, &mut self.previous]
+            .into_iter()
+            .flatten()
+            .find(|kek| kek.sa.spi == *spi)
+    }
+
+    /// Drops what the key server deleted.
+    pub(super) fn delete_all(&mut self) {
+        *self = Self::default();
+    }
+
+    fn expire(&mut self, now: PseudoTime) {
+        for slot in [&mut self.new, &mut self.current, &mut self.previous] {
+            if slot.as_ref().is_some_and(|kek| kek.expiry <= now) {
+                *slot = None;
+            }
+        }
+        if self.current.is_none() {
+            self.current = self.new.take();
+        }
+    }
+
+    /// Until when rekeys can be read: the latest expiry of what the key server may use next.
+    fn horizon(&self) -> Option<PseudoTime> {
+        [&self.new, &self.current]
+            .into_iter()
+            .flatten()
+            .map(|kek| kek.expiry)
+            .max()
+    }
+}
+
+impl Held {
+    /// The Rekey SA of an SPI.
+    pub(super) fn kek(&self, spi: &KekSpi) -> Option<&Kek> {
+        self.keks.find(spi)
+    }
+
+    /// The schedule that fits the newest record: short lifetimes shrink all its times.
+    pub(super) fn schedule(&self) -> Schedule {
+        let newest = self.teks.values().max_by_key(|tek| tek.expiry);
+        Schedule::new(newest.map_or(3_600, |tek| tek.orig_lifetime_s), 10, 1)
+    }
+
+    /// When the last of what is held ends: traffic keys, or the Rekey SA if there is one.
+    pub(super) fn horizon(&self) -> PseudoTime {
+        let teks = self
+            .teks
+            .values()
+            .map(|tek| tek.expiry)
+            .max()
+            .unwrap_or(PseudoTime::ZERO);
+        self.keks.horizon().map_or(teks, |kek| kek.min(teks))
+    }
+
+    /// Drops records that nobody may send on any more and whose last packets have arrived, and
+    /// Rekey SAs that have ended; returns the SPIs.
+    pub(super) fn expire(&mut self, now: PseudoTime) -> Vec<Spi> {
+        self.keks.expire(now);
+        let delay = self.schedule().delivery_delay();
+        let generation = self.generation;
+        let over: Vec<Spi> = self
+            .teks
+            .values()
+            //= getvpn P14
+            .filter(|tek| {
+                tek.expiry.after(delay) <= now || !tek.generation.is_alive_in(&generation)
+            })
+            .map(|tek| tek.spi)
+            .collect();
+        for spi in &over {
+            self.drop_tek(*spi);
+        }
+        over
+    }
+
+    /// Drops a record.
+    pub(super) fn drop_tek(&mut self, spi: Spi) -> bool {
+        if self.teks.remove(&spi).is_none() {
+            return false;
+        }
+        if self.dead.len() == DEAD_SPIS_MAX {
+            self.dead.pop_front();
+        }
+        self.dead.push_back(spi);
+        true
+    }
+
+    /// Whether an SPI is held or was held recently.
+    pub(super) fn was_held(&self, spi: Spi) -> bool {
+        self.teks.contains_key(&spi) || self.dead.contains(&spi)
+    }
+
+    /// The record that is sent on at `now`, by the rule of the data plane.
+    //= getvpn P11
+    pub(super) fn outbound(&self, now: PseudoTime) -> Option<Spi> {
+        self.teks
+            .values()
+            .filter(|tek| tek.is_active(now))
+            .max_by_key(|tek| (tek.activation, tek.minted_by, tek.spi))
+            .map(|tek| tek.spi)
+    }
+
+    /// When the next record or Rekey SA is over.
+    pub(super) fn deadline(&self) -> Option<Time> {
+        let delay = self.schedule().delivery_delay();
+        let teks = self.teks.values().map(|tek| tek.expiry.after(delay));
+        let keks = self.keks.iter().map(|kek| kek.expiry);
+        teks.chain(keks).min().map(|at| self.clock.time_of(at))
+    }
+}

@@ -1,0 +1,752 @@
+//! Registering: the member's side of a PULL, which key server to try, and when to do it again.
+//!
+//! Decides what of a key server's offer is acceptable and when the next attempt is made. What is
+//! held is kept while a new registration runs: a rekey or an expiry in between is not disturbed.
+
+use std::net::{Ipv4Addr, SocketAddrV4};
+use std::sync::Arc;
+use std::time::Duration;
+
+use ::policy::{Generation, KsIndex, PeerKind, PseudoTime, Tek, Time};
+use crypto::rsa::PublicKey;
+use event::{Crypto, Gdoi};
+use wire::iana::{ExchangeType, PayloadType};
+
+use super::held::{Held, Kek, Keks, Policy};
+use super::policy::{Fetch, Purpose};
+use super::{Member, PORT};
+use crate::context::Context;
+use crate::group_sa::{KekOffer, Offer, Received, TekOffer, Unacceptable, acl_of, unsupported};
+use crate::ike::{Connection, Expect, Failure, SaId};
+use crate::kin::{self, Bond, Proof};
+use crate::limits::{
+    BACK_OFF_MAX, BACK_OFF_MIN, PULL_WAIT, REJECT_BACK_OFF_MAX, REJECT_BACK_OFF_MIN,
+};
+use crate::machine::{KeyLogLine, Output, TekKey};
+use crate::pull::{Initiator, Message4};
+use crate::rekey_sa::random_below;
+
+/// When the next registration begins, and where.
+#[derive(Copy, Clone)]
+pub(super) struct Plan {
+    /// When; `None` while nothing is planned.
+    pub(super) at: Option<Time>,
+    /// The place of the server to try.
+    pub(super) server: usize,
+    /// Whether to go on to the next server first.
+    pub(super) next_server: bool,
+    /// How many attempts have failed in a row.
+    failures: u32,
+    /// Whether the last failure was a policy that cannot be followed.
+    rejected: bool,
+}
+
+impl Plan {
+    /// A registration at `at` with the first server.
+    pub(super) const fn at(at: Time) -> Self {
+        Self {
+            at: Some(at),
+            server: 0,
+            next_server: false,
+            failures: 0,
+            rejected: false,
+        }
+    }
+
+    /// Whether the policy was refused.
+    pub(super) const fn is_rejected(&self) -> bool {
+        self.rejected
+    }
+}
+
+/// A registration under way.
+pub(super) enum Attempt {
+    /// None.
+    Idle,
+    /// Phase 1 is negotiated.
+    Phase1 {
+        sa: SaId,
+        server: Ipv4Addr,
+        began: Time,
+    },
+    /// Message 1 was sent.
+    Offer { run: Run, pull: Initiator },
+    /// Message 3 was sent.
+    Keys {
+        run: Run,
+        pull: Initiator,
+        kind: PeerKind,
+        offer: Box<Offer>,
+    },
+    /// Message 4 came; the policy that it names is fetched.
+    Policy { run: Run, grant: Box<Granted> },
+}
+
+/// A PULL under a phase-1 SA.
+#[derive(Copy, Clone)]
+pub(super) struct Run {
+    sa: SaId,
+    message_id: u32,
+    server: SocketAddrV4,
+    began: Time,
+    asked: Time,
+}
+
+/// What message 4 gave, complete but for the policy.
+pub(super) struct Granted {
+    kind: PeerKind,
+    offer: Offer,
+    message_4: Message4,
+    ack_base: crypto::Secret,
+    answered: Time,
+}
+
+impl Attempt {
+    /// Whether no registration runs.
+    pub(super) const fn is_idle(&self) -> bool {
+        matches!(self, Self::Idle)
+    }
+
+    /// Whether this exchange is the PULL that runs.
+    pub(super) fn is_exchange(&self, sa: SaId, message_id: u32) -> bool {
+        match self {
+            Self::Offer { run, .. } | Self::Keys { run, .. } => {
+                (run.sa, run.message_id) == (sa, message_id)
+            }
+            Self::Idle | Self::Phase1 { .. } | Self::Policy { .. } => false,
+        }
+    }
+
+    /// The phase-1 SA that it runs under.
+    pub(super) const fn sa(&self) -> Option<SaId> {
+        match self {
+            Self::Idle => None,
+            Self::Phase1 { sa, .. } => Some(*sa),
+            Self::Offer { run, .. } | Self::Keys { run, .. } | Self::Policy { run, .. } => {
+                Some(run.sa)
+            }
+        }
+    }
+
+    /// The key server that it talks to.
+    pub(super) const fn server(&self) -> Option<SocketAddrV4> {
+        match self {
+            Self::Idle => None,
+            Self::Phase1 { server, .. } => Some(SocketAddrV4::new(*server, PORT)),
+            Self::Offer { run, .. } | Self::Keys { run, .. } | Self::Policy { run, .. } => {
+                Some(run.server)
+            }
+        }
+    }
+
+    /// When it is given up. Phase 1 ends by itself.
+    pub(super) fn deadline(&self) -> Option<Time> {
+        match self {
+            Self::Idle | Self::Phase1 { .. } => None,
+            Self::Offer { run, .. } | Self::Keys { run, .. } | Self::Policy { run, .. } => {
+                Some(run.began + PULL_WAIT)
+            }
+        }
+    }
+}
+
+impl Member {
+    /// Begins what is due, gives up what takes too long.
+    pub(super) fn advance_registration(&mut self, cx: &mut Context<'_>) {
+        if self
+            .attempt
+            .deadline()
+            .is_some_and(|deadline| deadline <= cx.now)
+        {
+            self.fail(cx, "the key server did not finish the registration", true);
+        }
+        if self.attempt.is_idle() && self.plan.at.is_some_and(|at| at <= cx.now) {
+            self.begin(cx);
+        }
+    }
+
+    fn begin(&mut self, cx: &mut Context<'_>) {
+        self.plan.at = None;
+        if std::mem::take(&mut self.plan.next_server) {
+            self.plan.server += 1;
+        }
+        let servers = &self.config.servers;
+        let Some(server) = servers
+            .get(self.plan.server % servers.len().max(1))
+            .copied()
+        else {
+            self.last_failure = Some("no `server address ipv4` is configured".to_owned());
+            return;
+        };
+        if self.held.is_some() && self.plan.failures == 0 {
+            cx.out.report(Gdoi::GM_RE_REGISTER {
+                group: self.config.group.clone(),
+            });
+        }
+        self.counters.attempted += 1;
+        cx.out.report(Crypto::GM_REGSTER {
+            ks: server,
+            group: self.config.group.to_string(),
+            gm: self.config.address,
+        });
+        let peer = SocketAddrV4::new(server, PORT);
+        match cx
+            .isakmp
+            .connect(cx.now, self.local(), peer, cx.rng, cx.out)
+        {
+            Connection::Established(sa) => self.pull(cx, sa, cx.now),
+            Connection::Pending(sa) => {
+                self.attempt = Attempt::Phase1 {
+                    sa,
+                    server,
+                    began: cx.now,
+                };
+            }
+            Connection::Refused(reason) => self.fail(cx, &reason.to_string(), false),
+        }
+    }
+
+    /// A phase-1 SA was established.
+    pub(crate) fn established(&mut self, cx: &mut Context<'_>, sa: SaId) {
+        if let Attempt::Phase1 { sa: own, began, .. } = self.attempt
+            && own == sa
+        {
+            self.pull(cx, sa, began);
+        }
+        self.fetch_established(cx, sa);
+    }
+
+    /// A negotiation ended without an SA.
+    pub(crate) fn failed(&mut self, cx: &mut Context<'_>, sa: SaId, reason: Failure) {
+        if self.attempt.sa() == Some(sa) {
+            self.fail(cx, &reason.to_string(), false);
+        }
+        self.fetch_lost(cx, sa);
+    }
+
+    /// A phase-1 SA is gone.
+    pub(crate) fn deleted(&mut self, cx: &mut Context<'_>, sa: SaId) {
+        if self.attempt.sa() == Some(sa) {
+            self.fail(cx, "the key server ended the phase-1 SA", false);
+        }
+        self.fetch_lost(cx, sa);
+    }
+
+    /// The key server answers no more under this SA: most likely it has restarted and does not know
+    /// it. The next attempt, with the same server, negotiates a new one.
+    pub(crate) fn timeout(&mut self, cx: &mut Context<'_>, sa: SaId, message_id: u32) {
+        if self.attempt.is_exchange(sa, message_id) {
+            self.fail(cx, "the key server does not answer", true);
+            (self.plan.next_server, self.plan.at) = (false, Some(cx.now));
+        } else if self.fetch_timed_out(cx, sa, message_id) {
+            cx.isakmp.delete(cx.now, sa, cx.rng, cx.out);
+        }
+    }
+
+    /// The key server refused, under the SA.
+    pub(crate) fn notified(&mut self, cx: &mut Context<'_>, sa: SaId, notify: &str) {
+        if self.attempt.sa() == Some(sa) && !matches!(self.attempt, Attempt::Phase1 { .. }) {
+            self.fail(cx, &format!("the key server refused: {notify}"), false);
+        }
+    }
+
+    fn pull(&mut self, cx: &mut Context<'_>, sa: SaId, began: Time) {
+        let Some(nonce) = with_bond(cx, sa, |bond, rng| kin::nonce(bond, rng)) else {
+            return self.fail(cx, "the phase-1 SA is gone", false);
+        };
+        let Some(server) = cx.isakmp.sa(sa).map(crate::ike::Sa::peer) else {
+            return;
+        };
+        let begun = Initiator::begin(self.config.id, nonce);
+        let opened = cx
+            .isakmp
+            .open(cx.now, sa, ExchangeType::GROUPKEY_PULL, cx.rng);
+        let (Ok((pull, built)), Ok(message_id)) = (begun, opened) else {
+            return self.fail(cx, "the phase-1 SA takes no more exchanges", true);
+        };
+        let run = Run {
+            sa,
+            message_id,
+            server,
+            began,
+            asked: cx.now,
+        };
+        self.attempt = Attempt::Offer { run, pull };
+        self.send(cx, run, (built.first(), built.payloads()));
+    }
+
+    fn send(&mut self, cx: &mut Context<'_>, run: Run, message: (PayloadType, &[u8])) {
+        let (now, out) = (cx.now, &mut *cx.out);
+        let sent = cx
+            .isakmp
+            .send(now, run.sa, run.message_id, message, Expect::Reply, out);
+        if sent.is_err() {
+            self.fail(
+                cx,
+                "the message could not be sent under the phase-1 SA",
+                true,
+            );
+        }
+    }
+
+    /// A message of an exchange that this member began came.
+    pub(crate) fn exchange(
+        &mut self,
+        cx: &mut Context<'_>,
+        (sa, message_id): (SaId, u32),
+        first: PayloadType,
+        payloads: &[u8],
+    ) {
+        if !self.attempt.is_exchange(sa, message_id) {
+            return self.fetch_message(cx, (sa, message_id), first, payloads);
+        }
+        match std::mem::replace(&mut self.attempt, Attempt::Idle) {
+            Attempt::Offer { run, pull } => self.on_offer(cx, run, pull, first, payloads),
+            Attempt::Keys {
+                run,
+                pull,
+                kind,
+                offer,
+            } => {
+                let answer = Initiator::read_4(first, payloads, &offer, kind);
+                cx.isakmp.finish(run.sa, run.message_id);
+                match answer {
+                    Ok(message_4) => self.on_keys(cx, run, &pull, kind, *offer, message_4),
+                    Err(reason) => self.reject(cx, run, &reason),
+                }
+            }
+            other @ (Attempt::Idle | Attempt::Phase1 { .. } | Attempt::Policy { .. }) => {
+                self.attempt = other;
+            }
+        }
+    }
+
+    fn on_offer(
+        &mut self,
+        cx: &mut Context<'_>,
+        run: Run,
+        mut pull: Initiator,
+        first: PayloadType,
+        payloads: &[u8],
+    ) {
+        let message_2 = match pull.read_2(first, payloads) {
+            Ok(message_2) => message_2,
+            Err(error) => return self.reject(cx, run, &Unacceptable::Malformed(error)),
+        };
+        //= getvpn P2
+        let proof = with_bond(cx, run.sa, |bond, _| kin::check(bond, &message_2.nonce));
+        let kind = match proof {
+            Some(Proof::Kin) => PeerKind::Ours,
+            Some(Proof::Plain) | None => PeerKind::Rfc6407,
+            Some(Proof::Downgraded) => {
+                let peer = *run.server.ip();
+                let group = self.config.group.clone();
+                cx.out.report(Gdoi::GDOI_DOWNGRADE { peer, group });
+                self.refuse("vendor ids altered");
+                return self.fail(cx, "vendor ids were altered on the way", true);
+            }
+        };
+        if kind == PeerKind::Ours {
+            cx.isakmp.mark_kin(run.sa);
+        }
+        let held = self
+            .held
+            .as_ref()
+            .and_then(|held| Some((held.sid_size?, &held.sids[..])));
+        let offer = Offer::from_wire(&message_2.sa, kind).and_then(|offer| {
+            acceptable(&offer, kind)?;
+            let built = Initiator::message_3(self.config.workers, held, kind)?;
+            Ok((offer, built))
+        });
+        match offer {
+            Ok((offer, built)) => {
+                let run = Run {
+                    asked: cx.now,
+                    ..run
+                };
+                self.attempt = Attempt::Keys {
+                    run,
+                    pull,
+                    kind,
+                    offer: Box::new(offer),
+                };
+                self.send(cx, run, (built.first(), built.payloads()));
+            }
+            Err(reason) => self.reject(cx, run, &reason),
+        }
+    }
+
+    fn on_keys(
+        &mut self,
+        cx: &mut Context<'_>,
+        run: Run,
+        pull: &Initiator,
+        kind: PeerKind,
+        offer: Offer,
+        message_4: Message4,
+    ) {
+        if let Err(reason) = self.check_keys(&offer, &message_4.received) {
+            return self.reject(cx, run, &reason);
+        }
+        let [ni, nr] = pull.nonces();
+        let ack_base = cx
+            .isakmp
+            .sa(run.sa)
+            .map(|sa| sa.prf_d(&[b"getvpn ack", ni, nr]))
+            .unwrap_or_default();
+        let grant = Box::new(Granted {
+            kind,
+            offer,
+            message_4,
+            ack_base,
+            answered: cx.now,
+        });
+        let held = self.held.as_ref().and_then(|held| held.policy.blob.clone());
+        match &grant.offer.policy {
+            None => {
+                let acl = Arc::new(acl_of(grant.offer.acl.clone(), &self.config.group));
+                let policy = Policy {
+                    acl,
+                    tbar_window_s: None,
+                    activation: None,
+                    blob: None,
+                };
+                self.install(cx, run, *grant, policy);
+            }
+            Some(name) => match held.filter(|blob| blob.sha256 == name.sha256) {
+                Some(blob) => self.install(cx, run, *grant, Policy::of(blob)),
+                None => {
+                    let fetch = Fetch::begin(name.clone(), Purpose::Registration, cx.now);
+                    self.attempt = Attempt::Policy { run, grant };
+                    self.fetch = Some(fetch);
+                    self.fetch_under(cx, run.sa);
+                }
+            },
+        }
+    }
+
+    /// The policy that a registration waited for is here.
+    pub(super) fn policy_fetched(&mut self, cx: &mut Context<'_>, policy: Policy) {
+        match std::mem::replace(&mut self.attempt, Attempt::Idle) {
+            Attempt::Policy { run, grant } => self.install(cx, run, *grant, policy),
+            other @ (Attempt::Idle
+            | Attempt::Phase1 { .. }
+            | Attempt::Offer { .. }
+            | Attempt::Keys { .. }) => self.attempt = other,
+        }
+    }
+
+    /// Whether the keys are ones that this member can use.
+    fn check_keys(&self, offer: &Offer, received: &Received) -> Result<(), Unacceptable> {
+        let counter_mode = offer.teks.iter().any(|tek| tek.transform.is_counter_mode());
+        let sids = received.sids.as_ref().map_or(0, |(_, sids)| sids.len());
+        //= RFC 6407 4.4
+        //# However, if the group member does not hold a current SID, then it
+        if counter_mode && sids == 0 {
+            return Err(unsupported(
+                "a counter-mode key without a sender identifier",
+            ));
+        }
+        if let Some(kek) = &received.kek {
+            let der = kek.public_key.as_deref();
+            let der = der.ok_or_else(|| unsupported("a KEK without a public key"))?;
+            PublicKey::from_der(der)
+                .map_err(|error| unsupported(format!("public key of rekeys: {error}")))?;
+        }
+        Ok(())
+    }
+
+    fn install(&mut self, cx: &mut Context<'_>, run: Run, grant: Granted, policy: Policy) {
+        let group = self.config.group.clone();
+        let Granted {
+            kind,
+            offer,
+            message_4,
+            ack_base,
+            answered,
+        } = grant;
+        match &offer.stamp {
+            // The stamp was made between our question and its answer.
+            Some(stamp) => {
+                self.clock
+                    .answered(stamp.pseudotime, run.began.max(run.asked), answered)
+            }
+            None => self.clock = super::pseudotime::PseudoTimeFilter::free_running(cx.now),
+        }
+        let Some(clock) = self.clock.clock(cx.now) else {
+            return;
+        };
+        let first_time = self.held.is_none();
+        let now = clock.at(cx.now);
+        let old = self.held.take();
+        let received = message_4.received;
+        let (sid_size, sids) = received
+            .sids
+            .clone()
+            .map_or((None, Vec::new()), |(size, sids)| (Some(size), sids));
+        let public_key = received
+            .kek
+            .as_ref()
+            .and_then(|kek| kek.public_key.as_deref());
+        let spi_key = received.kek.as_ref().and_then(|kek| kek.spi_key.clone());
+        let mut held = Held {
+            server: run.server,
+            kind,
+            clock,
+            generation: offer
+                .stamp
+                .map_or_else(Generation::default, |stamp| stamp.generation),
+            keks: Keks::default(),
+            public_key: public_key.and_then(|der| PublicKey::from_der(der).ok()),
+            spi_key,
+            ack_base,
+            teks: std::collections::BTreeMap::new(),
+            sids: sids.clone(),
+            sid_size,
+            policy,
+            dead: std::collections::VecDeque::new(),
+            last_rekey: None,
+        };
+        if let Some(old) = old {
+            held.keks = old.keks;
+            held.teks = old.teks;
+            held.dead = old.dead;
+            held.last_rekey = old.last_rekey;
+        }
+        self.held = Some(held);
+        self.fetch = None;
+        cx.out.push(Output::SetClock {
+            group: group.clone(),
+            clock,
+        });
+        if let Some(size) = sid_size {
+            cx.out.push(Output::InstallSids {
+                group: group.clone(),
+                size,
+                sids,
+            });
+        }
+        self.install_policy(cx);
+        if first_time {
+            cx.out.report(Gdoi::GM_REKEY_TRANS_2_UNI { group });
+        }
+        if let (Some(kek), Some(said)) = (&received.kek, &offer.kek) {
+            let kek = self.kek(said, kek.sa.clone(), message_4.seq.unwrap_or(0), now);
+            if let Some(held) = &mut self.held {
+                held.keks.register(kek);
+            }
+            cx.out.report(Gdoi::SA_KEK_UPDATED {});
+        }
+        self.install_teks(cx, &offer, &received);
+        self.registered(cx, run.server);
+        self.retry_pushes(cx);
+    }
+
+    fn registered(&mut self, cx: &mut Context<'_>, server: SocketAddrV4) {
+        let (group, ks, gm) = (self.config.group.clone(), *server.ip(), self.config.address);
+        cx.out.report(Gdoi::GM_REGS_COMPL {
+            ks,
+            group: group.clone(),
+            gm,
+        });
+        cx.out
+            .report(Gdoi::GM_INSTALL_POLICIES_SUCCESS { ks, group, gm });
+        self.counters.succeeded += 1;
+        self.counters.rekeys_since_registration = 0;
+        self.last_failure = None;
+        self.registered = Some(cx.now);
+        self.attempt = Attempt::Idle;
+        self.plan = Plan {
+            server: self.plan.server,
+            ..Plan::at(cx.now)
+        };
+        self.plan_reregistration(cx);
+    }
+
+    /// A Rekey SA as an offer says it.
+    pub(super) fn kek(
+        &mut self,
+        said: &KekOffer,
+        sa: crate::rekey_sa::RekeySa,
+        seq: u32,
+        now: PseudoTime,
+    ) -> Kek {
+        let conn_id = self.next_conn_id;
+        self.next_conn_id += 1;
+        let lifetime = Duration::from_secs(u64::from(said.lifetime_s));
+        Kek {
+            sa,
+            conn_id: KEK_CONN_ID_FIRST + conn_id,
+            expiry: said
+                .record
+                .map_or_else(|| now.after(lifetime), |record| record.expiry),
+            seq,
+            previous_seq: seq,
+            registered_seq: seq,
+            ack: said.ack,
+            sig_key_bits: said.sig_key_bits,
+        }
+    }
+
+    /// Installs the traffic keys of an offer; the data plane receives on them at once.
+    pub(super) fn install_teks(&mut self, cx: &mut Context<'_>, offer: &Offer, got: &Received) {
+        let group = self.config.group.clone();
+        let Some(held) = &mut self.held else { return };
+        let now = held.clock.at(cx.now);
+        let delay = Duration::from_secs(u64::from(offer.activation_delay_s.unwrap_or(0)));
+        let mut updated = false;
+        for said in &offer.teks {
+            let Some((key, record)) = got.teks.get(&said.spi) else {
+                continue;
+            };
+            let tek = record
+                .clone()
+                .unwrap_or_else(|| plain_record(said, now, delay));
+            //= getvpn P14
+            if tek.expiry <= now || !tek.generation.is_alive_in(&held.generation) {
+                continue;
+            }
+            updated |= held.teks.insert(tek.spi, tek.clone()).is_none();
+            if cx.keylog {
+                let (tek, key) = (Box::new(tek.clone()), key.clone());
+                cx.out.push(Output::KeyLog(KeyLogLine::Esp { tek, key }));
+            }
+            let key: TekKey = key.clone();
+            cx.out.push(Output::InstallSa {
+                group: group.clone(),
+                tek: Box::new(tek),
+                key,
+            });
+        }
+        if updated {
+            cx.out.report(Gdoi::SA_TEK_UPDATED {});
+        }
+    }
+
+    /// The member registers again before what it holds ends, at a random moment of a short span, so
+    /// that a group does not come as one.
+    pub(super) fn plan_reregistration(&mut self, cx: &mut Context<'_>) {
+        let Some(held) = &self.held else { return };
+        let schedule = held.schedule();
+        let jitter_ms = u64::try_from(schedule.reregister_jitter().as_millis()).unwrap_or(0);
+        let jitter = Duration::from_millis(random_below(cx.rng, jitter_ms + 1));
+        let at = held.horizon().before(schedule.reregister_lead() + jitter);
+        self.plan.at = Some(held.clock.time_of(at).max(cx.now + BACK_OFF_MIN));
+        (self.plan.failures, self.plan.rejected) = (0, false);
+    }
+
+    /// A registration did not come about: the next server is tried, after a round with a back-off.
+    /// What is held is kept. `dead` says that the phase-1 SA is no use any more.
+    fn fail(&mut self, cx: &mut Context<'_>, reason: &str, dead: bool) {
+        let sa = self.attempt.sa();
+        self.attempt = Attempt::Idle;
+        if self
+            .fetch
+            .as_ref()
+            .is_some_and(|fetch| fetch.is_for(Purpose::Registration))
+        {
+            self.fetch = None;
+        }
+        if let Some(sa) = sa.filter(|_| dead) {
+            cx.isakmp.delete(cx.now, sa, cx.rng, cx.out);
+        }
+        self.last_failure = Some(reason.to_owned());
+        self.plan.failures = self.plan.failures.saturating_add(1);
+        self.plan.next_server = true;
+        let servers = u32::try_from(self.config.servers.len())
+            .unwrap_or(u32::MAX)
+            .max(1);
+        let rounds = self.plan.failures / servers;
+        let pause = if self.plan.failures.is_multiple_of(servers) {
+            back_off(cx, BACK_OFF_MIN, BACK_OFF_MAX, rounds)
+        } else {
+            Duration::ZERO
+        };
+        self.plan.at = Some(cx.now + pause);
+    }
+
+    /// The key server's word cannot be followed: said by name, and tried again much later.
+    fn reject(&mut self, cx: &mut Context<'_>, run: Run, reason: &Unacceptable) {
+        cx.out.report(Gdoi::GM_REJECTING_SA_PAYLOAD {
+            ks: *run.server.ip(),
+            group: self.config.group.clone(),
+            reason: reason.to_string(),
+        });
+        self.refuse("policy rejected");
+        //= RFC 6407 3.3
+        //# the group member SHOULD tear down
+        cx.isakmp.delete(cx.now, run.sa, cx.rng, cx.out);
+        self.attempt = Attempt::Idle;
+        self.last_failure = Some(reason.to_string());
+        self.plan.failures = self.plan.failures.saturating_add(1);
+        (self.plan.next_server, self.plan.rejected) = (true, true);
+        let rounds = self.plan.failures;
+        let pause = back_off(cx, REJECT_BACK_OFF_MIN, REJECT_BACK_OFF_MAX, rounds);
+        self.plan.at = Some(cx.now + pause);
+    }
+
+    /// Ends a registration that runs.
+    pub(super) fn abandon(&mut self, cx: &mut Context<'_>) {
+        if let Some(sa) = self.attempt.sa() {
+            cx.isakmp.delete(cx.now, sa, cx.rng, cx.out);
+        }
+        self.attempt = Attempt::Idle;
+    }
+}
+
+/// The numbers of Rekey SAs in shows begin here, so that they are not taken for phase-1 SAs'.
+const KEK_CONN_ID_FIRST: u32 = 1_000_000;
+
+/// Whether the offer holds what a member needs.
+fn acceptable(offer: &Offer, kind: PeerKind) -> Result<(), Unacceptable> {
+    if offer.teks.is_empty() {
+        return Err(unsupported("no traffic key"));
+    }
+    if kind == PeerKind::Ours && (offer.stamp.is_none() || offer.policy.is_none()) {
+        return Err(unsupported(
+            "a getvpn key server that names no clock or policy",
+        ));
+    }
+    Ok(())
+}
+
+/// The record of a traffic key that a plain key server gave: times count from now.
+fn plain_record(said: &TekOffer, now: PseudoTime, delay: Duration) -> Tek {
+    Tek {
+        spi: said.spi,
+        transform: said.transform,
+        activation: now.after(delay),
+        expiry: now.after(Duration::from_secs(u64::from(said.lifetime_s)).max(delay)),
+        generation: Generation::default(),
+        ks_list_hash: [0; 8],
+        minted_by: KsIndex::default(),
+        orig_lifetime_s: said.lifetime_s,
+    }
+}
+
+/// Doubles with every round, and is spread over its last half.
+fn back_off(cx: &mut Context<'_>, least: Duration, most: Duration, rounds: u32) -> Duration {
+    let full = least.saturating_mul(1 << rounds.min(16)).min(most);
+    let half_ms = u64::try_from(full.as_millis() / 2).unwrap_or(u64::MAX);
+    Duration::from_millis(half_ms + random_below(cx.rng, half_ms + 1))
+}
+
+/// Calls `with` with the bond of a phase-1 SA; `None` if it is gone.
+fn with_bond<R>(
+    cx: &mut Context<'_>,
+    sa: SaId,
+    with: impl FnOnce(&Bond<'_>, &mut dyn crypto::Rng) -> R,
+) -> Option<R> {
+    let sa = cx.isakmp.sa(sa)?;
+    let bond = Bond {
+        prf: &|parts| sa.prf_a(parts),
+        cookies: [sa.initiator_cookie(), sa.responder_cookie()]
+            .concat()
+            .try_into()
+            .ok()?,
+        initiator: sa.is_initiator(),
+        received: sa.vendor_ids_received(),
+        sent: sa.vendor_ids_sent(),
+    };
+    Some(with(&bond, cx.rng))
+}

@@ -1,0 +1,418 @@
+//! Rekeys on their way: who still has to acknowledge which, and when the next copy leaves.
+//!
+//! Decides times and counts only. What a rekey says and who gets it is `ks::rekey`.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::net::Ipv4Addr;
+use std::time::Duration;
+
+use policy::{KekSpi, PeerKind, Spi, Time};
+
+use crate::limits::{KEK_ACK_KEEP, PUSH_BATCH, PUSH_BATCH_PAUSE, PUSH_IDENTICAL, PUSH_ORDER_WAIT};
+
+/// What a rekey is about.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Content {
+    /// The traffic keys in force, of which this is the newest.
+    Teks(Spi),
+    /// A new Rekey SA.
+    Kek(KekSpi),
+}
+
+/// One PUSH.
+pub(crate) struct Push {
+    /// The kind of its members.
+    pub(crate) kind: PeerKind,
+    /// The Rekey SA that it is under.
+    pub(crate) kek: KekSpi,
+    /// Its sequence number.
+    pub(crate) seq: u32,
+    /// What it is about.
+    pub(crate) content: Content,
+    /// The datagram, the same for everyone.
+    pub(crate) bytes: Vec<u8>,
+}
+
+/// A PUSH and the members that are to acknowledge it.
+struct Outstanding {
+    push: Push,
+    awaiting: BTreeMap<Ipv4Addr, Target>,
+    missed: BTreeSet<Ipv4Addr>,
+    queue: BTreeSet<(Time, Ipv4Addr)>,
+    began: Time,
+    ended: Option<Time>,
+}
+
+#[derive(Clone, Copy, Default)]
+struct Target {
+    datagrams: u16,
+    first: Option<Time>,
+}
+
+/// A datagram that is to leave now.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Departure {
+    /// To whom.
+    pub(crate) member: Ipv4Addr,
+    /// Its sequence number.
+    pub(crate) seq: u32,
+    /// Whether it was sent before.
+    pub(crate) copy: bool,
+    /// The datagram.
+    pub(crate) bytes: Vec<u8>,
+}
+
+/// What became due.
+#[derive(Default)]
+pub(crate) struct Due {
+    /// Datagrams that leave.
+    pub(crate) departures: Vec<Departure>,
+    /// Members that did not acknowledge any copy.
+    pub(crate) missed: Vec<Ipv4Addr>,
+    /// Members that need a new PUSH, because this one is too old to be repeated (PROTOCOL P8).
+    pub(crate) again: Vec<(PeerKind, Content, Vec<Ipv4Addr>)>,
+    /// Rekeys that are over.
+    pub(crate) over: Vec<Content>,
+}
+
+/// What an acknowledgement is.
+#[derive(Copy, Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Answer {
+    /// The first for that PUSH.
+    First,
+    /// A repetition.
+    Again,
+    /// For a PUSH that was not sent to that member, or long ago.
+    Unasked,
+}
+
+/// The figures of the last rekey.
+#[derive(Copy, Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct LastRekey {
+    /// When its first datagram left.
+    pub(crate) began: Option<Time>,
+    /// From then to the last acknowledgement, or to giving up.
+    pub(crate) duration: Duration,
+    /// Copies.
+    pub(crate) retransmits: u32,
+}
+
+/// All rekeys of a group that are on their way.
+#[derive(Default)]
+pub(crate) struct Rekeying {
+    pushes: VecDeque<Outstanding>,
+    pause_until: Time,
+    /// The figures of the last rekey.
+    pub(crate) last: LastRekey,
+    /// Copies since the group began.
+    pub(crate) retransmitted: u64,
+}
+
+/// How copies are repeated.
+#[derive(Copy, Clone, Debug)]
+pub(crate) struct Copies {
+    /// From one to the next.
+    pub(crate) period: Duration,
+    /// After the first datagram.
+    pub(crate) number: u16,
+}
+
+impl Rekeying {
+    /// A new rekey begins: the figures of the last one begin anew.
+    pub(crate) fn begin(&mut self, now: Time) {
+        self.last = LastRekey {
+            began: Some(now),
+            ..LastRekey::default()
+        };
+    }
+
+    /// How many PUSHes are not over.
+    pub(crate) fn len(&self) -> usize {
+        self.pushes
+            .iter()
+            .filter(|push| push.ended.is_none())
+            .count()
+    }
+
+    /// Queues a PUSH for these members.
+    pub(crate) fn add(&mut self, now: Time, push: Push, members: impl Iterator<Item = Ipv4Addr>) {
+        let awaiting: BTreeMap<_, _> = members.map(|m| (m, Target::default())).collect();
+        self.pushes.push_back(Outstanding {
+            push,
+            queue: awaiting.keys().map(|member| (now, *member)).collect(),
+            awaiting,
+            missed: BTreeSet::new(),
+            began: now,
+            ended: None,
+        });
+    }
+
+    /// What is due at `now`: at most a batch of datagrams.
+    pub(crate) fn due(&mut self, now: Time, copies: Copies) -> Due {
+        let mut due = Due::default();
+        let mut budget = if now < self.pause_until {
+            0
+        } else {
+            PUSH_BATCH
+        };
+        for at in 0..self.pushes.len() {
+            while budget > 0 {
+                let Some(&(when, member)) = self.pushes[at].queue.first() else {
+                    break;
+                };
+                if when > now {
+                    break;
+                }
+                self.pushes[at].queue.pop_first();
+                if let Some(later) = self.blocked(at, member, now) {
+                    self.pushes[at].queue.insert((later, member));
+                } else {
+                    budget -= usize::from(self.step(at, member, now, copies, &mut due));
+                }
+            }
+            self.end(at, now, &mut due);
+        }
+        if budget == 0 && self.pause_until <= now {
+            self.pause_until = now + PUSH_BATCH_PAUSE;
+        }
+        self.pushes
+            .retain(|push| push.ended.is_none_or(|ended| now < ended + KEK_ACK_KEEP));
+        due
+    }
+
+    /// Until when a PUSH must wait because the member has not acknowledged the one before.
+    //= getvpn P8
+    fn blocked(&self, at: usize, member: Ipv4Addr, now: Time) -> Option<Time> {
+        if self.pushes[at].awaiting.get(&member)?.datagrams > 0 {
+            return None;
+        }
+        self.pushes
+            .iter()
+            .take(at)
+            .filter_map(|before| before.awaiting.get(&member))
+            .map(|target| target.first.unwrap_or(now) + PUSH_ORDER_WAIT)
+            .filter(|later| *later > now)
+            .max()
+    }
+
+    /// One member's turn. Says whether a datagram leaves.
+    fn step(
+        &mut self,
+        at: usize,
+        member: Ipv4Addr,
+        now: Time,
+        copies: Copies,
+        due: &mut Due,
+    ) -> bool {
+        let push = &mut self.pushes[at];
+        let Some(target) = push.awaiting.get_mut(&member) else {
+            return false;
+        };
+        if target.datagrams > copies.number {
+            push.awaiting.remove(&member);
+            push.missed.insert(member);
+            due.missed.push(member);
+            return false;
+        }
+        if target.datagrams > 0 && now.since(push.began) > PUSH_IDENTICAL {
+            push.awaiting.remove(&member);
+            let key = (push.push.kind, push.push.content.clone());
+            match due
+                .again
+                .iter_mut()
+                .find(|(kind, content, _)| (*kind, content) == (key.0, &key.1))
+            {
+                Some((_, _, members)) => members.push(member),
+                None => due.again.push((key.0, key.1, vec![member])),
+            }
+            return false;
+        }
+        let copy = target.datagrams > 0;
+        target.datagrams += 1;
+        target.first.get_or_insert(now);
+        push.queue.insert((now + copies.period, member));
+        due.departures.push(Departure {
+            member,
+            seq: push.push.seq,
+            copy,
+            bytes: push.push.bytes.clone(),
+        });
+        if copy {
+            self.last.retransmits += 1;
+            self.retransmitted += 1;
+        }
+        true
+    }
+
+    fn end(&mut self, at: usize, now: Time, due: &mut Due) {
+        let push = &mut self.pushes[at];
+        if push.awaiting.is_empty() && push.ended.is_none() {
+            push.ended = Some(now);
+            due.over.push(push.push.content.clone());
+            let began = self.last.began.unwrap_or(push.began);
+            self.last.duration = now.since(began);
+        }
+    }
+
+    /// `member` has acknowledged; the acknowledgement was verified.
+    pub(crate) fn acknowledged(&mut self, kek: &KekSpi, seq: u32, member: Ipv4Addr) -> Answer {
+        let Some(push) = self
+            .pushes
+            .iter_mut()
+            .find(|push| push.push.kek == *kek && push.push.seq == seq)
+        else {
+            return Answer::Unasked;
+        };
+        match push.awaiting.remove(&member) {
+            Some(target) if target.datagrams > 0 => Answer::First,
+            Some(target) => {
+                push.awaiting.insert(member, target);
+                Answer::Unasked
+            }
+            None if push.missed.remove(&member) => Answer::First,
+            None => Answer::Again,
+        }
+    }
+
+    /// A member has registered again: what was on its way to it is no longer needed.
+    pub(crate) fn forget(&mut self, member: Ipv4Addr) {
+        for push in &mut self.pushes {
+            push.awaiting.remove(&member);
+        }
+    }
+
+    /// Whether some member still has to acknowledge that content.
+    pub(crate) fn is_on_its_way(&self, content: &Content) -> bool {
+        self.pushes
+            .iter()
+            .any(|push| push.ended.is_none() && push.push.content == *content)
+    }
+
+    /// When `due` has something to do; a PUSH that is fully acknowledged ends at once.
+    pub(crate) fn deadline(&self, now: Time) -> Option<Time> {
+        self.pushes
+            .iter()
+            .filter(|push| push.ended.is_none())
+            .filter_map(|push| {
+                if push.awaiting.is_empty() {
+                    return Some(now);
+                }
+                push.queue.first().map(|(when, _)| *when)
+            })
+            .min()
+            .map(|when| when.max(self.pause_until))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const COPIES: Copies = Copies {
+        period: Duration::from_secs(10),
+        number: 2,
+    };
+
+    fn member(n: u8) -> Ipv4Addr {
+        Ipv4Addr::new(10, 0, 0, n)
+    }
+
+    fn kek() -> KekSpi {
+        KekSpi([5; 16])
+    }
+
+    fn rekeying(members: &[u8], seq: u32) -> Rekeying {
+        let mut rekeying = Rekeying::default();
+        add(&mut rekeying, Time::ZERO, members, seq);
+        rekeying
+    }
+
+    fn push(seq: u32, content: Content) -> Push {
+        Push {
+            kind: PeerKind::Ours,
+            kek: kek(),
+            seq,
+            content,
+            bytes: vec![1],
+        }
+    }
+
+    fn add(rekeying: &mut Rekeying, now: Time, members: &[u8], seq: u32) {
+        let content = Content::Teks(Spi(seq));
+        let targets = members.iter().map(|n| member(*n));
+        rekeying.add(now, push(seq, content), targets);
+    }
+
+    #[test]
+    fn copies_leave_until_the_member_answers_and_stop_at_the_configured_number() {
+        let mut rekeying = rekeying(&[1, 2], 7);
+        let mut sent = Vec::new();
+        let mut missed = Vec::new();
+        let mut over = 0;
+        for s in 0..60 {
+            let now = Time::from_secs(s);
+            let due = rekeying.due(now, COPIES);
+            sent.extend(due.departures.iter().map(|d| (s, d.member, d.copy)));
+            missed.extend(due.missed);
+            over += due.over.len();
+            if s == 3 {
+                assert_eq!(rekeying.acknowledged(&kek(), 7, member(1)), Answer::First);
+                assert_eq!(rekeying.acknowledged(&kek(), 7, member(1)), Answer::Again);
+                assert_eq!(rekeying.acknowledged(&kek(), 8, member(1)), Answer::Unasked);
+            }
+        }
+        let (one, two) = (member(1), member(2));
+        let expected = [
+            (0, one, false),
+            (0, two, false),
+            (10, two, true),
+            (20, two, true),
+        ];
+        assert_eq!(sent, expected);
+        assert_eq!((missed, over), (vec![two], 1));
+        assert_eq!(rekeying.last.retransmits, 2);
+        assert_eq!(rekeying.last.duration, Duration::from_secs(30));
+    }
+
+    #[test]
+    fn the_second_rekey_waits_for_the_firsts_acknowledgement_or_a_second() {
+        let mut rekeying = rekeying(&[1, 2], 7);
+        add(&mut rekeying, Time::ZERO, &[1, 2], 8);
+        let seqs =
+            |due: &Due| -> Vec<_> { due.departures.iter().map(|d| (d.member, d.seq)).collect() };
+        let first = rekeying.due(Time::ZERO, COPIES);
+        assert_eq!(seqs(&first), [(member(1), 7), (member(2), 7)]);
+        rekeying.acknowledged(&kek(), 7, member(1));
+        let later = rekeying.due(Time::from_millis(1_000), COPIES);
+        assert_eq!(seqs(&later), [(member(1), 8), (member(2), 8)]);
+    }
+
+    #[test]
+    fn after_a_minute_the_rest_gets_a_new_push_instead_of_a_copy() {
+        let slow = Copies {
+            period: Duration::from_secs(40),
+            number: 3,
+        };
+        let mut rekeying = rekeying(&[1], 7);
+        assert_eq!(rekeying.due(Time::ZERO, slow).departures.len(), 1);
+        assert_eq!(rekeying.due(Time::from_secs(40), slow).departures.len(), 1);
+        let due = rekeying.due(Time::from_secs(80), slow);
+        assert!(due.departures.is_empty() && due.missed.is_empty());
+        assert_eq!(due.again[0].2, [member(1)]);
+    }
+
+    #[test]
+    fn a_large_group_is_served_in_batches() {
+        let mut rekeying = Rekeying::default();
+        let members = (0..250u32).map(Ipv4Addr::from_bits);
+        let content = Content::Teks(Spi(1));
+        rekeying.add(Time::ZERO, push(1, content), members);
+        let mut now = Time::ZERO;
+        let mut sizes = Vec::new();
+        for _ in 0..3 {
+            sizes.push(rekeying.due(now, COPIES).departures.len());
+            now = rekeying.deadline(now).unwrap();
+        }
+        assert_eq!(sizes, [100, 100, 50]);
+    }
+}

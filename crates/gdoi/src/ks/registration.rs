@@ -1,0 +1,408 @@
+//! Admitting members: the key server's side of a PULL.
+//!
+//! Decides who may join and what they are given. Before message 3 with a right HASH nothing of the
+//! group changes (RFC 6407 section 7.2.5); `ike` has verified the HASH.
+
+use std::net::{IpAddr, Ipv4Addr, SocketAddrV4};
+
+use ::policy::{FlowKey, KekSpi, PeerKind, Spi, Time};
+use crypto::Secret;
+use wire::iana::PayloadType;
+
+use super::keys::TekRecord;
+use super::members::Member;
+use super::outstanding::Content;
+use super::policy::plain_policy;
+use super::rekey::tek_offer;
+use super::{KeyServer, Serving};
+use crate::context::Context;
+use crate::group_sa::{Grant, KekGrant, Offer, TekGrant};
+use crate::ike::{Expect, SaId};
+use crate::kin::{self, Bond, Proof};
+use crate::limits::{MEMBERS_MAX, PULL_PENDING, PULLS_PENDING_MAX, SIDS_PER_PULL_MAX};
+use crate::machine::Output;
+use crate::persist;
+use crate::pull::{Message1, Responder};
+use crate::refusal::Refusal;
+
+/// Chunk hashes of the policy that a PULL carries; a longer list is fetched.
+const PULL_HASHES_INLINE: usize = 8;
+
+/// A PULL that waits for message 3.
+pub(crate) struct Pull {
+    responder: Responder,
+    peer: SocketAddrV4,
+    local: SocketAddrV4,
+    kind: PeerKind,
+    version: Option<String>,
+    kek: KekSpi,
+    teks: Vec<Spi>,
+    began: Time,
+}
+
+impl Pull {
+    /// When it is given up.
+    pub(super) fn deadline(&self) -> Time {
+        self.began + PULL_PENDING
+    }
+}
+
+/// A message of a PULL.
+pub(crate) struct PullMessage<'a> {
+    /// The SA that protects it.
+    pub(crate) sa: SaId,
+    /// Its exchange.
+    pub(crate) message_id: u32,
+    /// The type of its first payload.
+    pub(crate) first: PayloadType,
+    /// Its payloads.
+    pub(crate) payloads: &'a [u8],
+}
+
+impl KeyServer {
+    /// Message 1: a peer asks to join.
+    pub(crate) fn begin_pull(
+        &mut self,
+        cx: &mut Context<'_>,
+        message: &PullMessage<'_>,
+        message_1: &Message1,
+    ) {
+        let Some(sa) = cx.isakmp.sa(message.sa) else {
+            return;
+        };
+        let peer = *sa.peer().ip();
+        match self.offer_to(cx, message, message_1) {
+            Ok((pull, built)) => {
+                let sent = cx.isakmp.send(
+                    cx.now,
+                    message.sa,
+                    message.message_id,
+                    (built.first(), built.payloads()),
+                    Expect::Final,
+                    cx.out,
+                );
+                if sent.is_ok() {
+                    let key = (message.sa, message.message_id);
+                    self.pulls.insert(key, pull);
+                }
+            }
+            Err(refusal) => self.refuse(cx, message.sa, peer, &refusal),
+        }
+    }
+
+    fn offer_to(
+        &self,
+        cx: &mut Context<'_>,
+        message: &PullMessage<'_>,
+        message_1: &Message1,
+    ) -> Result<(Pull, wire::isakmp::Built), Refusal> {
+        let sa = cx.isakmp.sa(message.sa).ok_or(Refusal::NoPull)?;
+        let (local, peer) = (sa.local(), sa.peer());
+        let version = sa.peer_version().map(|version| version.to_string());
+        self.authorize(*peer.ip())?;
+        let (kind, nonce) = prove(cx, message.sa, &message_1.nonce)?;
+        match &self.serving {
+            Serving::Yes => {}
+            Serving::NoRekeyKey { label } => {
+                return Err(Refusal::NoRekeyKey(label.clone().unwrap_or_default()));
+            }
+            Serving::Incomplete(reason) => return Err(Refusal::Incomplete(reason.clone())),
+        }
+        self.room_for(*peer.ip(), kind)?;
+        if kind == PeerKind::Ours {
+            cx.isakmp.mark_kin(message.sa);
+        }
+        let (offer, kek) = self.registration_offer(cx, kind, *peer.ip());
+        let teks = offer.teks.iter().map(|tek| tek.spi).collect();
+        let (responder, built) =
+            Responder::answer(message_1, nonce, &offer, kind).map_err(Refusal::Malformed)?;
+        let pull = Pull {
+            responder,
+            peer,
+            local,
+            kind,
+            version,
+            kek,
+            teks,
+            began: cx.now,
+        };
+        Ok((pull, built))
+    }
+
+    /// `authorization address ipv4`.
+    fn authorize(&self, peer: Ipv4Addr) -> Result<(), Refusal> {
+        let Some(acl) = &self.config.authorization else {
+            return Ok(());
+        };
+        let flow = FlowKey {
+            source: IpAddr::V4(peer),
+            destination: IpAddr::V4(self.config.address),
+            protocol: 17,
+            source_port: Some(848),
+            destination_port: Some(848),
+        };
+        if acl.permits(&flow) {
+            Ok(())
+        } else {
+            Err(Refusal::Unauthorized)
+        }
+    }
+
+    fn room_for(&self, peer: Ipv4Addr, kind: PeerKind) -> Result<(), Refusal> {
+        let plan = self.plan.as_ref().expect("a served group has a plan");
+        if self.pulls.len() >= PULLS_PENDING_MAX {
+            return Err(Refusal::TooManyPulls);
+        }
+        if self.members.len() >= MEMBERS_MAX && self.members.find(peer).is_none() {
+            return Err(Refusal::GroupFull);
+        }
+        if kind != PeerKind::Ours {
+            plain_policy(plan, &self.config, peer).map_err(Refusal::Unsayable)?;
+            let bits = self.config.size.bits();
+            //= getvpn P10
+            if plan.wanted.transform.is_counter_mode() && bits > 16 {
+                return Err(Refusal::Unsayable(format!(
+                    "`group size` of {bits} bits cannot be told to an RFC 6407 member: \
+                     configure small 8, 12 or 16"
+                )));
+            }
+        }
+        Ok(())
+    }
+
+    /// What message 2 says.
+    fn registration_offer(
+        &self,
+        cx: &Context<'_>,
+        kind: PeerKind,
+        peer: Ipv4Addr,
+    ) -> (Offer, KekSpi) {
+        let now = self.clock.at(cx.now);
+        let kek = self.keys.kek(kind).expect("a served group has every KEK");
+        let mut offer = self.frame(kind, now, PULL_HASHES_INLINE);
+        offer.kek = Some(self.kek_offer(cx, kek, now, Some(peer)));
+        offer.teks = self
+            .records_for(kind, cx.now)
+            .map(|record| tek_offer(record, now))
+            .collect();
+        (offer, kek.sa.spi)
+    }
+
+    /// The records that a joiner gets: all of them, or for a plain member the running one, and the
+    /// next too in the last minute before it is sent on.
+    //= getvpn P10
+    fn records_for(&self, kind: PeerKind, at: Time) -> impl Iterator<Item = &TekRecord> {
+        let now = self.clock.at(at);
+        let schedule = self.plan.as_ref().map(|plan| plan.wanted.schedule);
+        let soon = schedule.map_or(now, |schedule| now.after(schedule.reregister_lead()));
+        let running = self.keys.running(now).map(|record| record.tek.spi);
+        self.keys.usable(now).filter(move |record| {
+            kind == PeerKind::Ours
+                || Some(record.tek.spi) == running
+                || (record.tek.activation > now && record.tek.activation <= soon)
+        })
+    }
+
+    /// Message 3: the member is admitted.
+    pub(crate) fn finish_pull(&mut self, cx: &mut Context<'_>, message: &PullMessage<'_>) {
+        let key = (message.sa, message.message_id);
+        let Some(peer) = cx.isakmp.sa(message.sa).map(|sa| *sa.peer().ip()) else {
+            return;
+        };
+        let Some(pull) = self.pulls.remove(&key) else {
+            return self.refuse(cx, message.sa, peer, &Refusal::NoPull);
+        };
+        match self.admit(cx, message, &pull) {
+            Ok(built) => {
+                // An SA that ended in between: the member registers again.
+                let _ = cx.isakmp.send(
+                    cx.now,
+                    message.sa,
+                    message.message_id,
+                    (built.first(), built.payloads()),
+                    Expect::Final,
+                    cx.out,
+                );
+                self.catch_up(cx, &pull);
+            }
+            Err(refusal) => self.refuse(cx, message.sa, peer, &refusal),
+        }
+    }
+
+    fn admit(
+        &mut self,
+        cx: &mut Context<'_>,
+        message: &PullMessage<'_>,
+        pull: &Pull,
+    ) -> Result<wire::isakmp::Built, Refusal> {
+        let workers = Responder::read_3(message.first, message.payloads)
+            .map_err(Refusal::Malformed)?
+            .clamp(1, SIDS_PER_PULL_MAX);
+        let address = *pull.peer.ip();
+        let now = self.clock.at(cx.now);
+        let counter_mode = self
+            .plan
+            .as_ref()
+            .is_some_and(|plan| plan.wanted.transform.is_counter_mode());
+        //= getvpn P20
+        let joiners = self.members.len() + usize::from(self.members.find(address).is_none());
+        let needed = 4 * joiners as u64 * u64::from(workers);
+        if counter_mode && needed > self.sids.space().count() {
+            return Err(Refusal::SidsExhausted);
+        }
+        let sids = if counter_mode {
+            self.sids
+                .allocate(workers, self.members.leases(), now)
+                .map_err(|_| Refusal::SidsExhausted)?
+        } else {
+            Vec::new()
+        };
+        let ack_base = ack_base(cx, message.sa, pull);
+        let until = self
+            .keys
+            .teks
+            .iter()
+            .map(|record| record.tek.expiry)
+            .max()
+            .unwrap_or(now);
+        let mut member = self.members.find(address).cloned().unwrap_or_default();
+        member.end_lease(until, now);
+        member.begin_lease(sids.clone());
+        let member = Member {
+            peer: pull.peer,
+            local: pull.local,
+            kind: pull.kind,
+            version: pull.version.clone(),
+            ack_base,
+            registered: Some(cx.now),
+            policy_behind: false,
+            ..member
+        };
+        let built = self.message_4(cx, pull, &sids)?;
+        self.rekeying.forget(address);
+        self.persist_group(cx);
+        let record = persist::member_record(&self.config.group, address, &member);
+        cx.out.push(Output::Persist(record));
+        self.members.insert(address, member);
+        Ok(built)
+    }
+
+    fn message_4(
+        &self,
+        cx: &Context<'_>,
+        pull: &Pull,
+        sids: &[::policy::Sid],
+    ) -> Result<wire::isakmp::Built, Refusal> {
+        let kek = self.keys.kek_by_spi(&pull.kek).ok_or(Refusal::NoPull)?;
+        let public_key = cx.rsa.public_key_der(&kek.label);
+        let mut grant = Grant {
+            kek: Some(KekGrant {
+                sa: &kek.sa,
+                public_key: public_key.as_deref(),
+                spi_key: Some(&self.keys.spi_key),
+            }),
+            teks: Vec::new(),
+            sids: (!sids.is_empty()).then_some((self.config.size, sids)),
+        };
+        for spi in &pull.teks {
+            let record = self.keys.teks.iter().find(|record| record.tek.spi == *spi);
+            let record = record.ok_or(Refusal::NoPull)?;
+            grant.teks.push(TekGrant {
+                tek: &record.tek,
+                key: &record.key,
+            });
+        }
+        Responder::message_4(Some(kek.seq), &grant, pull.kind).map_err(Refusal::Malformed)
+    }
+
+    /// What changed between message 2 and now, and what a plain joiner was not told, goes to the
+    /// new member in PUSHes of its own.
+    fn catch_up(&mut self, cx: &mut Context<'_>, pull: &Pull) {
+        let address = *pull.peer.ip();
+        let now = self.clock.at(cx.now);
+        let newer_kek = self
+            .keys
+            .kek(pull.kind)
+            .map(|kek| kek.sa.spi)
+            .filter(|spi| *spi != pull.kek);
+        if let Some(spi) = newer_kek {
+            self.send(cx, pull.kind, Content::Kek(spi), vec![address]);
+        }
+        let newest = self.keys.usable(now).last().map(|record| record.tek.spi);
+        if let Some(spi) = newest.filter(|spi| !pull.teks.contains(spi)) {
+            self.send(cx, pull.kind, Content::Teks(spi), vec![address]);
+        }
+        self.tick(cx);
+    }
+
+    /// Whether a PULL waits for message 3.
+    pub(crate) fn has_pull(&self, sa: SaId, message_id: u32) -> bool {
+        self.pulls.contains_key(&(sa, message_id))
+    }
+
+    /// Whether a peer may register.
+    pub(crate) fn admits(&self, peer: Ipv4Addr) -> bool {
+        self.authorize(peer).is_ok()
+    }
+
+    /// PULLs whose message 3 never came.
+    pub(super) fn expire_pulls(&mut self, now: Time) {
+        self.pulls.retain(|_, pull| now < pull.deadline());
+    }
+
+    /// A phase-1 SA is gone, and with it its PULLs.
+    pub(crate) fn forget_sa(&mut self, sa: SaId) {
+        self.pulls.retain(|(own, _), _| *own != sa);
+    }
+
+    fn refuse(&mut self, cx: &mut Context<'_>, sa: SaId, peer: Ipv4Addr, refusal: &Refusal) {
+        let row = refusal.row();
+        if self.refusals.count(cx.now, peer, row.name) {
+            cx.out.report(refusal.event(peer, &self.config.group));
+        }
+        // An SA that is used up cannot carry the reason; the member's own timer tells it then.
+        let text = refusal.to_string();
+        let _ = cx
+            .isakmp
+            .notify(sa, row.notify, text.as_bytes(), cx.rng, cx.out);
+    }
+}
+
+/// What the peer proves to be, and the nonce that answers it.
+//= getvpn P2
+fn prove(
+    cx: &mut Context<'_>,
+    sa: SaId,
+    peer_nonce: &[u8],
+) -> Result<(PeerKind, Vec<u8>), Refusal> {
+    let sa = cx.isakmp.sa(sa).ok_or(Refusal::NoPull)?;
+    let prf = |parts: &[&[u8]]| sa.prf_a(parts);
+    let mut cookies = [0; 16];
+    cookies[..8].copy_from_slice(&sa.initiator_cookie());
+    cookies[8..].copy_from_slice(&sa.responder_cookie());
+    let bond = Bond {
+        prf: &prf,
+        cookies,
+        initiator: sa.is_initiator(),
+        received: sa.vendor_ids_received(),
+        sent: sa.vendor_ids_sent(),
+    };
+    match kin::check(&bond, peer_nonce) {
+        Proof::Kin => Ok((PeerKind::Ours, kin::nonce(&bond, cx.rng))),
+        Proof::Plain => Ok((PeerKind::Rfc6407, kin::nonce(&bond, cx.rng))),
+        Proof::Downgraded => Err(Refusal::Downgraded),
+    }
+}
+
+/// What this registration's acknowledgements are keyed with.
+//= getvpn P8
+fn ack_base(cx: &Context<'_>, sa: SaId, pull: &Pull) -> Secret {
+    if pull.kind != PeerKind::Ours {
+        return Secret::default();
+    }
+    let [ni, nr] = pull.responder.nonces();
+    cx.isakmp
+        .sa(sa)
+        .map(|sa| sa.prf_d(&[b"getvpn ack", ni, nr]))
+        .unwrap_or_default()
+}

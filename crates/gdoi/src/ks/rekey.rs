@@ -1,0 +1,462 @@
+//! Rekeying a group: what is sent to which members, and what their acknowledgements do.
+//!
+//! Decides when keys follow one another and what a PUSH says. Copies and batches are
+//! `ks::outstanding`, the message's octets `push`.
+
+use std::net::{IpAddr, Ipv4Addr};
+use std::time::Duration;
+
+use ::policy::{KekSpi, PeerKind, PseudoTime};
+use event::Gdoi;
+use wire::gdoi::Seq;
+use wire::iana::AckType;
+use wire::isakmp::Builder;
+use wire::private::AckFlags;
+
+use super::keys::{KINDS, Kek, TekRecord};
+use super::outstanding::{Answer, Content, Copies, Push};
+use super::{KeyServer, Serving};
+use crate::ack::Ack;
+use crate::context::Context;
+use crate::group_sa::{Grant, KekGrant, KekOffer, Offer, TekGrant, TekOffer};
+use crate::limits::{PUSH_BATCH, PUSH_BATCH_PAUSE, PUSH_LEN_MAX, PUSHES_QUEUED_MAX};
+use crate::machine::Output;
+use crate::private::{GroupStamp, KekRecord};
+use crate::push::{Encoding, seal};
+
+/// Chunk hashes of the policy that a PUSH carries; a longer list is fetched.
+const PUSH_HASHES_INLINE: usize = 2;
+
+/// Which acknowledgement a kind of member is asked for.
+//= getvpn P8
+pub(crate) const fn ack_type(kind: PeerKind) -> Option<AckType> {
+    match kind {
+        PeerKind::Ours => Some(AckType::GETVPN_MEMBER),
+        PeerKind::Rfc6407 => Some(AckType::KEK_SHA256),
+        PeerKind::Rfc3547 => None,
+    }
+}
+
+impl KeyServer {
+    /// Time has passed: keys that are due are minted and sent, copies repeated.
+    pub(super) fn tick(&mut self, cx: &mut Context<'_>) {
+        if self.serving != Serving::Yes {
+            return;
+        }
+        let now = self.clock.at(cx.now);
+        if self.switch_policy(now) | self.keys.expire(now) {
+            self.persist_group(cx);
+        }
+        let Some(plan) = self.plan.clone() else {
+            return;
+        };
+        if self.keys.tek_due(&plan.wanted).is_none_or(|due| due <= now) {
+            self.rekey_teks(cx, false);
+        }
+        for kind in KINDS {
+            let due = self.keys.kek_due(kind, &plan.wanted);
+            if due.is_none_or(|due| due <= now) {
+                self.rekey_kek(cx, kind);
+            }
+        }
+        if self.sync_due(now) {
+            self.begin(cx);
+            self.announce_teks(cx);
+        }
+        self.send_due(cx);
+    }
+
+    /// Mints the next traffic key and sends it. An urgent one is sent on as soon as all members can
+    /// have it, another one shortly before its predecessor's end.
+    pub(super) fn rekey_teks(&mut self, cx: &mut Context<'_>, urgent: bool) {
+        let Some(plan) = self.plan.clone() else {
+            return;
+        };
+        let now = self.clock.at(cx.now);
+        let spread = self.spread();
+        self.keys
+            .mint_tek(&plan.wanted, urgent, spread, now, cx.rng);
+        self.begin(cx);
+        self.announce_teks(cx);
+    }
+
+    /// How long the batches of one rekey take.
+    fn spread(&self) -> Duration {
+        let batches = u32::try_from(self.members.len() / PUSH_BATCH).unwrap_or(u32::MAX);
+        PUSH_BATCH_PAUSE.saturating_mul(batches)
+    }
+
+    /// Counts a rekey.
+    pub(super) fn begin(&mut self, cx: &Context<'_>) {
+        self.rekeys_sent += u64::from(self.members.len() > 0);
+        self.rekeying.begin(cx.now);
+        self.last_sync = self.clock.at(cx.now);
+    }
+
+    /// Sends the traffic keys in force to every member.
+    pub(super) fn announce_teks(&mut self, cx: &mut Context<'_>) {
+        let Some(newest) = self.keys.newest().map(|record| record.tek.spi) else {
+            return;
+        };
+        let mut sent = false;
+        for kind in KINDS {
+            let members: Vec<Ipv4Addr> = self.members.of_kind(kind).collect();
+            sent |= self.send(cx, kind, Content::Teks(newest), members);
+        }
+        if !sent {
+            self.mark_delivered(&Content::Teks(newest));
+            self.persist_group(cx);
+        }
+    }
+
+    /// Mints a kind's next Rekey SA and sends it under the one in use.
+    //= RFC 6407 4
+    pub(super) fn rekey_kek(&mut self, cx: &mut Context<'_>, kind: PeerKind) {
+        let Some(plan) = self.plan.clone() else {
+            return;
+        };
+        let now = self.clock.at(cx.now);
+        let spi = self
+            .keys
+            .mint_kek(kind, &plan.wanted, &plan.label, now, cx.rng);
+        let members: Vec<Ipv4Addr> = self.members.of_kind(kind).collect();
+        if !members.is_empty() {
+            self.begin(cx);
+        }
+        if !self.send(cx, kind, Content::Kek(spi), members) {
+            self.mark_delivered(&Content::Kek(spi));
+            self.persist_group(cx);
+        }
+    }
+
+    /// After a restart: rekeys that were not over are sent again, as new PUSHes.
+    pub(super) fn resume(&mut self, cx: &mut Context<'_>) {
+        let keks: Vec<(PeerKind, KekSpi)> = self
+            .keks_undelivered()
+            .map(|kek| (kek.kind, kek.sa.spi))
+            .collect();
+        let teks = self.keys.teks.iter().any(|record| !record.delivered);
+        if teks || !keks.is_empty() {
+            self.rekeying.begin(cx.now);
+        }
+        for (kind, spi) in keks {
+            let members = self.members.of_kind(kind).collect();
+            if !self.send(cx, kind, Content::Kek(spi), members) {
+                self.mark_delivered(&Content::Kek(spi));
+            }
+        }
+        if teks {
+            self.announce_teks(cx);
+        }
+    }
+
+    fn keks_undelivered(&self) -> impl Iterator<Item = &Kek> {
+        self.keys
+            .keks
+            .iter()
+            .filter(|kek| !kek.delivered && kek.replaced.is_none())
+    }
+
+    /// Makes one PUSH and queues it for these members. The sequence number is on disk before the
+    /// datagram leaves. Says whether there is one.
+    //= getvpn P17
+    pub(super) fn send(
+        &mut self,
+        cx: &mut Context<'_>,
+        kind: PeerKind,
+        content: Content,
+        members: Vec<Ipv4Addr>,
+    ) -> bool {
+        if members.is_empty() || self.rekeying.len() >= PUSHES_QUEUED_MAX {
+            return false;
+        }
+        let now = self.clock.at(cx.now);
+        let under = match &content {
+            Content::Teks(_) => self.keys.kek(kind),
+            Content::Kek(new) => self.keys.predecessor(kind, new),
+        };
+        let Some(under) = under.filter(|kek| now < kek.expiry) else {
+            return false;
+        };
+        let (spi, seq) = (under.sa.spi, under.seq + 1);
+        let Some(bytes) = self.seal(cx, kind, &spi, seq, &content) else {
+            return false;
+        };
+        self.keys
+            .kek_by_spi_mut(&spi)
+            .expect("it was found above")
+            .seq = seq;
+        self.persist_group(cx);
+        cx.out.report(Gdoi::KS_SEND_UNICAST_REKEY {
+            group: self.config.group.clone(),
+            from: self.config.address,
+            seq,
+        });
+        let push = Push {
+            kind,
+            kek: spi,
+            seq,
+            content,
+            bytes,
+        };
+        self.rekeying.add(cx.now, push, members.into_iter());
+        true
+    }
+
+    fn seal(
+        &self,
+        cx: &Context<'_>,
+        kind: PeerKind,
+        under: &KekSpi,
+        seq: u32,
+        content: &Content,
+    ) -> Option<Vec<u8>> {
+        let kek = self.keys.kek_by_spi(under)?;
+        let key = cx.rsa.private_key(&kek.label)?;
+        let encoding = if self.config.raw_hash {
+            Encoding::RawHash
+        } else {
+            Encoding::DigestInfo
+        };
+        let now = self.clock.at(cx.now);
+        // What does not fit a datagram is left to the PUSHes before and after it (PROTOCOL P4).
+        let mut teks = usize::MAX;
+        loop {
+            let mut builder = Builder::new();
+            builder.push(&Seq(seq));
+            let said = self
+                .compose(cx, kind, content, teks, now, &mut builder)
+                .ok()?;
+            let bytes = seal(&kek.sa, key, encoding, builder).ok()?;
+            if bytes.len() <= PUSH_LEN_MAX || said <= 1 {
+                return Some(bytes);
+            }
+            teks = said - 1;
+        }
+    }
+
+    /// Puts SA and KD into a PUSH, with at most `teks` traffic keys; says how many it has.
+    fn compose(
+        &self,
+        cx: &Context<'_>,
+        kind: PeerKind,
+        content: &Content,
+        teks: usize,
+        now: PseudoTime,
+        builder: &mut Builder,
+    ) -> Result<usize, wire::Error> {
+        let ours = kind == PeerKind::Ours;
+        let mut offer = self.frame(kind, now, PUSH_HASHES_INLINE);
+        let mut grant = Grant::default();
+        let public_key;
+        match content {
+            Content::Kek(new) => {
+                if let Some(kek) = self.keys.kek_by_spi(new) {
+                    public_key = cx.rsa.public_key_der(&kek.label);
+                    offer.kek = Some(self.kek_offer(cx, kek, now, None));
+                    grant.kek = Some(KekGrant {
+                        sa: &kek.sa,
+                        public_key: public_key.as_deref(),
+                        spi_key: None,
+                    });
+                }
+            }
+            Content::Teks(newest) => {
+                let all = self.keys.usable(now).collect::<Vec<_>>();
+                let records = all
+                    .into_iter()
+                    .rev()
+                    .filter(|record| ours || record.tek.spi == *newest)
+                    .take(teks);
+                for record in records {
+                    offer.teks.push(tek_offer(record, now));
+                    grant.teks.push(TekGrant {
+                        tek: &record.tek,
+                        key: &record.key,
+                    });
+                }
+                if let Some(newest) = self.keys.newest().filter(|_| !ours) {
+                    let delay = newest.tek.activation.since(now).as_secs();
+                    offer.activation_delay_s = u16::try_from(delay).ok().filter(|s| *s > 0);
+                }
+            }
+        }
+        builder.push(&offer.to_wire(kind)?);
+        grant.with_wire(kind, |kd| builder.push(kd))?;
+        Ok(offer.teks.len())
+    }
+
+    /// What every SA payload to a kind begins with.
+    pub(super) fn frame(&self, kind: PeerKind, now: PseudoTime, hashes: usize) -> Offer {
+        if kind == PeerKind::Ours {
+            return Offer {
+                stamp: Some(GroupStamp {
+                    pseudotime: now,
+                    stamped_by: self.sids.space().index,
+                    generation: self.keys.generation,
+                }),
+                policy: self.announced_policy().map(|blob| blob.name(hashes)),
+                ..Offer::default()
+            };
+        }
+        Offer {
+            acl: self.plain_lines(),
+            ..Offer::default()
+        }
+    }
+
+    /// A Rekey SA as a kind of member is told it.
+    pub(super) fn kek_offer(
+        &self,
+        cx: &Context<'_>,
+        kek: &Kek,
+        now: PseudoTime,
+        member: Option<Ipv4Addr>,
+    ) -> KekOffer {
+        let remaining_s = kek.expiry.since(now).as_secs();
+        let bits = cx
+            .rsa
+            .private_key(&kek.label)
+            .map_or(0, crypto::rsa::PrivateKey::modulus_bits);
+        KekOffer {
+            source: self.config.address,
+            destination: member.unwrap_or(Ipv4Addr::UNSPECIFIED),
+            spi: kek.sa.spi,
+            cipher: kek.sa.cipher,
+            lifetime_s: u32::try_from(remaining_s).unwrap_or(u32::MAX).max(1),
+            sig_hash: kek.sa.sig_hash,
+            sig_key_bits: u16::try_from(bits).unwrap_or(u16::MAX),
+            ack: ack_type(kek.kind),
+            record: Some(KekRecord {
+                activation: kek.minted,
+                expiry: kek.expiry,
+                ks_list_hash: kek.ks_list_hash,
+                minted_by: kek.minted_by,
+                generation: kek.generation,
+                orig_lifetime_s: kek.orig_lifetime_s,
+            }),
+        }
+    }
+
+    /// Sends what is due of the rekeys on their way.
+    fn send_due(&mut self, cx: &mut Context<'_>) {
+        let schedule = &self
+            .plan
+            .as_ref()
+            .expect("a served group has a plan")
+            .wanted
+            .schedule;
+        let copies = Copies {
+            period: schedule.retransmit_period(),
+            number: schedule.retransmit_number(),
+        };
+        let due = self.rekeying.due(cx.now, copies);
+        for departure in due.departures {
+            let Some(member) = self.members.find_mut(departure.member) else {
+                continue;
+            };
+            if departure.copy {
+                member.retries += 1;
+            } else {
+                member.sent(departure.seq);
+            }
+            cx.out.push(Output::Transmit {
+                local: member.local,
+                peer: member.peer,
+                bytes: departure.bytes,
+            });
+        }
+        for address in due.missed {
+            if let Some(member) = self.members.find_mut(address) {
+                member.acks_missed += 1;
+            }
+        }
+        for (kind, content, members) in due.again {
+            self.send(cx, kind, content, members);
+        }
+        let over = !due.over.is_empty();
+        for content in due.over {
+            self.mark_delivered(&content);
+        }
+        if over {
+            self.persist_group(cx);
+            self.persist_members(cx);
+        }
+    }
+
+    fn mark_delivered(&mut self, content: &Content) {
+        match content {
+            Content::Kek(spi) => {
+                if let Some(kek) = self.keys.kek_by_spi_mut(spi) {
+                    kek.delivered = true;
+                }
+            }
+            Content::Teks(newest) => {
+                let on_its_way = self.rekeying.is_on_its_way(content);
+                let mut found = false;
+                for record in &mut self.keys.teks {
+                    if !found && !on_its_way {
+                        record.delivered = true;
+                    }
+                    found |= record.tek.spi == *newest;
+                }
+            }
+        }
+    }
+
+    /// An acknowledgement arrived. Says whether it is for a Rekey SA of this group.
+    pub(crate) fn acknowledge(&mut self, cx: &mut Context<'_>, peer: Ipv4Addr, ack: &Ack) -> bool {
+        let Some(kek) = self.keys.kek_by_spi(&ack.spi) else {
+            return false;
+        };
+        let genuine = IpAddr::V4(peer) == ack.member
+            && self.members.find(peer).is_some_and(|member| {
+                let base = match member.kind {
+                    PeerKind::Ours => &member.ack_base,
+                    PeerKind::Rfc6407 | PeerKind::Rfc3547 => &kek.sa.key,
+                };
+                member.kind == kek.kind
+                    && ack_type(member.kind).is_some_and(|ty| ack.is_from_holder_of(ty, base))
+            });
+        let answer = if genuine {
+            self.rekeying.acknowledged(&ack.spi, ack.seq, peer)
+        } else {
+            Answer::Unasked
+        };
+        match answer {
+            Answer::First => {
+                if let Some(member) = self.members.find_mut(peer) {
+                    member.acknowledged(ack.seq);
+                    member.policy_behind = ack
+                        .status
+                        .is_some_and(|status| status.flags.contains(AckFlags::OLD_POLICY));
+                }
+                self.send_due(cx);
+            }
+            Answer::Again => {}
+            Answer::Unasked => {
+                self.unsolicited_acks += 1;
+                if self
+                    .refusals
+                    .count(cx.now, peer, "unsolicited acknowledgement")
+                {
+                    cx.out.report(Gdoi::KS_UNSOL_ACK {
+                        gm: peer,
+                        group: self.config.group.clone(),
+                    });
+                }
+            }
+        }
+        true
+    }
+}
+
+/// A traffic key as its SATs say it: the lifetime is what is left of it.
+pub(super) fn tek_offer(record: &TekRecord, now: PseudoTime) -> TekOffer {
+    let remaining_s = record.tek.expiry.since(now).as_secs();
+    TekOffer {
+        spi: record.tek.spi,
+        transform: record.tek.transform,
+        lifetime_s: u32::try_from(remaining_s).unwrap_or(u32::MAX).max(1),
+    }
+}

@@ -1,0 +1,616 @@
+//! What of a key server survives the end of its process: rows of the state file, and back.
+//!
+//! One row holds what a group must never forget (keys, sequence numbers, marks), one row each
+//! member, one row each rekey key. Each row begins with its version. Decides the octets; when they
+//! are written is decided where the state changes, always before the effect.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::net::{Ipv4Addr, SocketAddrV4};
+
+use crypto::Secret;
+use policy::group::KS_MAX;
+use policy::tbar::PseudoClock;
+use policy::{
+    Encryption, Generation, GroupName, GroupSize, Integrity, KekCipher, KekSpi, KeyBits, KsIndex,
+    PeerKind, PseudoTime, Sid, SidSpace, SigHash, Spi, Tek, Time, Transform,
+};
+use wire::codec::{Error, Reader, Writer};
+
+use crate::context::{RsaKey, RsaKeys};
+use crate::ks::{GroupKeys, Kek, Member, Members, SidAllocator, SidLease, TekRecord};
+use crate::limits::REBOOT_MARGIN;
+use crate::machine::{Record, TekKey};
+use crate::policy_blob::PolicyBlob;
+use crate::rekey_sa::RekeySa;
+
+/// The version of every row.
+const VERSION: u8 = 1;
+const GROUP: &str = "group/";
+const MEMBER: &str = "member/";
+const RSA: &str = "rsa/";
+
+/// One boot of the machine: core time goes on within it and begins anew with the next.
+#[derive(Copy, Clone, Debug, Default, PartialEq, Eq)]
+pub struct BootId(pub [u8; 16]);
+
+/// A row that cannot be read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Corrupt {
+    /// Its name.
+    pub row: String,
+    /// What is wrong with it.
+    pub error: Error,
+}
+
+impl fmt::Display for Corrupt {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "state file, row {}: {}", self.row, self.error)
+    }
+}
+
+impl std::error::Error for Corrupt {}
+
+/// The high-water mark of one space of sender identifiers.
+#[derive(Copy, Clone, Debug, PartialEq, Eq)]
+pub(crate) struct SidMark {
+    /// The space.
+    pub(crate) space: SidSpace,
+    /// What was handed out is below this.
+    pub(crate) mark: u64,
+}
+
+impl SidMark {
+    /// The mark of an allocator.
+    pub(crate) const fn of(sids: &SidAllocator) -> Self {
+        Self {
+            space: sids.space(),
+            mark: sids.mark(),
+        }
+    }
+
+    /// Whether it is that of a space.
+    pub(crate) fn is_for(&self, space: &SidSpace) -> bool {
+        self.space == *space
+    }
+}
+
+/// What a group must never forget.
+pub(crate) struct GroupRow {
+    /// The boot in which it was written.
+    pub(crate) boot: BootId,
+    /// When it was written, in that boot's time.
+    pub(crate) written: Time,
+    /// What the group's clock read then.
+    pub(crate) pseudotime: PseudoTime,
+    /// Keys, sequence numbers, generation.
+    pub(crate) keys: GroupKeys,
+    /// Marks of sender identifiers.
+    pub(crate) sid_marks: Vec<SidMark>,
+    /// The policy in force.
+    pub(crate) policy: Option<PolicyBlob>,
+    /// The policy that is announced.
+    pub(crate) next_policy: Option<PolicyBlob>,
+    /// Rekeys sent.
+    pub(crate) rekeys_sent: u64,
+}
+
+impl GroupRow {
+    /// The group's clock. In the same boot it goes on as if nothing had been. After another boot
+    /// nobody knows how long the machine was off: the clock is set on past the mark, by a margin,
+    /// so that no key that has expired comes back to life.
+    //= getvpn P27
+    pub(crate) fn clock(&self, boot: BootId) -> PseudoClock {
+        if boot == self.boot {
+            PseudoClock::reading(self.pseudotime, self.written)
+        } else {
+            PseudoClock::reading(self.pseudotime.after(REBOOT_MARGIN), Time::ZERO)
+        }
+    }
+}
+
+/// Everything that an earlier run left.
+#[derive(Default)]
+pub(crate) struct Restored {
+    /// Groups with their members.
+    pub(crate) groups: BTreeMap<GroupName, (GroupRow, Members)>,
+    /// Rekey keys.
+    pub(crate) rsa: RsaKeys,
+}
+
+impl Restored {
+    /// Reads the rows of a state file.
+    ///
+    /// # Errors
+    /// The first row that cannot be read: a key server that forgot something must not go on.
+    pub(crate) fn read(records: Vec<Record>) -> Result<Self, Corrupt> {
+        let mut restored = Self::default();
+        let mut members: BTreeMap<GroupName, Members> = BTreeMap::new();
+        for record in records {
+            let Some(value) = record.value else {
+                continue;
+            };
+            let row = String::from_utf8_lossy(&record.key).into_owned();
+            let corrupt = |error| Corrupt {
+                row: row.clone(),
+                error,
+            };
+            if let Some(name) = row.strip_prefix(GROUP) {
+                let group = read_group(value.expose()).map_err(corrupt)?;
+                let entry = (group, Members::default());
+                restored.groups.insert(GroupName::new(name), entry);
+            } else if let Some(rest) = row.strip_prefix(MEMBER) {
+                let (name, address) = member_key(rest).map_err(corrupt)?;
+                let member = read_member(value.expose()).map_err(corrupt)?;
+                members.entry(name).or_default().insert(address, member);
+            } else if let Some(label) = row.strip_prefix(RSA) {
+                let key = read_rsa(value.expose()).map_err(corrupt)?;
+                restored.rsa.insert(label.to_owned(), key);
+            }
+        }
+        for (name, members) in members {
+            if let Some((_, own)) = restored.groups.get_mut(&name) {
+                *own = members;
+            }
+        }
+        Ok(restored)
+    }
+}
+
+fn member_key(rest: &str) -> Result<(GroupName, Ipv4Addr), Error> {
+    let parts = rest.rsplit_once('/');
+    parts
+        .and_then(|(name, address)| Some((GroupName::new(name), address.parse().ok()?)))
+        .ok_or_else(|| {
+            Reader::new("name of a member's row", rest.as_bytes()).bad(
+                "length",
+                rest.len() as u64,
+                "GROUP/ADDRESS",
+            )
+        })
+}
+
+fn record(key: String, w: Writer) -> Record {
+    let value = w.finish().expect("counts of a row are bounded by limits");
+    Record {
+        key: key.into_bytes(),
+        value: Some(Secret::new(value)),
+    }
+}
+
+const fn no_record(key: Vec<u8>) -> Record {
+    Record { key, value: None }
+}
+
+/// The row of a group.
+pub(crate) fn group_record(name: &GroupName, row: &GroupRow) -> Record {
+    let mut w = Writer::new();
+    w.u8(VERSION);
+    w.bytes(&row.boot.0);
+    w.u64(row.written.as_nanos());
+    w.u64(row.pseudotime.as_nanos());
+    w.u64(row.rekeys_sent);
+    write_generation(&row.keys.generation, &mut w);
+    write_secret(&row.keys.spi_key, &mut w);
+    w.count_u16("group", "sender identifier marks", row.sid_marks.len());
+    for mark in &row.sid_marks {
+        w.u8(mark.space.size.bits());
+        w.u8(mark.space.index.get());
+        w.u64(mark.mark);
+    }
+    w.count_u16("group", "KEKs", row.keys.keks.len());
+    row.keys.keks.iter().for_each(|kek| write_kek(kek, &mut w));
+    w.count_u16("group", "TEKs", row.keys.teks.len());
+    row.keys.teks.iter().for_each(|tek| write_tek(tek, &mut w));
+    for blob in [&row.policy, &row.next_policy] {
+        let octets = blob.as_ref().map_or(&[][..], |blob| &blob.octets);
+        w.u32(u32::try_from(octets.len()).unwrap_or(u32::MAX));
+        w.bytes(octets);
+    }
+    record(format!("{GROUP}{name}"), w)
+}
+
+/// The row of a group that is no longer served.
+pub(crate) fn no_group(name: &GroupName) -> Record {
+    no_record(format!("{GROUP}{name}").into_bytes())
+}
+
+fn read_group(octets: &[u8]) -> Result<GroupRow, Error> {
+    let mut r = Reader::new("group", octets);
+    version(&mut r)?;
+    let boot = BootId(r.array()?);
+    let written = Time::from_nanos(r.u64()?);
+    let pseudotime = PseudoTime::from_nanos(r.u64()?);
+    let rekeys_sent = r.u64()?;
+    let generation = read_generation(&mut r)?;
+    let spi_key = read_secret(&mut r)?;
+    let mut sid_marks = Vec::new();
+    for _ in 0..r.u16()? {
+        let bits = r.u8()?;
+        let size = GroupSize::from_bits(bits)
+            .ok_or_else(|| r.bad("bits of a SID", bits, "8, 12, 16, 24 or 32"))?;
+        let space = SidSpace {
+            size,
+            index: read_index(&mut r)?,
+        };
+        let mark = r.u64()?;
+        sid_marks.push(SidMark { space, mark });
+    }
+    let mut keks = Vec::new();
+    for _ in 0..r.u16()? {
+        keks.push(read_kek(&mut r)?);
+    }
+    let mut teks = Vec::new();
+    for _ in 0..r.u16()? {
+        teks.push(read_tek(&mut r)?);
+    }
+    let mut blobs = [None, None];
+    for blob in &mut blobs {
+        let len = usize::try_from(r.u32()?).unwrap_or(usize::MAX);
+        let octets = r.take(len)?;
+        if !octets.is_empty() {
+            *blob = Some(PolicyBlob::decode(octets.to_vec())?);
+        }
+    }
+    r.end()?;
+    let [policy, next_policy] = blobs;
+    Ok(GroupRow {
+        boot,
+        written,
+        pseudotime,
+        keys: GroupKeys {
+            keks,
+            teks,
+            spi_key,
+            generation,
+        },
+        sid_marks,
+        policy,
+        next_policy,
+        rekeys_sent,
+    })
+}
+
+fn write_kek(kek: &Kek, w: &mut Writer) {
+    w.bytes(&kek.sa.spi.0);
+    w.u8(match kek.sa.cipher {
+        KekCipher::TripleDes => 0,
+        KekCipher::Aes128 => 1,
+        KekCipher::Aes192 => 2,
+        KekCipher::Aes256 => 3,
+    });
+    write_secret(&kek.sa.key, w);
+    write_secret(&kek.sa.iv, w);
+    w.u8(match kek.sa.sig_hash {
+        SigHash::Sha1 => 0,
+        SigHash::Sha256 => 1,
+        SigHash::Sha384 => 2,
+        SigHash::Sha512 => 3,
+    });
+    w.u8(kind_number(kek.kind));
+    w.u64(kek.minted.as_nanos());
+    w.u64(kek.expiry.as_nanos());
+    w.u32(kek.orig_lifetime_s);
+    write_generation(&kek.generation, w);
+    w.bytes(&kek.ks_list_hash);
+    w.u8(kek.minted_by.get());
+    w.length_u8("label", |w| w.bytes(kek.label.as_bytes()));
+    w.u32(kek.seq);
+    w.u8(u8::from(kek.delivered));
+    w.u64(kek.replaced.map_or(u64::MAX, PseudoTime::as_nanos));
+}
+
+fn read_kek(r: &mut Reader<'_>) -> Result<Kek, Error> {
+    let spi = KekSpi(r.array()?);
+    let cipher = match r.u8()? {
+        0 => KekCipher::TripleDes,
+        1 => KekCipher::Aes128,
+        2 => KekCipher::Aes192,
+        3 => KekCipher::Aes256,
+        other => return Err(r.bad("cipher of a KEK", other, "0 to 3")),
+    };
+    let (key, iv) = (read_secret(r)?, read_secret(r)?);
+    let sig_hash = match r.u8()? {
+        0 => SigHash::Sha1,
+        1 => SigHash::Sha256,
+        2 => SigHash::Sha384,
+        3 => SigHash::Sha512,
+        other => return Err(r.bad("signature hash", other, "0 to 3")),
+    };
+    let sa = RekeySa {
+        spi,
+        cipher,
+        key,
+        iv,
+        sig_hash,
+    };
+    if sa.iv.len() != cipher.block_len() || sa.cbc().is_none() {
+        return Err(r.bad(
+            "octets of a KEK",
+            sa.key.len() as u64,
+            "those of its cipher",
+        ));
+    }
+    let kind = read_kind(r)?;
+    let minted = PseudoTime::from_nanos(r.u64()?);
+    let expiry = PseudoTime::from_nanos(r.u64()?);
+    let orig_lifetime_s = r.u32()?;
+    let generation = read_generation(r)?;
+    let ks_list_hash = r.array()?;
+    let minted_by = read_index(r)?;
+    let len = usize::from(r.u8()?);
+    let label = String::from_utf8_lossy(r.take(len)?).into_owned();
+    let seq = r.u32()?;
+    let delivered = r.u8()? == 1;
+    let replaced = match r.u64()? {
+        u64::MAX => None,
+        nanos => Some(PseudoTime::from_nanos(nanos)),
+    };
+    Ok(Kek {
+        sa,
+        kind,
+        minted,
+        expiry,
+        orig_lifetime_s,
+        generation,
+        ks_list_hash,
+        minted_by,
+        label,
+        seq,
+        delivered,
+        replaced,
+    })
+}
+
+fn write_tek(record: &TekRecord, w: &mut Writer) {
+    let tek = &record.tek;
+    w.u32(tek.spi.0);
+    write_transform(tek.transform, w);
+    w.u64(tek.activation.as_nanos());
+    w.u64(tek.expiry.as_nanos());
+    write_generation(&tek.generation, w);
+    w.bytes(&tek.ks_list_hash);
+    w.u8(tek.minted_by.get());
+    w.u32(tek.orig_lifetime_s);
+    write_secret(&record.key.encryption, w);
+    write_secret(&record.key.integrity, w);
+    w.u64(record.minted.as_nanos());
+    w.u8(u8::from(record.delivered));
+}
+
+fn read_tek(r: &mut Reader<'_>) -> Result<TekRecord, Error> {
+    let spi = Spi(r.u32()?);
+    let transform = read_transform(r)?;
+    let tek = Tek {
+        spi,
+        transform,
+        activation: PseudoTime::from_nanos(r.u64()?),
+        expiry: PseudoTime::from_nanos(r.u64()?),
+        generation: read_generation(r)?,
+        ks_list_hash: r.array()?,
+        minted_by: read_index(r)?,
+        orig_lifetime_s: r.u32()?,
+    };
+    let key = TekKey {
+        encryption: read_secret(r)?,
+        integrity: read_secret(r)?,
+    };
+    let lengths = (key.encryption.len(), key.integrity.len());
+    if lengths != (transform.key_len(), transform.integrity_key_len()) {
+        return Err(r.bad(
+            "octets of a TEK",
+            lengths.0 as u64,
+            "those of its transform",
+        ));
+    }
+    Ok(TekRecord {
+        tek,
+        key,
+        minted: PseudoTime::from_nanos(r.u64()?),
+        delivered: r.u8()? == 1,
+    })
+}
+
+fn write_transform(transform: Transform, w: &mut Writer) {
+    let (cipher, bits) = match transform.encryption() {
+        Encryption::Null => (0, 0),
+        Encryption::TripleDes => (1, 0),
+        Encryption::AesCbc(bits) => (2, bits.bits()),
+        Encryption::AesGcm(bits) => (3, bits.bits()),
+        Encryption::AesGmac(bits) => (4, bits.bits()),
+    };
+    w.u8(cipher);
+    w.u16(bits);
+    w.u8(match transform.integrity() {
+        Integrity::Combined => 0,
+        Integrity::HmacSha1 => 1,
+        Integrity::HmacSha256 => 2,
+        Integrity::HmacSha384 => 3,
+        Integrity::HmacSha512 => 4,
+    });
+}
+
+fn read_transform(r: &mut Reader<'_>) -> Result<Transform, Error> {
+    let cipher = r.u8()?;
+    let bits = r.u16()?;
+    let aes = KeyBits::from_bits(bits)
+        .ok_or_else(|| r.bad("bits of an AES key", bits, "128, 192 or 256"));
+    let encryption = match cipher {
+        0 => Encryption::Null,
+        1 => Encryption::TripleDes,
+        2 => Encryption::AesCbc(aes?),
+        3 => Encryption::AesGcm(aes?),
+        4 => Encryption::AesGmac(aes?),
+        other => return Err(r.bad("cipher of a TEK", other, "0 to 4")),
+    };
+    let number = r.u8()?;
+    let integrity = match number {
+        0 => Integrity::Combined,
+        1 => Integrity::HmacSha1,
+        2 => Integrity::HmacSha256,
+        3 => Integrity::HmacSha384,
+        4 => Integrity::HmacSha512,
+        other => return Err(r.bad("integrity of a TEK", other, "0 to 4")),
+    };
+    Transform::new(encryption, integrity)
+        .map_err(|_| r.bad("integrity of a TEK", number, "one that fits its cipher"))
+}
+
+/// The row of a member.
+pub(crate) fn member_record(group: &GroupName, address: Ipv4Addr, member: &Member) -> Record {
+    let mut w = Writer::new();
+    w.u8(VERSION);
+    for end in [member.peer, member.local] {
+        w.bytes(&end.ip().octets());
+        w.u16(end.port());
+    }
+    w.u8(kind_number(member.kind));
+    let version = member.version.as_deref().unwrap_or_default();
+    w.length_u8("version", |w| w.bytes(version.as_bytes()));
+    write_secret(&member.ack_base, &mut w);
+    for counter in [
+        member.rekeys_sent,
+        member.retries,
+        member.acks_received,
+        member.acks_missed,
+    ] {
+        w.u64(counter);
+    }
+    for seq in member.sent_seqs.iter().chain(&member.received_seqs) {
+        w.u32(*seq);
+    }
+    w.u8(u8::from(member.policy_behind));
+    w.count_u16("member", "leases", member.leases.len());
+    for lease in &member.leases {
+        w.u64(lease.until.map_or(u64::MAX, PseudoTime::as_nanos));
+        w.count_u16("member", "SIDs", lease.sids.len());
+        lease.sids.iter().for_each(|sid| w.u32(sid.0));
+    }
+    record(format!("{MEMBER}{group}/{address}"), w)
+}
+
+/// The row of a member that is no longer there.
+pub(crate) fn no_member(group: &GroupName, address: Ipv4Addr) -> Record {
+    no_record(format!("{MEMBER}{group}/{address}").into_bytes())
+}
+
+fn read_member(octets: &[u8]) -> Result<Member, Error> {
+    let mut r = Reader::new("member", octets);
+    version(&mut r)?;
+    let mut end = || -> Result<SocketAddrV4, Error> {
+        let address = Ipv4Addr::from(r.array::<4>()?);
+        Ok(SocketAddrV4::new(address, r.u16()?))
+    };
+    let (peer, local) = (end()?, end()?);
+    let kind = read_kind(&mut r)?;
+    let len = usize::from(r.u8()?);
+    let version = String::from_utf8_lossy(r.take(len)?).into_owned();
+    let ack_base = read_secret(&mut r)?;
+    let [rekeys_sent, retries, acks_received, acks_missed] =
+        [r.u64()?, r.u64()?, r.u64()?, r.u64()?];
+    let mut seqs = [0; 8];
+    for seq in &mut seqs {
+        *seq = r.u32()?;
+    }
+    let policy_behind = r.u8()? == 1;
+    let mut leases = Vec::new();
+    for _ in 0..r.u16()? {
+        let until = match r.u64()? {
+            u64::MAX => None,
+            nanos => Some(PseudoTime::from_nanos(nanos)),
+        };
+        let mut sids = Vec::new();
+        for _ in 0..r.u16()? {
+            sids.push(Sid(r.u32()?));
+        }
+        leases.push(SidLease { sids, until });
+    }
+    r.end()?;
+    let [a, b, c, d, e, f, g, h] = seqs;
+    Ok(Member {
+        peer,
+        local,
+        kind,
+        version: (!version.is_empty()).then_some(version),
+        ack_base,
+        leases,
+        registered: None,
+        rekeys_sent,
+        retries,
+        acks_received,
+        acks_missed,
+        sent_seqs: [a, b, c, d],
+        received_seqs: [e, f, g, h],
+        policy_behind,
+    })
+}
+
+/// The row of a rekey key.
+pub(crate) fn rsa_record(label: &str, key: &RsaKey) -> Record {
+    let mut w = Writer::new();
+    w.u8(VERSION);
+    w.u8(u8::from(key.exportable));
+    write_secret(&key.pkcs8, &mut w);
+    record(format!("{RSA}{label}"), w)
+}
+
+fn read_rsa(octets: &[u8]) -> Result<RsaKey, Error> {
+    let mut r = Reader::new("rekey key", octets);
+    version(&mut r)?;
+    let exportable = r.u8()? == 1;
+    let pkcs8 = read_secret(&mut r)?;
+    r.end()?;
+    RsaKey::new(pkcs8, exportable)
+        .map_err(|_| r.bad("octets", octets.len() as u64, "an RSA key in PKCS#8"))
+}
+
+fn version(r: &mut Reader<'_>) -> Result<(), Error> {
+    match r.u8()? {
+        VERSION => Ok(()),
+        other => Err(r.bad("version", other, "1")),
+    }
+}
+
+fn write_secret(secret: &Secret, w: &mut Writer) {
+    let start = w.len() + 2;
+    w.length_u16("secret", start, |w| w.bytes(secret.expose()));
+}
+
+fn read_secret(r: &mut Reader<'_>) -> Result<Secret, Error> {
+    let len = usize::from(r.u16()?);
+    r.take(len).map(Secret::copy_of)
+}
+
+fn write_generation(generation: &Generation, w: &mut Writer) {
+    generation.0.iter().for_each(|counter| w.u32(*counter));
+}
+
+fn read_generation(r: &mut Reader<'_>) -> Result<Generation, Error> {
+    let mut counters = [0; KS_MAX];
+    for counter in &mut counters {
+        *counter = r.u32()?;
+    }
+    Ok(Generation(counters))
+}
+
+fn read_index(r: &mut Reader<'_>) -> Result<KsIndex, Error> {
+    let index = r.u8()?;
+    KsIndex::new(index).ok_or_else(|| r.bad("key server index", index, "0 to 15"))
+}
+
+const fn kind_number(kind: PeerKind) -> u8 {
+    match kind {
+        PeerKind::Ours => 0,
+        PeerKind::Rfc6407 => 1,
+        PeerKind::Rfc3547 => 2,
+    }
+}
+
+fn read_kind(r: &mut Reader<'_>) -> Result<PeerKind, Error> {
+    match r.u8()? {
+        0 => Ok(PeerKind::Ours),
+        1 => Ok(PeerKind::Rfc6407),
+        2 => Ok(PeerKind::Rfc3547),
+        other => Err(r.bad("kind of member", other, "0 to 2")),
+    }
+}

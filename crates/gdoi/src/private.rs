@@ -1,0 +1,150 @@
+//! Our own attributes inside SAK, GAP and KD as the group's records, and back.
+//!
+//! They go to proven kin only (PROTOCOL P2); their octets are `wire::private`'s.
+
+use std::time::Duration;
+
+use policy::{Generation, KsIndex, PseudoTime, Spi, Tek, Transform};
+use wire::private::{self, KeyRecord};
+
+use crate::group_sa::{Unacceptable, unsupported};
+use crate::limits::LIFETIME_MAX;
+
+/// The only pseudotime generation there is: a key server that lost its clock opens the next one
+/// (PROTOCOL P27), which takes several key servers to settle.
+const CLOCK_GENERATION: u32 = 0;
+
+/// The group's clock and generation (PROTOCOL P14, P27).
+#[derive(Copy, Clone, Debug, PartialEq, Eq)]
+pub(crate) struct GroupStamp {
+    /// What the key server's clock read when the message was made.
+    pub(crate) pseudotime: PseudoTime,
+    /// The key server.
+    pub(crate) stamped_by: KsIndex,
+    /// The group's generation.
+    pub(crate) generation: Generation,
+}
+
+impl GroupStamp {
+    /// The attribute's content.
+    pub(crate) const fn to_wire(self) -> private::GroupStamp {
+        private::GroupStamp {
+            pseudotime_ns: self.pseudotime.as_nanos(),
+            clock_generation: CLOCK_GENERATION,
+            stamped_by: self.stamped_by.get(),
+            generation: self.generation.0,
+        }
+    }
+
+    /// What an attribute says.
+    pub(crate) fn of(stamp: &private::GroupStamp) -> Result<Self, Unacceptable> {
+        same_clock(stamp.clock_generation)?;
+        Ok(Self {
+            pseudotime: PseudoTime::from_nanos(stamp.pseudotime_ns),
+            stamped_by: index(stamp.stamped_by)?,
+            generation: Generation(stamp.generation),
+        })
+    }
+}
+
+fn same_clock(generation: u32) -> Result<(), Unacceptable> {
+    if generation == CLOCK_GENERATION {
+        Ok(())
+    } else {
+        Err(unsupported(format!("pseudotime generation {generation}")))
+    }
+}
+
+fn index(index: u8) -> Result<KsIndex, Unacceptable> {
+    KsIndex::new(index).ok_or_else(|| unsupported(format!("key server index {index}")))
+}
+
+/// A lifetime that a member believes.
+fn believable(record: &KeyRecord) -> Result<(), Unacceptable> {
+    same_clock(record.clock_generation)?;
+    let life = Duration::from_nanos(record.expiry_ns.saturating_sub(record.activation_ns));
+    if life.is_zero() || life > LIFETIME_MAX {
+        return Err(unsupported(format!(
+            "a key that lives {} s",
+            life.as_secs()
+        )));
+    }
+    Ok(())
+}
+
+/// The record of a traffic key (PROTOCOL P11).
+pub(crate) const fn tek_record(tek: &Tek) -> KeyRecord {
+    KeyRecord {
+        activation_ns: tek.activation.as_nanos(),
+        expiry_ns: tek.expiry.as_nanos(),
+        clock_generation: CLOCK_GENERATION,
+        orig_lifetime_s: tek.orig_lifetime_s,
+        ks_list_hash: tek.ks_list_hash,
+        minted_by: tek.minted_by.get(),
+        generation: tek.generation.0,
+    }
+}
+
+/// The traffic key `spi` as its record says it.
+pub(crate) fn tek_of(
+    record: &KeyRecord,
+    spi: Spi,
+    transform: Transform,
+) -> Result<Tek, Unacceptable> {
+    believable(record)?;
+    Ok(Tek {
+        spi,
+        transform,
+        activation: PseudoTime::from_nanos(record.activation_ns),
+        expiry: PseudoTime::from_nanos(record.expiry_ns),
+        generation: Generation(record.generation),
+        ks_list_hash: record.ks_list_hash,
+        minted_by: index(record.minted_by)?,
+        orig_lifetime_s: record.orig_lifetime_s,
+    })
+}
+
+/// The record of a Rekey SA (PROTOCOL P11, P14).
+#[derive(Copy, Clone, Debug, PartialEq, Eq)]
+pub(crate) struct KekRecord {
+    /// From when it is used.
+    pub(crate) activation: PseudoTime,
+    /// Until when it is used.
+    pub(crate) expiry: PseudoTime,
+    /// The group's generation when it was minted.
+    pub(crate) generation: Generation,
+    /// The configured lifetime when it was minted, seconds.
+    pub(crate) orig_lifetime_s: u32,
+    /// Hash of the list of key servers.
+    pub(crate) ks_list_hash: [u8; 8],
+    /// The key server that minted it.
+    pub(crate) minted_by: KsIndex,
+}
+
+impl KekRecord {
+    /// The attribute's content.
+    pub(crate) const fn to_wire(self) -> KeyRecord {
+        KeyRecord {
+            activation_ns: self.activation.as_nanos(),
+            expiry_ns: self.expiry.as_nanos(),
+            clock_generation: CLOCK_GENERATION,
+            orig_lifetime_s: self.orig_lifetime_s,
+            ks_list_hash: self.ks_list_hash,
+            minted_by: self.minted_by.get(),
+            generation: self.generation.0,
+        }
+    }
+
+    /// What an attribute says.
+    pub(crate) fn of(record: &KeyRecord) -> Result<Self, Unacceptable> {
+        believable(record)?;
+        Ok(Self {
+            activation: PseudoTime::from_nanos(record.activation_ns),
+            expiry: PseudoTime::from_nanos(record.expiry_ns),
+            generation: Generation(record.generation),
+            orig_lifetime_s: record.orig_lifetime_s,
+            ks_list_hash: record.ks_list_hash,
+            minted_by: index(record.minted_by)?,
+        })
+    }
+}
