@@ -50,6 +50,7 @@ impl Gcm {
     /// For more than the 2^36 - 32 octets that the mode allows under one nonce; no packet comes
     /// near.
     #[must_use]
+    #[inline]
     pub fn seal_in_place(
         &self,
         nonce: &[u8; NONCE_LEN],
@@ -70,6 +71,7 @@ impl Gcm {
     ///
     /// # Errors
     /// [`BadTag`] otherwise; `data` is then no plaintext and must be thrown away.
+    #[inline]
     pub fn open_in_place(
         &self,
         nonce: &[u8; NONCE_LEN],
@@ -101,6 +103,7 @@ impl Gmac {
 
     /// The tag over `octets`.
     #[must_use]
+    #[inline]
     pub fn sign(&self, nonce: &[u8; NONCE_LEN], octets: &[u8]) -> [u8; TAG_LEN] {
         self.gcm.seal_in_place(nonce, octets, &mut [])
     }
@@ -109,6 +112,7 @@ impl Gmac {
     ///
     /// # Errors
     /// [`BadTag`] if it is not.
+    #[inline]
     pub fn verify(
         &self,
         nonce: &[u8; NONCE_LEN],

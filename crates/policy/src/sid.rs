@@ -25,6 +25,7 @@ pub enum GroupSize {
 impl GroupSize {
     /// Bits of a SID.
     #[must_use]
+    #[inline]
     pub const fn bits(self) -> u8 {
         match self {
             Self::Small8 => 8,
@@ -80,6 +81,7 @@ impl SidSpace {
 ///
 /// `None` once the counter does not fit beside the SID: the sender must stop (RFC 6407 section 3.5).
 #[must_use]
+#[inline]
 pub fn iv(size: GroupSize, sid: Sid, ssiv: u64) -> Option<[u8; 8]> {
     let counter_bits = 64 - u32::from(size.bits());
     (ssiv >> counter_bits == 0).then(|| ((u64::from(sid.0) << counter_bits) | ssiv).to_be_bytes())
@@ -87,6 +89,7 @@ pub fn iv(size: GroupSize, sid: Sid, ssiv: u64) -> Option<[u8; 8]> {
 
 /// The SID and counter of a received IV.
 #[must_use]
+#[inline]
 pub fn split_iv(size: GroupSize, iv: [u8; 8]) -> (Sid, u64) {
     let counter_bits = 64 - u32::from(size.bits());
     let value = u64::from_be_bytes(iv);

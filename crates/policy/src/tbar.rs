@@ -41,6 +41,7 @@ impl PseudoTime {
 
     /// This pseudotime moved forward.
     #[must_use]
+    #[inline]
     pub fn after(self, span: Duration) -> Self {
         Self(
             self.0
@@ -50,6 +51,7 @@ impl PseudoTime {
 
     /// This pseudotime moved back, not before the beginning.
     #[must_use]
+    #[inline]
     pub fn before(self, span: Duration) -> Self {
         Self(
             self.0
@@ -87,6 +89,7 @@ impl PseudoClock {
 
     /// The pseudotime at core time `now`.
     #[must_use]
+    #[inline]
     pub fn at(&self, now: Time) -> PseudoTime {
         let nanos = (i128::from(now.as_nanos()) + self.offset_ns).max(0);
         PseudoTime(u64::try_from(nanos).unwrap_or(u64::MAX))

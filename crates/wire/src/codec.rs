@@ -91,6 +91,7 @@ pub struct Reader<'a> {
 impl<'a> Reader<'a> {
     /// A reader over `bytes`, which are or contain a `what`.
     #[must_use]
+    #[inline]
     pub const fn new(what: &'static str, bytes: &'a [u8]) -> Self {
         Self { what, bytes }
     }
@@ -130,6 +131,7 @@ impl<'a> Reader<'a> {
     ///
     /// # Errors
     /// `Short` if fewer are left.
+    #[inline]
     pub fn take(&mut self, count: usize) -> Result<&'a [u8], Error> {
         let Some((head, tail)) = self.bytes.split_at_checked(count) else {
             return Err(self.error(Kind::Short {
@@ -145,6 +147,7 @@ impl<'a> Reader<'a> {
     ///
     /// # Errors
     /// `Short` if fewer are left.
+    #[inline]
     pub fn array<const N: usize>(&mut self) -> Result<[u8; N], Error> {
         let Some((head, tail)) = self.bytes.split_first_chunk::<N>() else {
             return Err(self.error(Kind::Short {
@@ -168,6 +171,7 @@ impl<'a> Reader<'a> {
     ///
     /// # Errors
     /// `Short` if fewer are left.
+    #[inline]
     pub fn u16(&mut self) -> Result<u16, Error> {
         self.array().map(u16::from_be_bytes)
     }
@@ -176,6 +180,7 @@ impl<'a> Reader<'a> {
     ///
     /// # Errors
     /// `Short` if fewer are left.
+    #[inline]
     pub fn u32(&mut self) -> Result<u32, Error> {
         self.array().map(u32::from_be_bytes)
     }
@@ -200,6 +205,7 @@ impl<'a> Reader<'a> {
     }
 
     /// All that is left.
+    #[inline]
     pub const fn rest(&mut self) -> &'a [u8] {
         let rest = self.bytes;
         self.bytes = &[];
@@ -245,6 +251,7 @@ pub struct Writer {
 impl Writer {
     /// An empty writer.
     #[must_use]
+    #[inline]
     pub const fn new() -> Self {
         Self {
             bytes: Vec::new(),
@@ -282,11 +289,13 @@ impl Writer {
     }
 
     /// Appends two octets, big endian.
+    #[inline]
     pub fn u16(&mut self, value: u16) {
         self.bytes(&value.to_be_bytes());
     }
 
     /// Appends four octets, big endian.
+    #[inline]
     pub fn u32(&mut self, value: u32) {
         self.bytes(&value.to_be_bytes());
     }

@@ -41,6 +41,7 @@ impl<'a> Esp<'a> {
     ///
     /// # Errors
     /// Shorter than its header, or SPI 0, which is never sent.
+    #[inline]
     pub fn parse(bytes: &'a [u8]) -> Result<Self, Error> {
         let mut r = Reader::new("ESP packet", bytes);
         let spi = r.u32()?;
@@ -60,6 +61,7 @@ impl<'a> Esp<'a> {
 
     /// SPI and sequence number as octets.
     #[must_use]
+    #[inline]
     pub fn header(spi: u32, sequence: u32) -> [u8; 8] {
         (u64::from(spi) << 32 | u64::from(sequence)).to_be_bytes()
     }
@@ -77,6 +79,7 @@ pub const fn pad_len(payload_len: usize, unit: usize) -> usize {
 /// Fills `out`, which is padding and trailer, with the default padding 1, 2, 3, ...
 ///
 /// Needs two octets at least and 257 at most; another length writes nothing.
+#[inline]
 pub fn write_trailer(out: &mut [u8], next_header: u8) {
     let Some((padding, trailer)) = out.split_last_chunk_mut::<TRAILER_LEN>() else {
         return;
@@ -97,6 +100,7 @@ pub fn write_trailer(out: &mut [u8], next_header: u8) {
 ///
 /// # Errors
 /// Shorter than the trailer or the padding that it names, or padding that is not 1, 2, 3, ...
+#[inline]
 pub fn split_trailer(plain: &[u8]) -> Result<(&[u8], u8), Error> {
     let error = |kind| Error {
         what: "ESP trailer",

@@ -94,6 +94,7 @@ impl<'a> Frame<'a> {
     ///
     /// # Errors
     /// Shorter than its header.
+    #[inline]
     pub fn parse(bytes: &'a [u8]) -> Result<Self, Error> {
         let mut r = Reader::new("Ethernet frame", bytes);
         let destination = Mac(r.array()?);

@@ -35,6 +35,7 @@ numbers! {
 ///
 /// Over octets that contain their own right checksum it is 0.
 #[must_use]
+#[inline]
 pub fn checksum(parts: &[&[u8]]) -> u16 {
     let mut sum = 0_u64;
     for part in parts {
@@ -102,6 +103,7 @@ impl<'a> Packet<'a> {
     ///
     /// # Errors
     /// Neither IPv4 nor IPv6, or malformed.
+    #[inline]
     pub fn parse(bytes: &'a [u8]) -> Result<Self, Error> {
         match bytes.first().map(|octet| octet >> 4) {
             Some(4) => Ipv4::parse(bytes).map(Self::V4),
@@ -120,6 +122,7 @@ impl<'a> Packet<'a> {
 
     /// What tells its flow apart.
     #[must_use]
+    #[inline]
     pub fn five_tuple(&self) -> FiveTuple {
         match self {
             Self::V4(packet) => packet.five_tuple(),
@@ -172,6 +175,7 @@ impl<'a> Ipv4<'a> {
     /// # Errors
     /// Another version, a header length below 20 octets, a total length below the header's or
     /// above what is there.
+    #[inline]
     pub fn parse(bytes: &'a [u8]) -> Result<Self, Error> {
         let bad = |field, value: usize, expected| Error {
             what: Self::WHAT,
@@ -322,6 +326,7 @@ impl<'a> Ipv4<'a> {
 
     /// What tells its flow apart.
     #[must_use]
+    #[inline]
     pub fn five_tuple(&self) -> FiveTuple {
         let first = self.fragment_offset() == 0;
         let (source_port, destination_port) = ports(self.protocol(), first, self.payload);
@@ -336,6 +341,7 @@ impl<'a> Ipv4<'a> {
 
     /// The header to write in order to get this one again, its options apart.
     #[must_use]
+    #[inline]
     pub fn repr(&self) -> Ipv4Header {
         Ipv4Header {
             tos: self.tos(),
@@ -403,6 +409,7 @@ impl Ipv4Header {
     /// The octets, with the checksum. A payload that does not fit the 16 bits of Total Length is
     /// written as the largest that does; callers fragment before they come here.
     #[must_use]
+    #[inline]
     pub fn encode(&self) -> [u8; Ipv4::HEADER_LEN] {
         let total = u16::try_from(self.payload_len + Ipv4::HEADER_LEN).unwrap_or(u16::MAX);
         let offset = u16::try_from(self.fragment_offset / 8).unwrap_or(u16::MAX) & 0x1FFF;
@@ -506,6 +513,7 @@ impl<'a> Ipv6<'a> {
     ///
     /// # Errors
     /// Another version, or a payload longer than what is there.
+    #[inline]
     pub fn parse(bytes: &'a [u8]) -> Result<Self, Error> {
         let Some(fixed) = bytes.first_chunk::<40>() else {
             return Err(short(Self::WHAT, 40, bytes.len()));
@@ -620,6 +628,7 @@ impl<'a> Ipv6<'a> {
 
     /// What tells its flow apart.
     #[must_use]
+    #[inline]
     pub fn five_tuple(&self) -> FiveTuple {
         let upper = self.upper();
         let first = upper.fragment_offset.unwrap_or(0) == 0;
