@@ -39,7 +39,8 @@ pub(crate) struct Opening {
     addresses: (Ipv4Addr, Ipv4Addr),
     /// The outer ToS.
     tos: u8,
-    held: Held,
+    /// A place in what the interface holds.
+    held: usize,
     /// Who sent it and its counter, where the IV says so.
     counter: Option<(Sid, u64)>,
 }
@@ -160,9 +161,10 @@ impl<E: Engine> Worker<E> {
         else {
             return self.refuse_esp(view, DropReason::Malformed, outer, None);
         };
-        let Some(held) = self.held(view, spi) else {
+        let Some(place_held) = self.held(view, spi) else {
             return self.admit_foreign_esp(view, outer, spi);
         };
+        let held = &view.interface.spis[place_held];
         let sa = &*view.snapshot.sas[held.sa];
         if !sa.layout.is_plausible(esp.len()) {
             return self.refuse_esp(view, DropReason::Malformed, outer, Some(held));
@@ -188,7 +190,7 @@ impl<E: Engine> Worker<E> {
             l3,
             addresses: outer.addresses(),
             tos: outer.fields.tos,
-            held: *held,
+            held: place_held,
             counter,
         })
     }
@@ -211,12 +213,12 @@ impl<E: Engine> Worker<E> {
         Step::Gone
     }
 
-    /// The SA of an SPI, if it may still be received on.
-    fn held<'s>(&self, view: &View<'s>, spi: Spi) -> Option<&'s Held> {
+    /// Where the SA of an SPI is held, if it may still be received on.
+    fn held(&self, view: &View<'_>, spi: Spi) -> Option<usize> {
         let spis = &view.interface.spis;
-        let held = &spis[spis.binary_search_by_key(&spi, |held| held.spi).ok()?];
-        let now = self.phases[view.interface.groups[held.group]].now;
-        (now <= held.until).then_some(held)
+        let place = spis.binary_search_by_key(&spi, |held| held.spi).ok()?;
+        let now = self.phases[view.interface.groups[spis[place].group]].now;
+        (now <= spis[place].until).then_some(place)
     }
 
     /// ESP that is not the group's: another's, if the policy leaves it in clear.
@@ -241,7 +243,7 @@ impl<E: Engine> Worker<E> {
         opening: &Opening,
         sink: &mut impl Sink,
     ) {
-        let held = &opening.held;
+        let held = &view.interface.spis[opening.held];
         let (sa, group) = (&*view.snapshot.sas[held.sa], view.group(held.group));
         match self.accept(view, frame, opening) {
             Ok(Some(len)) => {
@@ -276,7 +278,8 @@ impl<E: Engine> Worker<E> {
         if !job.done {
             return Err(DropReason::BadIcv);
         }
-        let layout = view.snapshot.sas[opening.held.sa].layout;
+        let held = &view.interface.spis[opening.held];
+        let layout = view.snapshot.sas[held.sa].layout;
         let begin = job.esp + ESP_HEADER + layout.iv_len;
         let end = frame.len() - layout.icv_len;
         let payload = &frame.octets()[begin..end];
@@ -298,7 +301,7 @@ impl<E: Engine> Worker<E> {
         frame.octets_mut().copy_within(..l3, begin - l3);
         frame.cut_front(begin - l3);
         frame.truncate(l3 + inner.total_len);
-        self.check_policy(view, inner, opening)?;
+        self.check_policy(view, inner, held.group)?;
         let tos = decapsulated_tos(inner.fields.tos, opening.tos).ok_or(DropReason::BadEcn)?;
         if tos != inner.fields.tos {
             let header = &mut frame.octets_mut()[l3..l3 + inner.header_len];
@@ -312,11 +315,12 @@ impl<E: Engine> Worker<E> {
         let Some((sid, counter)) = opening.counter else {
             return Ok(());
         };
-        let group = view.group(opening.held.group);
+        let held = &view.interface.spis[opening.held];
+        let group = view.group(held.group);
         let sender = Sender {
-            sa: view.snapshot.sas[opening.held.sa].fingerprint,
+            sa: view.snapshot.sas[held.sa].fingerprint,
             sid,
-            expires: opening.held.expires,
+            expires: held.expires,
             idle: group.replay_idle,
         };
         match self.windows.accept(sender, counter, view.now) {
@@ -339,10 +343,10 @@ impl<E: Engine> Worker<E> {
         &mut self,
         view: &View<'_>,
         inner: Ipv4,
-        opening: &Opening,
+        group: usize,
     ) -> Result<(), DropReason> {
         let verdict = self.judge_inbound(view, &Ip::V4(inner));
-        if verdict.groups >> opening.held.group & 1 == 0 {
+        if verdict.groups >> group & 1 == 0 {
             return Err(DropReason::NotInPolicy);
         }
         if let Some(by) = verdict.by

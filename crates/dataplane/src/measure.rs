@@ -15,7 +15,6 @@ use wire::ip::{Ipv4Header, Protocol};
 
 use crate::engine::{AwsLc, Engine, Job};
 use crate::frame::FrameBuf;
-use crate::limits::BATCH_MAX;
 use crate::packet::IPV4_HEADER;
 use crate::{
     Control, InterfaceFacts, InterfaceId, Refusal, Sink, Snapshot, TekKey, Update, Worker,
@@ -37,6 +36,9 @@ pub struct Cost {
 /// Octets of the smallest packet that can be measured: an IPv4 and a UDP header.
 pub const LEN_MIN: usize = 28;
 
+/// Packets that come and go together, as from one read of a ring.
+pub const BATCH: usize = 64;
+
 const INTERFACE: &str = "bench";
 const LINK_HEADER: usize = 14;
 
@@ -52,7 +54,7 @@ impl Sink for Nowhere {
 }
 
 /// Measures packets of `len` octets (inner IPv4 packet, at least [`LEN_MIN`]) in `rounds` batches of
-/// [`BATCH_MAX`] under a key drawn from `rng`. `clock` reads any clock that never goes back.
+/// [`BATCH`] under a key drawn from `rng`. `clock` reads any clock that never goes back.
 ///
 /// # Errors
 /// When no SA can be made of this transform.
@@ -122,7 +124,7 @@ impl Times {
             esp,
             done: false,
         };
-        let mut jobs: [Job; BATCH_MAX] = std::array::from_fn(job);
+        let mut jobs: [Job; BATCH] = std::array::from_fn(job);
         let begin = clock();
         AwsLc.open_batch(&snapshot.sas, frames, &mut jobs);
         let opened = clock();
@@ -135,7 +137,7 @@ impl Times {
 fn per_packet(mut times: Vec<Duration>) -> f64 {
     times.sort_unstable();
     let median = times.get(times.len() / 2).copied().unwrap_or_default();
-    median.as_secs_f64() * 1e9 / BATCH_MAX as f64
+    median.as_secs_f64() * 1e9 / BATCH as f64
 }
 
 /// A registered member whose policy encrypts everything.
@@ -210,7 +212,7 @@ fn frames(len: usize) -> Vec<FrameBuf> {
         debug_assert!(fits, "its room was made for it");
         frame
     };
-    (0..BATCH_MAX).map(|place| frame(place as u8 % 8)).collect()
+    (0..BATCH).map(|place| frame(place as u8 % 8)).collect()
 }
 
 #[cfg(test)]
