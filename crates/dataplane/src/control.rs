@@ -36,7 +36,8 @@ pub enum Update {
         /// The member's own list, whose denies count before registration too.
         local_acl: Option<Arc<Acl>>,
     },
-    /// A group is no longer configured; all that it held is forgotten.
+    /// A group is no longer configured; all that it held is forgotten, but for how far its SIDs
+    /// were used.
     RemoveGroup {
         /// The group.
         group: GroupName,
@@ -209,13 +210,17 @@ impl Control {
         let changed = match update {
             Update::Attach(facts) => self.attach(facts)?,
             Update::Detach { interface } => self.detach(&interface),
-            Update::RemoveGroup { group } => self.groups.remove(&group).is_some(),
+            Update::RemoveGroup { group } => {
+                let workers = self.workers;
+                let known = self.groups.get_mut(&group);
+                known.is_some_and(|state| state.remove(workers))
+            }
             Update::Group {
                 group,
                 fail_close,
                 local_acl,
             } => {
-                let known = self.groups.contains_key(&group);
+                let known = self.groups.get(&group).is_some_and(|own| own.is_configured);
                 let workers = self.workers;
                 self.group(group).configure(fail_close, local_acl, workers) | !known
             }
@@ -257,9 +262,12 @@ impl Control {
 
     fn group(&mut self, name: GroupName) -> &mut GroupState {
         let workers = self.workers;
-        self.groups
+        let state = self
+            .groups
             .entry(name)
-            .or_insert_with_key(|name| GroupState::new(name.clone(), workers))
+            .or_insert_with_key(|name| GroupState::new(name.clone(), workers));
+        state.is_configured = true;
+        state
     }
 
     fn attach(&mut self, facts: InterfaceFacts) -> Result<bool, Refusal> {
@@ -314,7 +322,7 @@ impl Control {
     fn build(&self) -> Snapshot {
         let mut sas = Vec::new();
         let mut groups = Vec::new();
-        for state in self.groups.values() {
+        for state in self.groups.values().filter(|own| own.is_configured) {
             groups.push(state.view(sas.len()));
             sas.extend(state.sas.iter().cloned());
         }

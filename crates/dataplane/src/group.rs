@@ -17,6 +17,8 @@ use crate::snapshot::{Group, Policy};
 
 pub(crate) struct GroupState {
     name: Arc<GroupName>,
+    /// Whether the configuration has the group; one that went away is kept for its SID counters.
+    pub(crate) is_configured: bool,
     fail_close: bool,
     local_acl: Option<Arc<Acl>>,
     /// Whether there ever was a policy: fail-open ends with the first.
@@ -37,6 +39,7 @@ impl GroupState {
     pub(crate) fn new(name: GroupName, workers: usize) -> Self {
         Self {
             name: Arc::new(name),
+            is_configured: true,
             fail_close: true,
             local_acl: None,
             was_registered: false,
@@ -49,6 +52,20 @@ impl GroupState {
             clock: PseudoClock::default(),
             traffic: Arc::new(PerWorker::new(workers, Traffic::default)),
         }
+    }
+
+    /// Forgets everything but how far each SID was used: should a key server ever hand the same
+    /// SID and key out again, no nonce comes twice.
+    //= getvpn P21
+    pub(crate) fn remove(&mut self, workers: usize) -> bool {
+        let remembered = std::mem::take(&mut self.remembered);
+        let was_configured = self.is_configured;
+        *self = Self {
+            is_configured: false,
+            remembered,
+            ..Self::new(GroupName::clone(&self.name), workers)
+        };
+        was_configured
     }
 
     pub(crate) fn configure(

@@ -59,6 +59,10 @@ pub const NOTICES_MAX: usize = 64;
 /// The shortest time between two notices of one kind.
 pub const NOTICE_INTERVAL: Duration = Duration::from_secs(1);
 
+/// The same for unknown SPIs: three within two seconds start a recovery (PROTOCOL P18), and those
+/// of others must not hide them.
+pub const NOTICE_INTERVAL_INVALID_SPI: Duration = Duration::from_millis(100);
+
 /// ICMP "fragmentation needed" to one host within one second.
 pub const ICMP_PER_SECOND: u32 = 10;
 

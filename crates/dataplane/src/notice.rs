@@ -10,7 +10,7 @@ use event::DropReason;
 use policy::{GroupName, Sid, Spi, Time};
 
 use crate::InterfaceId;
-use crate::limits::{NOTICE_INTERVAL, NOTICES_MAX};
+use crate::limits::{NOTICE_INTERVAL, NOTICE_INTERVAL_INVALID_SPI, NOTICES_MAX};
 
 /// One thing that happened, and how many of its kind were not told since the last.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -99,7 +99,11 @@ impl Notices {
             self.suppressed[place] += 1;
             return;
         }
-        self.next[place] = at + NOTICE_INTERVAL;
+        self.next[place] = at
+            + match kind {
+                Kind::Dropped(DropReason::InvalidSpi) => NOTICE_INTERVAL_INVALID_SPI,
+                Kind::Dropped(_) | Kind::ReplayTableFull | Kind::SidNearlyUsed => NOTICE_INTERVAL,
+            };
         let suppressed = std::mem::take(&mut self.suppressed[place]);
         self.ring.push_back(Notice {
             at,

@@ -141,6 +141,14 @@ fn every_packet_has_an_iv_of_its_own_over_workers_keys_and_registrations() {
     a.workers[0] = dataplane::Worker::new(0, &mut crypto::SeededRng::from_number(1));
     let (_, iv) = spi_and_iv(&a.send(&[udp(H1, H2, 60)])[0]);
     assert!(seen.insert(iv), "IV {iv:#018x} twice");
+    // Nor when the group was taken out of the configuration and put back.
+    a.apply(Update::RemoveGroup { group: group() });
+    assert!(a.send(&[udp(H1, H2, 60)]).is_empty());
+    a.policy(&[permit_lans()]);
+    a.sids(&[3, 4, 5]);
+    a.key(tek(0x1003, gcm(), 0, 3_600));
+    let (_, iv) = spi_and_iv(&a.send(&[udp(H1, H2, 60)])[0]);
+    assert!(seen.insert(iv), "IV {iv:#018x} twice");
 }
 
 #[test]
