@@ -2,6 +2,7 @@
 //! with an SPI that no key server made, IPv6, and plain UDP for the times when nothing may pass.
 //! Decides what is sent; the core's tally judges.
 
+use std::fmt;
 use std::net::{IpAddr, Ipv6Addr, UdpSocket};
 use std::time::{Duration, Instant};
 
@@ -14,6 +15,8 @@ use crate::probe::Host;
 
 /// The SPI of the packets that a host makes up itself. Below 256, so no key server mints it.
 pub(crate) const STRAY_SPI: u32 = 0x0000_00a5;
+/// Packets of each sort that a host sends to another at a time.
+const EACH: u64 = 20;
 /// What follows it.
 const STRAY_BODY: &[u8] = b"protocol 50 made up by a host of the LAN, no member sealed this";
 
@@ -46,7 +49,7 @@ impl Strays {
     }
 
     /// Adds what became of others.
-    pub(crate) fn add(&mut self, other: Self) {
+    fn add(&mut self, other: Self) {
         self.esp_sent += other.esp_sent;
         self.esp_arrived += other.esp_arrived;
         self.udp_sent += other.udp_sent;
@@ -56,8 +59,34 @@ impl Strays {
     }
 }
 
+impl fmt::Display for Strays {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let sorts = [
+            ("protocol 50", self.esp_arrived, self.esp_sent),
+            ("UDP", self.udp_arrived, self.udp_sent),
+            ("IPv6", self.ipv6_arrived, self.ipv6_sent),
+        ];
+        for (number, (sort, arrived, sent)) in sorts.into_iter().enumerate() {
+            let comma = if number == 0 { "" } else { ", " };
+            write!(f, "{comma}{sort} {arrived} of {sent}")?;
+        }
+        Ok(())
+    }
+}
+
+/// Lets every host send packets of each sort to every other.
+pub(crate) fn send_all(hosts: &[Host]) -> Result<Strays> {
+    let mut all = Strays::default();
+    for a in hosts {
+        for b in hosts.iter().filter(|b| b.address != a.address) {
+            all.add(send(a, b, EACH)?);
+        }
+    }
+    Ok(all)
+}
+
 /// Sends `count` packets of each sort from `a` to `b`.
-pub(crate) fn send(a: &Host, b: &Host, count: u64) -> Result<Strays> {
+fn send(a: &Host, b: &Host, count: u64) -> Result<Strays> {
     let (esp_sent, esp_arrived) = protocol_50(a, b, count)?;
     let (udp_sent, udp_arrived) = datagrams(a, b, a.address.into(), b.address.into(), count)?;
     let (ipv6_sent, ipv6_arrived) = match (ipv6_of(a)?, ipv6_of(b)?) {

@@ -19,7 +19,7 @@ use crate::place::Place;
 use crate::probe::Host;
 use crate::state::{Folder, Lab};
 use crate::traffic::{Shape, Traffic};
-use crate::{cut, guide, holder, matrix, netns, nonces, play, process, routers, topology};
+use crate::{cut, guide, holder, matrix, netns, nonces, play, process, routers, stray, topology};
 
 /// Exit status: all green, a check failed, could not run.
 const GREEN: i32 = 0;
@@ -114,6 +114,9 @@ enum Verb {
     },
     /// Let every host ask every other: ICMP echo, TCP, UDP
     Matrix,
+    /// Let every host send the others protocol 50 of its own making, UDP and IPv6; status 0 if all
+    /// of it arrives
+    Strays,
     /// Prove over captures and key logs that no key met an IV twice
     Nonces {
         /// Capture files
@@ -208,6 +211,7 @@ fn run(args: Args) -> Result<i32> {
             json,
         } => traffic(&place, [&a, &b], Shape { pps, size }, seconds, json),
         Verb::Matrix => ask_all(&place),
+        Verb::Strays => strays(&place),
         Verb::Play { file, topology } => {
             let green = play::run(&place, &topology, &file)?;
             Ok(if green { GREEN } else { RED })
@@ -488,10 +492,14 @@ fn traffic(
     })
 }
 
+/// The hosts of a lab, as ends of traffic.
+pub(crate) fn hosts(place: &Place, lab: &Lab) -> Result<Vec<Host>> {
+    lab.hosts().map(|node| host(place, &node.name)).collect()
+}
+
 fn ask_all(place: &Place) -> Result<i32> {
     let lab = visit(place)?;
-    let hosts = lab.hosts().map(|node| host(place, &node.name));
-    let matrix = matrix::Matrix::ask(&hosts.collect::<Result<Vec<_>>>()?);
+    let matrix = matrix::Matrix::ask(&hosts(place, &lab)?);
     for cell in &matrix.cells {
         print(format_args!("{cell}"));
     }
@@ -523,4 +531,15 @@ fn nonces(captures: &[PathBuf], keylogs: &[PathBuf]) -> Result<i32> {
     }
     let proven = found.repeated == 0 && found.unknown == 0 && found.packets > 0;
     Ok(if proven { GREEN } else { RED })
+}
+
+fn strays(place: &Place) -> Result<i32> {
+    let lab = visit(place)?;
+    let found = stray::send_all(&hosts(place, &lab)?)?;
+    print(format_args!("{found}"));
+    Ok(if found.arrived() == found.sent() {
+        GREEN
+    } else {
+        RED
+    })
 }
