@@ -268,7 +268,7 @@ impl Isakmp {
             Some(Entry::Negotiation(_)) => match exchange {
                 ExchangeType::IDENTITY_PROTECTION => self.negotiate(now, id, message, rng, out),
                 ExchangeType::INFORMATIONAL => self.clear_informational(now, id, message, out),
-                _ if is_known(exchange) => Err(Refusal::SaNotAuthenticated(exchange)),
+                _ if is_known(exchange) => Err(Refusal::TooEarly(exchange)),
                 _ => Err(unknown(exchange)),
             },
             Some(Entry::Established(sa)) => match exchange {

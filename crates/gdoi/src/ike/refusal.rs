@@ -33,7 +33,7 @@ pub enum Refusal {
     /// An encrypted message before there are keys, or in an exchange that has none.
     EncryptedTooEarly,
     /// A message of another exchange before phase 1 is done.
-    SaNotAuthenticated(ExchangeType),
+    TooEarly(ExchangeType),
     /// A message id that must be zero, or must not.
     MessageId(u32),
     /// No pre-shared key is for this peer.
@@ -70,11 +70,11 @@ pub enum Refusal {
     /// Too many negotiations of this address, or of all, are half open.
     HalfOpenFull,
     /// One negotiation asked for too many Diffie-Hellman secrets.
-    TooManyComputations,
+    Computations,
     /// The SA has too many exchanges open, or its message ids are used up.
     ExchangesFull,
     /// A message id that was used in this SA before: a replay.
-    ReplayedMessageId(u32),
+    Replayed(u32),
     /// A part of a message whose MAC or numbers are wrong (PROTOCOL P4).
     BadPart(&'static str),
     /// An R-U-THERE or its answer that says something else than it must.
@@ -110,7 +110,7 @@ pub enum RefusalCounter {
     /// Encrypted without a key.
     EncryptedTooEarly,
     /// Before phase 1 was done.
-    SaNotAuthenticated,
+    TooEarly,
     /// A wrong message id.
     MessageId,
     /// No pre-shared key.
@@ -138,11 +138,11 @@ pub enum RefusalCounter {
     /// Too many half-open negotiations.
     HalfOpenFull,
     /// Too many Diffie-Hellman secrets in one negotiation.
-    TooManyComputations,
+    Computations,
     /// Too many exchanges in an SA.
     ExchangesFull,
     /// A replayed message id.
-    ReplayedMessageId,
+    Replayed,
     /// A bad part.
     BadPart,
     /// A bad keepalive.
@@ -160,7 +160,7 @@ impl RefusalCounter {
         Self::NoSa,
         Self::NotEncrypted,
         Self::EncryptedTooEarly,
-        Self::SaNotAuthenticated,
+        Self::TooEarly,
         Self::MessageId,
         Self::NoPresharedKey,
         Self::NoProposal,
@@ -174,9 +174,9 @@ impl RefusalCounter {
         Self::BadHash,
         Self::Identity,
         Self::HalfOpenFull,
-        Self::TooManyComputations,
+        Self::Computations,
         Self::ExchangesFull,
-        Self::ReplayedMessageId,
+        Self::Replayed,
         Self::BadPart,
         Self::BadKeepalive,
     ];
@@ -193,7 +193,7 @@ impl RefusalCounter {
             Self::NoSa => "no sa",
             Self::NotEncrypted => "not encrypted",
             Self::EncryptedTooEarly => "encrypted too early",
-            Self::SaNotAuthenticated => "sa not authenticated",
+            Self::TooEarly => "sa not authenticated",
             Self::MessageId => "message id",
             Self::NoPresharedKey => "no pre-shared key",
             Self::NoProposal => "no proposal chosen",
@@ -207,9 +207,9 @@ impl RefusalCounter {
             Self::BadHash => "bad hash",
             Self::Identity => "identity",
             Self::HalfOpenFull => "half open full",
-            Self::TooManyComputations => "too many computations",
+            Self::Computations => "too many computations",
             Self::ExchangesFull => "exchanges full",
-            Self::ReplayedMessageId => "replayed message id",
+            Self::Replayed => "replayed message id",
             Self::BadPart => "bad part",
             Self::BadKeepalive => "bad keepalive",
         }
@@ -225,15 +225,25 @@ pub struct Row {
     pub counter: RefusalCounter,
     /// Whether the peer is told.
     pub answer: Answer,
-    event: fn(IpAddr, &Refusal) -> Crypto,
+    event: EventOf,
 }
 
-const fn row(
-    notify: NotifyType,
-    counter: RefusalCounter,
-    answer: Answer,
-    event: fn(IpAddr, &Refusal) -> Crypto,
-) -> Row {
+type EventOf = fn(IpAddr, &Refusal) -> Crypto;
+
+/// Nobody is told.
+const fn mute(notify: NotifyType, counter: RefusalCounter, event: EventOf) -> Row {
+    let answer = Answer::Silence;
+    Row {
+        notify,
+        counter,
+        answer,
+        event,
+    }
+}
+
+/// The sender is told, in clear.
+const fn told(notify: NotifyType, counter: RefusalCounter, event: EventOf) -> Row {
+    let answer = Answer::Clear;
     Row {
         notify,
         counter,
@@ -245,99 +255,38 @@ const fn row(
 impl Refusal {
     /// The table.
     #[must_use]
+    #[rustfmt::skip]
     pub fn row(&self) -> Row {
-        use Answer::{Clear, Silence};
         use NotifyType as N;
         use RefusalCounter as C;
         match self {
-            Self::Malformed(_) => row(N::PAYLOAD_MALFORMED, C::Malformed, Silence, bad_message),
-            Self::Illegal(_) => row(
-                N::INVALID_PAYLOAD_TYPE,
-                C::IllegalPayloads,
-                Silence,
-                bad_message,
-            ),
-            Self::Version(_) => row(N::INVALID_MAJOR_VERSION, C::Version, Silence, bad_message),
-            Self::AggressiveMode => row(
-                N::UNSUPPORTED_EXCHANGE_TYPE,
-                C::AggressiveMode,
-                Silence,
-                no_aggressive_mode,
-            ),
-            Self::UnknownExchange(_) => row(
-                N::INVALID_EXCHANGE_TYPE,
-                C::UnknownExchange,
-                Silence,
-                unknown_exchange,
-            ),
-            Self::NoSa => row(N::INVALID_COOKIE, C::NoSa, Silence, no_sa),
-            Self::NotEncrypted => row(N::INVALID_FLAGS, C::NotEncrypted, Silence, not_encrypted),
-            Self::EncryptedTooEarly => {
-                row(N::INVALID_FLAGS, C::EncryptedTooEarly, Silence, bad_message)
-            }
-            Self::SaNotAuthenticated(_) => row(
-                N::INVALID_EXCHANGE_TYPE,
-                C::SaNotAuthenticated,
-                Silence,
-                sa_not_auth,
-            ),
-            Self::MessageId(_) => row(N::INVALID_MESSAGE_ID, C::MessageId, Silence, bad_message),
-            Self::NoPresharedKey => row(
-                N::AUTHENTICATION_FAILED,
-                C::NoPresharedKey,
-                Silence,
-                no_preshared_key,
-            ),
-            Self::NoProposal(_) => row(N::NO_PROPOSAL_CHOSEN, C::NoProposal, Clear, no_proposal),
-            Self::NotOffered(_) => row(
-                N::ATTRIBUTES_NOT_SUPPORTED,
-                C::NotOffered,
-                Silence,
-                not_offered,
-            ),
-            Self::BadProposal(_) => row(N::BAD_PROPOSAL_SYNTAX, C::BadProposal, Clear, bad_message),
-            Self::Doi(_) => row(N::DOI_NOT_SUPPORTED, C::Doi, Clear, bad_message),
-            Self::Situation(_) => row(N::SITUATION_NOT_SUPPORTED, C::Situation, Clear, bad_message),
-            Self::KeyExchange(_) => row(
-                N::INVALID_KEY_INFORMATION,
-                C::KeyExchange,
-                Silence,
-                bad_message,
-            ),
-            Self::NonceLength(_) => row(N::PAYLOAD_MALFORMED, C::NonceLength, Silence, bad_message),
-            Self::Undecryptable { .. } => {
-                row(N::PAYLOAD_MALFORMED, C::Undecryptable, Silence, bad_message)
-            }
-            Self::BadHash => row(
-                N::INVALID_HASH_INFORMATION,
-                C::BadHash,
-                Silence,
-                bad_message,
-            ),
-            Self::Identity { .. } => row(
-                N::INVALID_ID_INFORMATION,
-                C::Identity,
-                Silence,
-                bad_identity,
-            ),
-            Self::HalfOpenFull => row(N::INVALID_COOKIE, C::HalfOpenFull, Silence, busy),
-            Self::TooManyComputations => row(
-                N::INVALID_KEY_INFORMATION,
-                C::TooManyComputations,
-                Silence,
-                busy,
-            ),
-            Self::ExchangesFull => row(N::INVALID_MESSAGE_ID, C::ExchangesFull, Silence, busy),
-            Self::ReplayedMessageId(_) => row(
-                N::INVALID_MESSAGE_ID,
-                C::ReplayedMessageId,
-                Silence,
-                bad_message,
-            ),
-            Self::BadPart(_) => row(N::PAYLOAD_MALFORMED, C::BadPart, Silence, bad_message),
-            Self::BadKeepalive(_) => {
-                row(N::PAYLOAD_MALFORMED, C::BadKeepalive, Silence, bad_message)
-            }
+            Self::Malformed(_) => mute(N::PAYLOAD_MALFORMED, C::Malformed, malformed),
+            Self::Illegal(_) => mute(N::INVALID_PAYLOAD_TYPE, C::IllegalPayloads, malformed),
+            Self::Version(_) => mute(N::INVALID_MAJOR_VERSION, C::Version, malformed),
+            Self::AggressiveMode => mute(N::UNSUPPORTED_EXCHANGE_TYPE, C::AggressiveMode, aggressive),
+            Self::UnknownExchange(_) => mute(N::INVALID_EXCHANGE_TYPE, C::UnknownExchange, unknown),
+            Self::NoSa => mute(N::INVALID_COOKIE, C::NoSa, no_sa),
+            Self::NotEncrypted => mute(N::INVALID_FLAGS, C::NotEncrypted, not_encrypted),
+            Self::EncryptedTooEarly => mute(N::INVALID_FLAGS, C::EncryptedTooEarly, malformed),
+            Self::TooEarly(_) => mute(N::INVALID_EXCHANGE_TYPE, C::TooEarly, early),
+            Self::MessageId(_) => mute(N::INVALID_MESSAGE_ID, C::MessageId, malformed),
+            Self::NoPresharedKey => mute(N::AUTHENTICATION_FAILED, C::NoPresharedKey, no_key),
+            Self::NoProposal(_) => told(N::NO_PROPOSAL_CHOSEN, C::NoProposal, no_proposal),
+            Self::NotOffered(_) => mute(N::ATTRIBUTES_NOT_SUPPORTED, C::NotOffered, not_offered),
+            Self::BadProposal(_) => told(N::BAD_PROPOSAL_SYNTAX, C::BadProposal, malformed),
+            Self::Doi(_) => told(N::DOI_NOT_SUPPORTED, C::Doi, malformed),
+            Self::Situation(_) => told(N::SITUATION_NOT_SUPPORTED, C::Situation, malformed),
+            Self::KeyExchange(_) => mute(N::INVALID_KEY_INFORMATION, C::KeyExchange, malformed),
+            Self::NonceLength(_) => mute(N::PAYLOAD_MALFORMED, C::NonceLength, malformed),
+            Self::Undecryptable { .. } => mute(N::PAYLOAD_MALFORMED, C::Undecryptable, malformed),
+            Self::BadHash => mute(N::INVALID_HASH_INFORMATION, C::BadHash, malformed),
+            Self::Identity { .. } => mute(N::INVALID_ID_INFORMATION, C::Identity, bad_identity),
+            Self::HalfOpenFull => mute(N::INVALID_COOKIE, C::HalfOpenFull, busy),
+            Self::Computations => mute(N::INVALID_KEY_INFORMATION, C::Computations, busy),
+            Self::ExchangesFull => mute(N::INVALID_MESSAGE_ID, C::ExchangesFull, busy),
+            Self::Replayed(_) => mute(N::INVALID_MESSAGE_ID, C::Replayed, malformed),
+            Self::BadPart(_) => mute(N::PAYLOAD_MALFORMED, C::BadPart, malformed),
+            Self::BadKeepalive(_) => mute(N::PAYLOAD_MALFORMED, C::BadKeepalive, malformed),
         }
     }
 
@@ -348,18 +297,18 @@ impl Refusal {
     }
 }
 
-fn bad_message(peer: IpAddr, refusal: &Refusal) -> Crypto {
+fn malformed(peer: IpAddr, refusal: &Refusal) -> Crypto {
     Crypto::IKMP_BAD_MESSAGE {
         peer,
         reason: refusal.to_string(),
     }
 }
 
-fn no_aggressive_mode(peer: IpAddr, _: &Refusal) -> Crypto {
+fn aggressive(peer: IpAddr, _: &Refusal) -> Crypto {
     Crypto::IKMP_AGGRESSIVE_MODE { peer }
 }
 
-fn unknown_exchange(peer: IpAddr, refusal: &Refusal) -> Crypto {
+fn unknown(peer: IpAddr, refusal: &Refusal) -> Crypto {
     Crypto::IKMP_UNK_EXCHANGE {
         peer,
         reason: refusal.to_string(),
@@ -374,14 +323,14 @@ fn not_encrypted(peer: IpAddr, _: &Refusal) -> Crypto {
     Crypto::IKMP_NOT_ENCRYPTED { peer }
 }
 
-fn sa_not_auth(peer: IpAddr, refusal: &Refusal) -> Crypto {
+fn early(peer: IpAddr, refusal: &Refusal) -> Crypto {
     Crypto::IKMP_SA_NOT_AUTH {
         peer,
         reason: refusal.to_string(),
     }
 }
 
-fn no_preshared_key(peer: IpAddr, _: &Refusal) -> Crypto {
+fn no_key(peer: IpAddr, _: &Refusal) -> Crypto {
     Crypto::IKMP_NO_PRESHARED_KEY { peer }
 }
 
@@ -426,7 +375,7 @@ impl fmt::Display for Refusal {
             Self::NoSa => f.write_str("its cookies are those of no SA"),
             Self::NotEncrypted => f.write_str("in clear, but must be encrypted"),
             Self::EncryptedTooEarly => f.write_str("encrypted before there is a key"),
-            Self::SaNotAuthenticated(exchange) => {
+            Self::TooEarly(exchange) => {
                 write!(f, "exchange {exchange} before phase 1 was done")
             }
             Self::MessageId(id) => write!(f, "message id {id:#010x} is not legal here"),
@@ -449,9 +398,9 @@ impl fmt::Display for Refusal {
                 )
             }
             Self::HalfOpenFull => f.write_str("too many negotiations are half open"),
-            Self::TooManyComputations => f.write_str("too many key exchanges in one negotiation"),
+            Self::Computations => f.write_str("too many key exchanges in one negotiation"),
             Self::ExchangesFull => f.write_str("too many exchanges under one SA"),
-            Self::ReplayedMessageId(id) => write!(f, "message id {id:#010x} was used before"),
+            Self::Replayed(id) => write!(f, "message id {id:#010x} was used before"),
             Self::BadPart(what) => write!(f, "part of a message: {what}"),
             Self::BadKeepalive(what) => write!(f, "keepalive: {what}"),
         }

@@ -573,7 +573,7 @@ impl Sa {
             return Err(Refusal::MessageId(0));
         }
         if self.peer_ids.contains(&message_id) || self.own_ids.contains(&message_id) {
-            return Err(Refusal::ReplayedMessageId(message_id));
+            return Err(Refusal::Replayed(message_id));
         }
         if self.peer_ids.len() >= MESSAGE_IDS_MAX {
             return Err(Refusal::ExchangesFull);

@@ -97,7 +97,7 @@ impl Common {
     /// Pays for one Diffie-Hellman secret; forged messages cannot ask for many.
     fn compute(&mut self) -> Result<(), Refusal> {
         if self.computations >= COMPUTATIONS_MAX {
-            return Err(Refusal::TooManyComputations);
+            return Err(Refusal::Computations);
         }
         self.computations += 1;
         Ok(())

@@ -285,7 +285,7 @@ fn diffie_hellman_is_not_computed_without_end() {
         counters.refused(RefusalCounter::KeyExchange),
         u64::from(COMPUTATIONS_MAX)
     );
-    let refused = counters.refused(RefusalCounter::TooManyComputations);
+    let refused = counters.refused(RefusalCounter::Computations);
     assert_eq!(refused, 20 - u64::from(COMPUTATIONS_MAX));
 }
 

@@ -404,8 +404,16 @@ impl Network {
             for at in 0..2 {
                 self.answer(at, &mut answered, octets);
             }
-            let done = self.nodes[0].upcalls.iter().any(|upcall| {
-                matches!(upcall, Upcall::Exchange { step: 4, message_id, .. } if *message_id == opened)
+            let done = self.nodes[0].upcalls.iter().any(|upcall| match upcall {
+                Upcall::Exchange {
+                    step, message_id, ..
+                } => (*step, *message_id) == (4, opened),
+                Upcall::Established(_)
+                | Upcall::Failed { .. }
+                | Upcall::Plain { .. }
+                | Upcall::Timeout { .. }
+                | Upcall::Notify { .. }
+                | Upcall::Deleted(_) => false,
             });
             if done {
                 self.with(0, |engine, _, _, _| engine.finish(sa, opened));

@@ -98,19 +98,24 @@ impl Suite {
     }
 }
 
-/// Runs main mode and one PULL message 1 against ks1 by hand.
-fn negotiate(suite: &Suite, seed: u64) {
-    let mut ks = config("by hand", GM);
-    ks.policies = vec![policy(suite.encryption, suite.hash, 19)];
-    let mut network = Network::new(config("unused", GM), ks);
-    let (ci, hash) = ([0xc1; 8], suite.prf);
+/// What both sides have after messages 3 and 4.
+struct Keyed {
+    ci: [u8; 8],
+    cr: Vec<u8>,
+    sai_b: Vec<u8>,
+    gxi: Vec<u8>,
+    gxr: Vec<u8>,
+    skeyid: Vec<u8>,
+    skeyid_d: Vec<u8>,
+    skeyid_a: Vec<u8>,
+    cipher: Cipher,
+}
 
-    let sai_b = suite.offer();
-    network.deliver(
-        1,
-        GM,
-        &message(&ci, &[0; 8], 1, 2, 0, 0, &payload(0, &sai_b)),
-    );
+/// Messages 1 to 4 with ks1, by hand.
+fn exchange_keys(network: &mut Network, suite: &Suite, seed: u64) -> Keyed {
+    let (ci, hash, sai_b) = ([0xc1; 8], suite.prf, suite.offer());
+    let message_1 = message(&ci, &[0; 8], 1, 2, 0, 0, &payload(0, &sai_b));
+    network.deliver(1, GM, &message_1);
     let answer = network.sent.pop().expect("message 2").1;
     let cr = answer[8..16].to_vec();
     // The transform comes back as it went, whatever vendor ids follow.
@@ -138,54 +143,99 @@ fn negotiate(suite: &Suite, seed: u64) {
         key = [k1, k2].concat();
     }
     let cipher = Cipher::new(suite.cipher, &key[..suite.cipher.key_len()]).unwrap();
-    let block = suite.cipher.block_len();
-    let first_iv = hash.digest(&[&gxi, &gxr]);
+    Keyed {
+        ci,
+        cr,
+        sai_b,
+        gxi,
+        gxr,
+        skeyid,
+        skeyid_d,
+        skeyid_a,
+        cipher,
+    }
+}
 
-    let idii_b = [&[1, 17, 3, 0x50][..], &GM.ip().octets()].concat();
-    let hash_i = prf(hash, &skeyid, &[&gxi, &gxr, &ci, &cr, &sai_b, &idii_b]);
-    let mut clear = [payload(8, &idii_b), payload(0, &hash_i)].concat();
-    // One block more than needed, and not of zeros.
-    clear.resize(clear.len().next_multiple_of(block) + block, 0xa5);
-    let iv = cipher
-        .encrypt(&first_iv.as_ref()[..block], &mut clear)
-        .unwrap();
-    network.deliver(1, GM, &message(&ci, &cr, 5, 2, 1, 0, &clear));
-    let mut sealed = network.sent.pop().expect("message 6").1.split_off(28);
-    let last_block = sealed[sealed.len() - block..].to_vec();
-    cipher.decrypt(iv.as_ref(), &mut sealed).unwrap();
-    let id_len = usize::from(u16::from_be_bytes([sealed[2], sealed[3]]));
-    let idir_b = &sealed[4..id_len];
-    let hash_r = prf(hash, &skeyid, &[&gxr, &gxi, &cr, &ci, &sai_b, idir_b]);
-    assert_eq!(sealed[id_len + 4..id_len + 4 + hash_r.len()], hash_r);
-    let sas = network.nodes[1].established();
-    let sa = network.nodes[1].engine.sa(sas[0]).expect("established");
-    assert_eq!(sa.prf_a(&[b"x"]).expose(), prf(hash, &skeyid_a, &[b"x"]));
-    assert_eq!(sa.prf_d(&[b"x"]).expose(), prf(hash, &skeyid_d, &[b"x"]));
-    assert_eq!(sa.agreed().lifetime_s, 0x7080);
+impl Keyed {
+    /// Message 5; HASH_R of message 6 must be right. Returns the last block of phase 1.
+    fn authenticate(&self, network: &mut Network, suite: &Suite) -> Vec<u8> {
+        let Self {
+            ci,
+            cr,
+            sai_b,
+            gxi,
+            gxr,
+            skeyid,
+            cipher,
+            ..
+        } = self;
+        let (hash, block) = (suite.prf, suite.cipher.block_len());
+        let first_iv = hash.digest(&[gxi, gxr]);
+        let idii_b = [&[1, 17, 3, 0x50][..], &GM.ip().octets()].concat();
+        let hash_i = prf(hash, skeyid, &[gxi, gxr, ci, cr, sai_b, &idii_b]);
+        let mut clear = [payload(8, &idii_b), payload(0, &hash_i)].concat();
+        // One block more than needed, and not of zeros.
+        clear.resize(clear.len().next_multiple_of(block) + block, 0xa5);
+        let iv = cipher
+            .encrypt(&first_iv.as_ref()[..block], &mut clear)
+            .unwrap();
+        network.deliver(1, GM, &message(ci, cr, 5, 2, 1, 0, &clear));
+        let mut sealed = network.sent.pop().expect("message 6").1.split_off(28);
+        let last_block = sealed[sealed.len() - block..].to_vec();
+        cipher.decrypt(iv.as_ref(), &mut sealed).unwrap();
+        let id_len = usize::from(u16::from_be_bytes([sealed[2], sealed[3]]));
+        let idir_b = &sealed[4..id_len];
+        let hash_r = prf(hash, skeyid, &[gxr, gxi, cr, ci, sai_b, idir_b]);
+        assert_eq!(sealed[id_len + 4..id_len + 4 + hash_r.len()], hash_r);
+        last_block
+    }
 
-    let message_id = 0x0102_0304_u32;
-    let built = pull_1();
-    let hash_1 = prf(
-        hash,
-        &skeyid_a,
-        &[&message_id.to_be_bytes(), built.payloads()],
-    );
-    let mut clear = [payload(built.first().0, &hash_1), built.payloads().to_vec()].concat();
-    clear.resize(clear.len().next_multiple_of(block), 0);
-    let iv = hash.digest(&[&last_block, &message_id.to_be_bytes()]);
-    cipher.encrypt(&iv.as_ref()[..block], &mut clear).unwrap();
-    network.deliver(1, GM, &message(&ci, &cr, 8, 32, 1, message_id, &clear));
-    let received = matches!(
-        network.nodes[1].upcalls.last(),
-        Some(Upcall::Exchange { step: 1, first: PayloadType::NONCE, payloads, .. })
-            if payloads[..] == *built.payloads()
-    );
-    assert!(received, "{}", network.transcript);
+    /// Message 1 of a PULL, which must come out as it went in.
+    fn pull(&self, network: &mut Network, suite: &Suite, last_block: &[u8]) {
+        let (hash, block) = (suite.prf, suite.cipher.block_len());
+        let message_id = 0x0102_0304_u32;
+        let octets = message_id.to_be_bytes();
+        let built = pull_1();
+        let hash_1 = prf(hash, &self.skeyid_a, &[&octets, built.payloads()]);
+        let mut clear = [payload(built.first().0, &hash_1), built.payloads().to_vec()].concat();
+        clear.resize(clear.len().next_multiple_of(block), 0);
+        let iv = hash.digest(&[last_block, &octets]);
+        self.cipher
+            .encrypt(&iv.as_ref()[..block], &mut clear)
+            .unwrap();
+        network.deliver(
+            1,
+            GM,
+            &message(&self.ci, &self.cr, 8, 32, 1, message_id, &clear),
+        );
+        let received = matches!(
+            network.nodes[1].upcalls.last(),
+            Some(Upcall::Exchange { step: 1, first: PayloadType::NONCE, payloads, .. })
+                if payloads[..] == *built.payloads()
+        );
+        assert!(received, "{}", network.transcript);
+    }
 }
 
 #[test]
 fn a_peer_written_down_from_the_rfc_reaches_an_sa_with_every_cipher_and_hash() {
     for (suite, seed) in Suite::all().iter().zip(1..) {
-        negotiate(suite, seed);
+        let mut ks = config("by hand", GM);
+        ks.policies = vec![policy(suite.encryption, suite.hash, 19)];
+        let mut network = Network::new(config("unused", GM), ks);
+        let keyed = exchange_keys(&mut network, suite, seed);
+        let last_block = keyed.authenticate(&mut network, suite);
+        let sas = network.nodes[1].established();
+        let sa = network.nodes[1].engine.sa(sas[0]).expect("established");
+        assert_eq!(
+            sa.prf_a(&[b"x"]).expose(),
+            prf(suite.prf, &keyed.skeyid_a, &[b"x"])
+        );
+        assert_eq!(
+            sa.prf_d(&[b"x"]).expose(),
+            prf(suite.prf, &keyed.skeyid_d, &[b"x"])
+        );
+        assert_eq!(sa.agreed().lifetime_s, 0x7080);
+        keyed.pull(&mut network, suite, &last_block);
     }
 }
