@@ -1,7 +1,7 @@
 //! The formats that getvpn speaks to its own kind. Each has one form.
 
-use wire::isakmp::{Attribute, Notify, Payload, Value};
-use wire::private::part::{self, DATAGRAM_MAX};
+use wire::iana::ExchangeType;
+use wire::isakmp::{Attribute, Flags, Header, Notify, Payload, Value};
 use wire::private::{
     AckStatus, GroupStamp, KeyRecord, KinNonce, Part, PolicyBlob, PolicyChunk, PolicyName,
     PolicyRequest, SidsHeld,
@@ -86,21 +86,13 @@ pub fn ack_status(body: &[u8]) {
     }
 }
 
-/// A part of a message; and the octets as a message to be cut.
+/// A part of a message, behind its header.
 pub fn part(bytes: &[u8]) {
     if let Ok(part) = Part::decode(bytes) {
-        let [front, piece] = part.authenticated;
-        assert_eq!([front, &part.mac, piece].concat(), bytes);
-    }
-    if let Ok(parts) = part::cut(bytes, |_| [7; 16]) {
-        let whole: Vec<u8> = parts
-            .iter()
-            .flat_map(|datagram| {
-                assert!(datagram.len() <= DATAGRAM_MAX);
-                let part = Part::decode(datagram).expect("it was cut");
-                part.piece.to_vec()
-            })
-            .collect();
-        assert_eq!(whole, bytes);
+        let header = Header::new([1; 8], [2; 8], part.exchange, Flags::ENCRYPTION, 3);
+        let datagram = part.encode(header);
+        let (header, body) = Header::split(&datagram).expect("it was encoded");
+        assert_eq!(header.exchange_type, ExchangeType::GETVPN_PART);
+        assert_eq!(body, bytes);
     }
 }

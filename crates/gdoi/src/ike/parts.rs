@@ -12,7 +12,8 @@ use crypto::hash::Hash;
 use crypto::hmac;
 use policy::Time;
 use wire::iana::ExchangeType;
-use wire::isakmp::{Header, Part};
+use wire::isakmp::Header;
+use wire::private::Part;
 
 use super::limits::{
     ASSEMBLIES_PER_SA_MAX, ASSEMBLY_LIFETIME, PART_BODY_OCTETS, PART_THRESHOLD_OCTETS, PARTS_MAX,

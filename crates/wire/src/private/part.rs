@@ -1,126 +1,139 @@
-//! Parts of a message that is larger than a datagram may be.
+//! One part of a message that is larger than a datagram should be (PROTOCOL P4).
 //!
-//! Only the form of one part; assembling them, and its limits, is decided by `gdoi`.
+//! Not a payload: it stands alone behind the ISAKMP header of exchange 241, whose cookies and
+//! message id are those of the message. Whether the MAC is right is not decided here.
 
-use crate::codec::{Error, Kind, Reader};
+use crate::codec::{Error, Reader, Writer};
 use crate::iana::{ExchangeType, PayloadType};
 use crate::isakmp::header::{Flags, Header};
 
-/// Parts of one message (PROTOCOL P4).
-pub const PARTS_MAX: usize = 64;
-/// Octets of the MAC.
-pub const MAC_LEN: usize = 16;
-/// Octets of a datagram with a part, and of every PUSH (PROTOCOL P4).
-pub const DATAGRAM_MAX: usize = 1_280;
-/// Octets of the message in one part.
-pub const PIECE_MAX: usize = DATAGRAM_MAX - MAC_START - MAC_LEN;
-
-const WHAT: &str = "message part";
-/// Header, exchange, part, total, RESERVED.
-const MAC_START: usize = Header::LEN + 4;
-
-/// One part of a message (PROTOCOL P4).
+/// A part; `docs/private-attributes.md` section 7.
 ///
 /// ```text
-/// +-------------+--------------+----------+-----------+--------------+----------+-------+
-/// | Header (28) | exchange (1) | part (1) | total (1) | RESERVED (1) | MAC (16) | piece |
-/// +-------------+--------------+----------+-----------+--------------+----------+-------+
+///                      1                   2                   3
+///  0 1 2 3 4 5 6 7 8 9 0 1 2 3 4 5 6 7 8 9 0 1 2 3 4 5 6 7 8 9 0 1
+/// +-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+
+/// ! Exchange Type !     Part      !     Total     !   RESERVED    !
+/// +-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+
+/// !                            Serial                             !
+/// +-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+
+/// ~                        MAC (16 octets)                        ~
+/// +-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+
+/// ~                     Octets of the message                     ~
+/// +-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+
 /// ```
 #[derive(Copy, Clone, Debug, PartialEq, Eq)]
 pub struct Part<'a> {
-    /// Exchange of the whole message.
+    /// The exchange of the message.
     pub exchange: ExchangeType,
-    /// Which part, from 1.
-    pub part: u8,
-    /// How many there are.
+    /// Which part this is, from 1.
+    pub number: u8,
+    /// How many parts there are.
     pub total: u8,
-    /// What the MAC covers: the octets before it and the octets after it.
-    pub authenticated: [&'a [u8]; 2],
-    /// The MAC.
-    pub mac: [u8; MAC_LEN],
-    /// Octets of the message.
-    pub piece: &'a [u8],
+    /// Tells the messages of one exchange apart.
+    pub serial: u32,
+    /// Over everything here and the names in the header.
+    pub mac: [u8; 16],
+    /// This part's octets of the message.
+    pub body: &'a [u8],
 }
 
 impl<'a> Part<'a> {
-    /// The part in a datagram of which the header says exchange 241.
+    /// Reads what follows the ISAKMP header.
     ///
     /// # Errors
-    /// A malformed header or part; a part number above its total; an empty or too large piece.
-    pub fn decode(datagram: &'a [u8]) -> Result<Self, Error> {
-        let (header, body) = Header::split(datagram)?;
-        let mut r = Reader::new(WHAT, body);
-        if header.next_payload != PayloadType::NONE {
-            return Err(r.bad("Next Payload", header.next_payload.0, "0"));
-        }
-        if header.flags != Flags::NONE {
-            return Err(r.bad("Flags", header.flags.0, "0"));
-        }
+    /// A part without octets, or whose number is not between 1 and the total.
+    pub fn decode(bytes: &'a [u8]) -> Result<Self, Error> {
+        let mut r = Reader::new("message part", bytes);
         let exchange = ExchangeType(r.u8()?);
-        let part = r.u8()?;
+        let number = r.u8()?;
         let total = r.u8()?;
         r.reserved()?;
-        if !(2..=PARTS_MAX).contains(&usize::from(total)) {
-            return Err(r.bad("total", total, "2 to 64"));
+        if number == 0 || number > total {
+            return Err(r.bad("Part", number, "1 to Total"));
         }
-        if part == 0 || part > total {
-            return Err(r.bad("part", part, "1 to the total"));
-        }
+        let serial = r.u32()?;
         let mac = r.array()?;
-        let piece = r.rest();
-        if piece.is_empty() || piece.len() > PIECE_MAX {
-            return Err(r.bad("octets of the piece", piece.len() as u64, "1 to 1232"));
+        if r.is_empty() {
+            return Err(r.bad("length", 0_u8, "1 octet of the message or more"));
         }
         Ok(Self {
             exchange,
-            part,
+            number,
             total,
-            authenticated: [&datagram[..MAC_START], piece],
+            serial,
             mac,
-            piece,
+            body: r.rest(),
         })
+    }
+
+    /// The datagram, with cookies and message id of `header`.
+    #[must_use]
+    pub fn encode(&self, header: Header) -> Vec<u8> {
+        let mut w = Writer::new();
+        w.u8(self.exchange.0);
+        w.u8(self.number);
+        w.u8(self.total);
+        w.u8(0);
+        w.u32(self.serial);
+        w.bytes(&self.mac);
+        w.bytes(self.body);
+        let length = u32::try_from(Header::LEN + w.len()).unwrap_or(u32::MAX);
+        let header = Header {
+            next_payload: PayloadType::NONE,
+            exchange_type: ExchangeType::GETVPN_PART,
+            flags: Flags::NONE,
+            length,
+            ..header
+        };
+        let mut datagram = header.encode().to_vec();
+        // Nothing in here counts anything, so nothing can fail to fit.
+        datagram.extend(w.finish().unwrap_or_default());
+        datagram
     }
 }
 
-/// Cuts a message into datagrams, each with a MAC that `mac` computes over two runs of octets.
-///
-/// # Errors
-/// The message has no header, fits one datagram as it is, or needs more than 64 parts.
-pub fn cut(
-    message: &[u8],
-    mut mac: impl FnMut([&[u8]; 2]) -> [u8; MAC_LEN],
-) -> Result<Vec<Vec<u8>>, Error> {
-    let whole = Header::decode(message)?;
-    let pieces = message.chunks(PIECE_MAX);
-    let count = pieces.len();
-    let total = match u8::try_from(count) {
-        Ok(total) if (2..=PARTS_MAX).contains(&count) => total,
-        _ => {
-            return Err(Error {
-                what: WHAT,
-                kind: Kind::Value {
-                    field: "parts of the message",
-                    value: count as u64,
-                    expected: "2 to 64",
-                },
-            });
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const OCTETS: [u8; 26] = [
+        32, 2, 3, 0, 0xde, 0xad, 0xbe, 0xef, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 7, 8,
+    ];
+
+    #[test]
+    fn a_part_is_read_and_written_octet_for_octet() {
+        let part = Part::decode(&OCTETS).unwrap();
+        let expected = Part {
+            exchange: ExchangeType::GROUPKEY_PULL,
+            number: 2,
+            total: 3,
+            serial: 0xdead_beef,
+            mac: [1; 16],
+            body: &[7, 8],
+        };
+        assert_eq!(part, expected);
+        let header = Header::new(
+            [1; 8],
+            [2; 8],
+            ExchangeType::GROUPKEY_PULL,
+            Flags::ENCRYPTION,
+            9,
+        );
+        let datagram = part.encode(header);
+        let (header, body) = Header::split(&datagram).unwrap();
+        assert_eq!(header.exchange_type, ExchangeType::GETVPN_PART);
+        assert_eq!((header.flags, header.message_id), (Flags::NONE, 9));
+        assert_eq!(body, OCTETS);
+    }
+
+    #[test]
+    fn a_part_outside_its_total_or_without_octets_is_refused() {
+        for (at, value) in [(1, 0), (1, 4), (3, 1)] {
+            let mut octets = OCTETS;
+            octets[at] = value;
+            assert!(Part::decode(&octets).is_err(), "{at} {value}");
         }
-    };
-    Ok((1..)
-        .zip(pieces)
-        .map(|(part, piece)| {
-            let length = MAC_START + MAC_LEN + piece.len();
-            let header = Header {
-                next_payload: PayloadType::NONE,
-                exchange_type: ExchangeType::GETVPN_PART,
-                flags: Flags::NONE,
-                length: u32::try_from(length).unwrap_or(u32::MAX),
-                ..whole
-            };
-            let mut front = header.encode().to_vec();
-            front.extend_from_slice(&[whole.exchange_type.0, part, total, 0]);
-            let mac = mac([&front, piece]);
-            [&front, &mac[..], piece].concat()
-        })
-        .collect())
+        assert!(Part::decode(&OCTETS[..24]).is_err());
+    }
 }

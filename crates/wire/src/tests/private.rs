@@ -6,11 +6,10 @@ use crate::iana::{
     PayloadType, SaDirection, SigAlgorithm, SigHashAlgorithm,
 };
 use crate::isakmp::{Attribute, Builder, Flags, Hash, Header, Id, Sig, Value};
-use crate::private::part::{self, DATAGRAM_MAX, PIECE_MAX};
 use crate::private::{
     AckFlags, AckStatus, Action, AddressRule, ChunkKind, ChunkList, GroupStamp, KeyRecord,
-    KinNonce, Part, PolicyAce, PolicyBlob, PolicyChunk, PolicyName, PolicyRequest, PolicySa,
-    PortRule, SidsHeld,
+    KinNonce, PolicyAce, PolicyBlob, PolicyChunk, PolicyName, PolicyRequest, PolicySa, PortRule,
+    SidsHeld,
 };
 use crate::tests::{both_ways, octets};
 
@@ -285,52 +284,6 @@ fn a_policy_has_one_encoding() {
 }
 
 #[test]
-fn a_message_is_cut_into_parts_that_make_it_again() {
-    let header = Header::new(
-        [1; 8],
-        [2; 8],
-        ExchangeType::GETVPN_COOP,
-        Flags::ENCRYPTION,
-        9,
-    );
-    let mut builder = Builder::new();
-    builder.push_raw(PayloadType::HASH, &[0x5a; 3_000]);
-    let message = builder.finish().unwrap().into_message(header);
-    let mut sizes = Vec::new();
-    let parts = part::cut(&message, |[front, piece]| {
-        sizes.push((front.len(), piece.len()));
-        [sizes.len() as u8; 16]
-    })
-    .unwrap();
-    assert_eq!(
-        sizes,
-        [
-            (32, PIECE_MAX),
-            (32, PIECE_MAX),
-            (32, 3_032 - 2 * PIECE_MAX)
-        ]
-    );
-    let mut whole = Vec::new();
-    for (datagram, number) in parts.iter().zip(1_u8..) {
-        assert!(datagram.len() <= DATAGRAM_MAX);
-        let part = Part::decode(datagram).unwrap();
-        assert_eq!((part.part, part.total, part.mac), (number, 3, [number; 16]));
-        assert_eq!(part.exchange, ExchangeType::GETVPN_COOP);
-        assert_eq!(part.authenticated.concat().len() + 16, datagram.len());
-        whole.extend_from_slice(part.piece);
-    }
-    assert_eq!(whole, message);
-    assert!(part::cut(&message[..PIECE_MAX], |_| [0; 16]).is_err());
-    assert!(part::cut(&vec![0; PIECE_MAX * 64 + 1], |_| [0; 16]).is_err());
-    let mut beyond = parts[0].clone();
-    beyond[29] = 4;
-    assert_eq!(
-        Part::decode(&beyond).unwrap_err().to_string(),
-        "message part: part is 4, expected 1 to the total"
-    );
-}
-
-#[test]
 fn an_ack_of_ours_says_what_was_done_and_a_plain_one_does_not() {
     let status = AckStatus {
         flags: AckFlags::OLD_POLICY,
@@ -449,5 +402,5 @@ fn a_push_with_a_new_kek_and_tek_fits_a_datagram() {
     );
     let message = builder.finish().unwrap().into_padded_message(header, 16);
     assert_eq!(message.len(), 1_084);
-    assert!(message.len() < DATAGRAM_MAX);
+    assert!(message.len() < 1_280);
 }
