@@ -25,6 +25,8 @@ mod pull;
 mod push;
 mod refusal;
 mod rekey_sa;
+#[cfg(test)]
+mod tests;
 mod transform;
 
 pub use config::Config;

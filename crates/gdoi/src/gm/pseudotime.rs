@@ -8,6 +8,8 @@ use policy::{PseudoTime, Time};
 
 /// How far two crystals may drift apart, in millionths (PROTOCOL P27).
 const DRIFT_PPM: i128 = 200;
+/// A stamp that is further ahead of what can be is no drift.
+const JUMP_NS: i128 = 1_000_000_000;
 
 /// An offset from core time to pseudotime, in nanoseconds, that was right at `taken`.
 #[derive(Copy, Clone)]
@@ -48,9 +50,15 @@ impl PseudoTimeFilter {
     }
 
     /// A stamp came in a verified message at `now`. Says whether the reading changed.
+    ///
+    /// A stamp that is further ahead than any drift explains is a key server that set its clock on,
+    /// after it had lost it: what was known of the old clock is worth nothing then.
     //= getvpn P27
     pub(super) fn stamped(&mut self, stamp: PseudoTime, now: Time) -> bool {
         let sample = Bound::of(stamp, now);
+        if self.ceiling_ns(now).saturating_add(JUMP_NS) < sample.offset_ns {
+            self.ceiling = None;
+        }
         let newer = self
             .latest
             .is_none_or(|held| sample.offset_ns > held.offset_ns - held.drift_ns(now));
@@ -61,28 +69,34 @@ impl PseudoTimeFilter {
     }
 
     /// A stamp came in the answer to a question of ours that left at `asked`: the key server's
-    /// clock read `stamp` at some time between the two.
-    pub(super) fn answered(&mut self, stamp: PseudoTime, asked: Time, now: Time) {
-        let sample = Bound::of(stamp, asked);
-        let tighter = self
-            .ceiling
-            .is_none_or(|held| sample.offset_ns < held.offset_ns + held.drift_ns(now));
-        if tighter {
+    /// clock read `stamp` at some time between the two. A reading that cannot be is given up.
+    pub(super) fn answered(&mut self, stamp: PseudoTime, asked: Time, answered: Time) {
+        let (lower, upper) = (Bound::of(stamp, answered), Bound::of(stamp, asked));
+        let ahead = self
+            .latest
+            .is_some_and(|held| held.offset_ns - held.drift_ns(answered) > upper.offset_ns);
+        if ahead || self.ceiling_ns(answered) < lower.offset_ns {
+            (self.latest, self.ceiling) = (None, None);
+        }
+        if upper.offset_ns < self.ceiling_ns(answered) {
             self.ceiling = Some(Bound {
-                taken: now,
-                ..sample
+                taken: answered,
+                ..upper
             });
         }
-        self.stamped(stamp, now);
+        self.stamped(stamp, answered);
+    }
+
+    fn ceiling_ns(&self, now: Time) -> i128 {
+        self.ceiling
+            .map_or(i128::MAX, |held| held.offset_ns + held.drift_ns(now))
     }
 
     /// The clock to use from `now` on; `None` before the first stamp.
     pub(super) fn clock(&self, now: Time) -> Option<PseudoClock> {
         let latest = self.latest?;
-        let ceiling = self
-            .ceiling
-            .map_or(i128::MAX, |held| held.offset_ns + held.drift_ns(now));
-        let reading = i128::from(now.as_nanos()) + latest.offset_ns.min(ceiling);
+        let offset_ns = latest.offset_ns.min(self.ceiling_ns(now));
+        let reading = i128::from(now.as_nanos()) + offset_ns;
         let nanos = u64::try_from(reading.max(0)).unwrap_or(u64::MAX);
         Some(PseudoClock::reading(PseudoTime::from_nanos(nanos), now))
     }
@@ -127,8 +141,18 @@ mod tests {
             Time::from_secs(12),
         );
         assert!((reading_s(&filter, 12) - 500.0).abs() < 1e-6);
-        // A key server that lies, or one that jumped: it is not believed beyond the round trip.
-        filter.stamped(PseudoTime::from_secs(9_000), Time::from_secs(13));
+        filter.stamped(PseudoTime::from_nanos(503_900_000_000), Time::from_secs(13));
         assert!((reading_s(&filter, 13) - 503.0).abs() < 0.01);
+    }
+
+    #[test]
+    fn a_key_server_that_sets_its_clock_on_or_back_is_followed() {
+        let mut filter = PseudoTimeFilter::default();
+        let at = Time::from_secs;
+        filter.answered(PseudoTime::from_secs(500), at(10), at(12));
+        filter.stamped(PseudoTime::from_secs(803), at(13));
+        assert!((reading_s(&filter, 13) - 803.0).abs() < 1e-6);
+        filter.answered(PseudoTime::from_secs(100), at(20), at(21));
+        assert!((reading_s(&filter, 21) - 100.0).abs() < 1e-6);
     }
 }

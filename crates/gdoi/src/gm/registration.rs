@@ -77,6 +77,7 @@ pub(super) enum Attempt {
         pull: Initiator,
         kind: PeerKind,
         offer: Box<Offer>,
+        answered: Time,
     },
     /// Message 4 came; the policy that it names is fetched.
     Policy { run: Run, grant: Box<Granted> },
@@ -307,11 +308,27 @@ impl Member {
                 pull,
                 kind,
                 offer,
+                answered,
             } => {
                 let answer = Initiator::read_4(first, payloads, &offer, kind);
                 cx.isakmp.finish(run.sa, run.message_id);
                 match answer {
-                    Ok(message_4) => self.on_keys(cx, run, &pull, kind, *offer, message_4),
+                    Ok(message_4) => {
+                        let [ni, nr] = pull.nonces();
+                        let ack_base = cx
+                            .isakmp
+                            .sa(run.sa)
+                            .map(|sa| sa.prf_d(&[b"getvpn ack", ni, nr]))
+                            .unwrap_or_default();
+                        let grant = Granted {
+                            kind,
+                            offer: *offer,
+                            message_4,
+                            ack_base,
+                            answered,
+                        };
+                        self.on_keys(cx, run, grant);
+                    }
                     Err(reason) => self.reject(cx, run, &reason),
                 }
             }
@@ -360,15 +377,12 @@ impl Member {
         });
         match offer {
             Ok((offer, built)) => {
-                let run = Run {
-                    asked: cx.now,
-                    ..run
-                };
                 self.attempt = Attempt::Keys {
                     run,
                     pull,
                     kind,
                     offer: Box::new(offer),
+                    answered: cx.now,
                 };
                 self.send(cx, run, (built.first(), built.payloads()));
             }
@@ -376,31 +390,11 @@ impl Member {
         }
     }
 
-    fn on_keys(
-        &mut self,
-        cx: &mut Context<'_>,
-        run: Run,
-        pull: &Initiator,
-        kind: PeerKind,
-        offer: Offer,
-        message_4: Message4,
-    ) {
-        if let Err(reason) = self.check_keys(&offer, &message_4.received) {
+    fn on_keys(&mut self, cx: &mut Context<'_>, run: Run, grant: Granted) {
+        if let Err(reason) = self.check_keys(&grant.offer, &grant.message_4.received) {
             return self.reject(cx, run, &reason);
         }
-        let [ni, nr] = pull.nonces();
-        let ack_base = cx
-            .isakmp
-            .sa(run.sa)
-            .map(|sa| sa.prf_d(&[b"getvpn ack", ni, nr]))
-            .unwrap_or_default();
-        let grant = Box::new(Granted {
-            kind,
-            offer,
-            message_4,
-            ack_base,
-            answered: cx.now,
-        });
+        let grant = Box::new(grant);
         let held = self.held.as_ref().and_then(|held| held.policy.blob.clone());
         match &grant.offer.policy {
             None => {
@@ -467,10 +461,7 @@ impl Member {
         } = grant;
         match &offer.stamp {
             // The stamp was made between our question and its answer.
-            Some(stamp) => {
-                self.clock
-                    .answered(stamp.pseudotime, run.began.max(run.asked), answered)
-            }
+            Some(stamp) => self.clock.answered(stamp.pseudotime, run.asked, answered),
             None => self.clock = super::pseudotime::PseudoTimeFilter::free_running(cx.now),
         }
         let Some(clock) = self.clock.clock(cx.now) else {
