@@ -11,6 +11,13 @@ pub mod config;
 pub mod interface;
 pub mod limits;
 pub mod logging;
+mod notices;
+pub mod outbox;
+mod router;
 pub mod show;
+mod steering;
 
+pub use cli::session::{Kind, Reply, Session, Status};
 pub use interface::Interface;
+pub use outbox::{Outbox, Output};
+pub use router::{Boot, BootError, Input, Router};

@@ -32,13 +32,17 @@ pub enum Output {
     Listen(Vec<Ipv4Addr>),
     /// The forwarders work by this from now on.
     Publish(Arc<dataplane::Snapshot>),
-    /// A log line for the sinks outside of the box.
+    /// Steer these WAN ports like this and no others; a port that is not named is released.
+    Steer(Vec<policy::steer::Plan>),
+    /// A log line for the sinks outside of the box; it holds no secret.
     Log {
         /// 0 (emergency) ..= 7 (debugging).
         severity: u8,
         /// The line without its end.
         line: String,
     },
+    /// Make this text the configuration file.
+    SaveConfig(String),
     /// Secrets for packet analysis, if the key log is on.
     KeyLog(KeyLogLine),
     /// Make an RSA key and hand it in as `Input::RsaKey`.
@@ -77,7 +81,7 @@ impl Outbox {
     }
 
     /// The next effect that may happen now.
-    pub fn next(&mut self) -> Option<Output> {
+    pub fn take(&mut self) -> Option<Output> {
         if self.waiting.is_some() {
             return None;
         }
@@ -97,7 +101,10 @@ impl Outbox {
                 self.queue = rest;
                 self.last_number += 1;
                 self.waiting = Some(self.last_number);
-                Some(Output::Persist { number: self.last_number, records })
+                Some(Output::Persist {
+                    number: self.last_number,
+                    records,
+                })
             }
         }
     }
@@ -115,16 +122,22 @@ mod tests {
     use super::*;
 
     fn log(line: &str) -> Output {
-        Output::Log { severity: 5, line: line.into() }
+        Output::Log {
+            severity: 5,
+            line: line.into(),
+        }
     }
 
     fn row(name: u8) -> Record {
-        Record { key: vec![name], value: None }
+        Record {
+            key: vec![name],
+            value: None,
+        }
     }
 
     fn lines(outbox: &mut Outbox) -> Vec<String> {
         let mut seen = Vec::new();
-        while let Some(output) = outbox.next() {
+        while let Some(output) = outbox.take() {
             if let Output::Log { line, .. } = output {
                 seen.push(line);
             } else if let Output::Persist { number, records } = output {

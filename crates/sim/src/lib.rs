@@ -6,5 +6,14 @@
 
 #![forbid(unsafe_code)]
 
+pub mod command;
+pub mod guide;
+pub mod ladder;
 pub mod link;
+pub mod node;
 pub mod scenario;
+pub mod traffic;
+pub mod world;
+
+pub use command::Args;
+pub use world::VirtualWorld;

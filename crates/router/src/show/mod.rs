@@ -7,6 +7,8 @@
 
 use std::fmt;
 
+use dataplane::Control;
+use gdoi::Machine;
 use policy::{Time, WallClock};
 use serde::Serialize;
 
@@ -31,6 +33,10 @@ pub struct Context<'a> {
     pub interfaces: &'a [Interface],
     /// The buffered log.
     pub logging: &'a Logging,
+    /// The machines: groups served and joined, phase 1, rekey keys.
+    pub machine: &'a Machine,
+    /// The packet path and its counters.
+    pub control: &'a Control,
     /// The program's version.
     pub version: &'static str,
     /// When the program started.
