@@ -18,4 +18,4 @@ pub mod tap;
 pub mod testbed;
 pub mod udp;
 
-pub use sys::{Ready, Wait, peer_groups, poll};
+pub use sys::{Ready, Wait, effective_user, peer_groups, poll};

@@ -462,6 +462,12 @@ pub(crate) fn thread_id() -> u32 {
     u32::try_from(unsafe { libc::gettid() }).expect("thread ids are positive")
 }
 
+/// The effective user of this process.
+#[must_use]
+pub fn effective_user() -> u32 {
+    effective_ids().0
+}
+
 /// The effective user and group.
 pub(crate) fn effective_ids() -> (u32, u32) {
     // SAFETY: no arguments, never fails.

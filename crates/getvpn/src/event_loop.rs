@@ -1,0 +1,442 @@
+//! The loop around the box: hands in what happens, and obeys its effects in their order.
+//!
+//! One thread. It decides nothing about groups; the order of effects and the barrier of the disk
+//! are the box's (`router::Outbox`).
+
+use std::collections::BTreeMap;
+use std::fs::OpenOptions;
+use std::io::Write;
+use std::os::fd::AsFd;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context, Result, anyhow};
+use arc_swap::ArcSwapOption;
+use crypto::Secret;
+use gdoi::BootId;
+use gdoi::machine::Record;
+use netio::link::{self, Monitor};
+use netio::netlink::Socket;
+use netio::{Wait, clock};
+use router::{Boot, BootError, Input, Kind, Output, Router, Session};
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::mpsc;
+use tokio::sync::mpsc::error::TrySendError;
+
+use crate::control::{self, Control, Request};
+use crate::datagrams::{Datagram, Datagrams};
+use crate::forward::{Forwarder, Published, Report};
+use crate::keylog::KeyLog;
+use crate::limits::{
+    CONTROL_QUEUE, DATAGRAM_QUEUE, INTERFACES_SETTLE, REPORT_QUEUE, WAKE_MAX, WORKERS,
+};
+use crate::logging::Sink;
+use crate::ports::Ports;
+use crate::rsa;
+use crate::service::Service;
+use crate::storage::{Batch, Done, Folder, Writer};
+
+/// What `getvpn run` was told.
+pub(crate) struct Setup {
+    pub(crate) config: PathBuf,
+    pub(crate) state: PathBuf,
+    pub(crate) socket: PathBuf,
+    pub(crate) keylog: Option<PathBuf>,
+}
+
+/// The configuration has errors; they have been written.
+#[derive(Debug)]
+pub(crate) struct BadConfig;
+
+impl std::fmt::Display for BadConfig {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("the configuration has errors")
+    }
+}
+
+impl std::error::Error for BadConfig {}
+
+/// Runs a box until a signal ends it.
+///
+/// # Errors
+/// Why it could not start or go on; the steering is closed then.
+pub(crate) fn run(setup: &Setup) -> Result<()> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()?;
+    runtime.block_on(async {
+        let (mut world, sources) = World::start(setup)?;
+        world.obey()?;
+        world.service.ready();
+        let result = world.turn(sources).await;
+        world.service.stopping();
+        result
+    })
+}
+
+/// The kernel's interfaces, as the box knows them.
+pub(crate) fn interfaces(netlink: &mut Socket) -> Result<Vec<router::Interface>> {
+    let all = link::interfaces(netlink).context("cannot list interfaces")?;
+    let known = all.into_iter().map(|one| router::Interface {
+        name: one.name,
+        alias: one.alias,
+        index: one.index,
+        mac: one.mac,
+        mtu: one.mtu,
+        addresses: one.addresses,
+    });
+    Ok(known.collect())
+}
+
+/// What a box is made of.
+///
+/// # Errors
+/// The configuration file cannot be read, or the kernel does not answer.
+fn boot(setup: &Setup, netlink: &mut Socket, restored: Vec<Record>) -> Result<Boot> {
+    let config_name = setup.config.display().to_string();
+    let config = std::fs::read_to_string(&setup.config)
+        .with_context(|| format!("cannot read {config_name}"))?;
+    let folder = setup.keylog.as_ref();
+    Ok(Boot {
+        config,
+        config_name,
+        seed: seed()?,
+        keylog: folder.map(|folder| folder.display().to_string()),
+        boot: BootId(clock::boot_id().context("cannot read the number of this boot")?),
+        restored,
+        interfaces: interfaces(netlink)?,
+        workers: WORKERS,
+        version: env!("CARGO_PKG_VERSION"),
+        now: clock::now(),
+        wall: clock::wall(),
+    })
+}
+
+/// An RSA key that was made.
+struct MadeKey {
+    label: String,
+    exportable: bool,
+    pkcs8: Result<Secret>,
+}
+
+/// Where things that happen come from.
+struct Sources {
+    datagrams: mpsc::Receiver<Datagram>,
+    done: mpsc::UnboundedReceiver<Done>,
+    requests: mpsc::Receiver<Request>,
+    reports: mpsc::Receiver<Report>,
+    keys: mpsc::UnboundedReceiver<MadeKey>,
+    changes: mpsc::Receiver<()>,
+}
+
+/// The box and all that obeys it. Fields are dropped in this order: what forwards goes before what
+/// writes, and the writer waits for the disk.
+struct World {
+    config: PathBuf,
+    router: Router,
+    sessions: BTreeMap<u64, Session>,
+    ports: Ports,
+    forwarder: Forwarder,
+    datagrams: Datagrams,
+    published: Published,
+    keylog: Option<KeyLog>,
+    sink: Sink,
+    service: Service,
+    netlink: Socket,
+    made_keys: mpsc::UnboundedSender<MadeKey>,
+    server: tokio::task::JoinHandle<()>,
+    writer: Writer,
+    _folder: Folder,
+}
+
+impl World {
+    fn start(setup: &Setup) -> Result<(Self, Sources)> {
+        let folder = Folder::open(&setup.state)?;
+        let (store, restored) = folder.load()?;
+        let keylog = setup.keylog.as_deref().map(KeyLog::open).transpose()?;
+        let mut netlink = Socket::open().context("cannot speak to the kernel by netlink")?;
+        // Before the list: what changes after it is heard.
+        let changes = watch_interfaces()?;
+        let router = Router::new(boot(setup, &mut netlink, restored)?)
+            .map_err(|error| explain(error, &setup.state))?;
+        let (arrived, datagrams) = mpsc::channel(DATAGRAM_QUEUE);
+        let (said, done) = mpsc::unbounded_channel();
+        let (asked, requests) = mpsc::channel(CONTROL_QUEUE);
+        let (reported, reports) = mpsc::channel(REPORT_QUEUE);
+        let (made_keys, keys) = mpsc::unbounded_channel();
+        let published: Published = Arc::new(ArcSwapOption::empty());
+        let control = Control::open(&setup.socket)?;
+        let world = Self {
+            config: setup.config.clone(),
+            router,
+            sessions: BTreeMap::new(),
+            ports: Ports::new()?,
+            forwarder: Forwarder::start(&published, seed()?, reported)?,
+            datagrams: Datagrams::new(arrived),
+            published,
+            keylog,
+            sink: Sink::find(),
+            service: Service::find(),
+            netlink,
+            made_keys,
+            server: tokio::spawn(control.serve(asked)),
+            writer: Writer::start(store, said)?,
+            _folder: folder,
+        };
+        let sources = Sources {
+            datagrams,
+            done,
+            requests,
+            reports,
+            keys,
+            changes,
+        };
+        Ok((world, sources))
+    }
+
+    /// Hands in what happens until a signal comes.
+    async fn turn(&mut self, mut sources: Sources) -> Result<()> {
+        let mut terminate = signal(SignalKind::terminate())?;
+        let mut interrupt = signal(SignalKind::interrupt())?;
+        loop {
+            tokio::select! {
+                Some(datagram) = sources.datagrams.recv() => self.arrived(&datagram),
+                Some(done) = sources.done.recv() => self.handle(Input::Persisted(done?)),
+                Some(request) = sources.requests.recv() => self.request(request),
+                Some(report) = sources.reports.recv() => self.report(report)?,
+                Some(key) = sources.keys.recv() => self.key_made(key),
+                Some(()) = sources.changes.recv() => self.interfaces_changed()?,
+                () = tokio::time::sleep(self.until_deadline()) => {}
+                _ = terminate.recv() => break,
+                _ = interrupt.recv() => break,
+            }
+            if self
+                .router
+                .deadline()
+                .is_some_and(|deadline| deadline <= clock::now())
+            {
+                self.handle(Input::Timer);
+            }
+            self.obey()?;
+            self.service.alive();
+        }
+        self.server.abort();
+        Ok(())
+    }
+
+    /// How long nothing is due. Never long: the deadline counts through a suspend, a timer of the
+    /// kernel does not.
+    fn until_deadline(&self) -> Duration {
+        let deadline = self.router.deadline();
+        let left = deadline.map_or(WAKE_MAX, |deadline| clock::now().until(deadline));
+        left.min(WAKE_MAX).min(self.service.patience())
+    }
+
+    fn handle(&mut self, input: Input<'_>) {
+        self.router.handle(clock::now(), clock::wall(), input);
+    }
+
+    fn arrived(&mut self, datagram: &Datagram) {
+        self.handle(Input::Datagram {
+            local: datagram.local,
+            peer: datagram.peer,
+            bytes: &datagram.octets,
+        });
+    }
+
+    fn request(&mut self, request: Request) {
+        let (now, wall) = (clock::now(), clock::wall());
+        match request {
+            Request::Command {
+                session,
+                by,
+                line,
+                answer,
+            } => {
+                let kind = if line.interactive {
+                    Kind::Interactive
+                } else {
+                    Kind::Commands
+                };
+                let open = || Session::new(by, kind);
+                let session = self.sessions.entry(session).or_insert_with(open);
+                let reply = self.router.session_line(now, wall, session, &line.text);
+                let prompt = session.prompt(&self.router);
+                // The client may have gone.
+                let _ = answer.send(control::Answer::new(reply, prompt));
+            }
+            Request::End { session } => {
+                if let Some(mut session) = self.sessions.remove(&session) {
+                    self.router.session_close(now, wall, &mut session);
+                }
+            }
+        }
+    }
+
+    fn report(&mut self, report: Report) -> Result<()> {
+        match report {
+            Report::Notices(notices) => self.handle(Input::Notices(notices)),
+            Report::Fault(error) => return Err(error),
+        }
+        Ok(())
+    }
+
+    fn key_made(&mut self, key: MadeKey) {
+        match key.pkcs8 {
+            Ok(pkcs8) => self.handle(Input::RsaKey {
+                label: key.label,
+                exportable: key.exportable,
+                pkcs8,
+            }),
+            Err(error) => self.complain(&error),
+        }
+    }
+
+    fn interfaces_changed(&mut self) -> Result<()> {
+        let interfaces = interfaces(&mut self.netlink)?;
+        self.handle(Input::Interfaces(interfaces));
+        // The addresses that are missing are known already.
+        let _ = self.datagrams.retry();
+        Ok(())
+    }
+
+    /// Obeys the effects that may happen now, in their order.
+    fn obey(&mut self) -> Result<()> {
+        while let Some(output) = self.router.next_output() {
+            match output {
+                Output::Persist { number, records } => {
+                    self.writer.write(Batch { number, records });
+                }
+                Output::Transmit { local, peer, bytes } => {
+                    // Lost, as any datagram may be: every exchange repeats what is not answered.
+                    let _ = self.datagrams.send(local, peer, &bytes);
+                }
+                Output::Listen(addresses) => {
+                    for (address, error) in self.datagrams.listen(addresses) {
+                        self.complain(&anyhow!("cannot listen at {address} port 848: {error}"));
+                    }
+                }
+                Output::Publish(snapshot) => self.published.store(Some(snapshot)),
+                Output::Steer(plans) => self.steer(plans)?,
+                Output::Log { severity, line } => self.sink.write(severity, &line),
+                Output::SaveConfig(text) => {
+                    if let Err(error) = save(&self.config, &text) {
+                        self.complain(&error);
+                    }
+                }
+                Output::KeyLog(line) => {
+                    if let Some(keylog) = &mut self.keylog {
+                        keylog.write(&line)?;
+                    }
+                }
+                Output::GenerateRsa {
+                    label,
+                    modulus_bits,
+                    exportable,
+                } => self.make_key(label, modulus_bits, exportable),
+            }
+        }
+        Ok(())
+    }
+
+    /// A port that cannot be steered ends the program before it has ever worked, so that nobody
+    /// believes in a protection that is not there; afterwards it is said and tried again.
+    fn steer(&mut self, plans: Vec<policy::steer::Plan>) -> Result<()> {
+        let result = self.ports.steer(plans, &mut self.forwarder);
+        if let Err(error) = result {
+            if !self.service.is_ready() {
+                return Err(error);
+            }
+            self.complain(&error);
+        }
+        Ok(())
+    }
+
+    fn make_key(&self, label: String, modulus_bits: u16, exportable: bool) {
+        let made = self.made_keys.clone();
+        tokio::task::spawn_blocking(move || {
+            let pkcs8 = rsa::generate(modulus_bits);
+            // The loop may have ended.
+            let _ = made.send(MadeKey {
+                label,
+                exportable,
+                pkcs8,
+            });
+        });
+    }
+
+    /// Says what went wrong outside of the box.
+    fn complain(&self, error: &anyhow::Error) {
+        const ERROR: u8 = 3;
+        self.sink.write(ERROR, &format!("getvpn: {error:#}"));
+    }
+}
+
+/// Makes `text` the configuration file, as a whole or not at all.
+fn save(path: &Path, text: &str) -> Result<()> {
+    let context = || format!("cannot write {}", path.display());
+    // A link stays one: what it points to is replaced.
+    let path = path.canonicalize().with_context(context)?;
+    let mut beside = path.clone().into_os_string();
+    beside.push(".new");
+    // Who could read the old one can read the new one, and nobody else at any time.
+    let permissions = path.metadata().with_context(context)?.permissions();
+    let mut file = OpenOptions::new()
+        .write(true)
+        .create(true)
+        .truncate(true)
+        .mode(0o600)
+        .open(&beside)
+        .with_context(context)?;
+    file.write_all(text.as_bytes()).with_context(context)?;
+    file.set_permissions(permissions).with_context(context)?;
+    file.sync_all().with_context(context)?;
+    std::fs::rename(&beside, &path).with_context(context)
+}
+
+/// Says when interfaces or addresses change; several changes in a row are said once.
+fn watch_interfaces() -> Result<mpsc::Receiver<()>> {
+    let mut monitor = Monitor::open().context("cannot hear of changed interfaces")?;
+    let (changed, changes) = mpsc::channel(1);
+    let watch = move || {
+        while netio::poll(&mut [Wait::for_input(monitor.as_fd())], None).is_ok() {
+            std::thread::sleep(INTERFACES_SETTLE);
+            if !monitor.changed().unwrap_or(false) {
+                continue;
+            }
+            match changed.try_send(()) {
+                // Full: that there was a change is known already.
+                Ok(()) | Err(TrySendError::Full(())) => {}
+                Err(TrySendError::Closed(())) => return,
+            }
+        }
+    };
+    std::thread::Builder::new()
+        .name("interfaces".into())
+        .spawn(watch)
+        .context("cannot start a thread")?;
+    Ok(changes)
+}
+
+fn seed() -> Result<[u8; 32]> {
+    let mut seed = [0; 32];
+    getrandom::fill(&mut seed).map_err(|error| anyhow!("no randomness: {error}"))?;
+    Ok(seed)
+}
+
+/// Why a box does not start, for people; errors of the configuration are written at once.
+fn explain(error: BootError, state: &Path) -> anyhow::Error {
+    match error {
+        BootError::Config(diagnostics) => {
+            crate::write_diagnostics(&diagnostics);
+            BadConfig.into()
+        }
+        BootError::State(why) => anyhow!(
+            "the rows in {} cannot be understood: {why}. They may be of another version: move the \
+             folder away to start without them",
+            state.display()
+        ),
+    }
+}

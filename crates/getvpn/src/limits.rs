@@ -1,0 +1,43 @@
+//! The limits of the program around the box, on one screen.
+
+use std::time::Duration;
+
+/// Forwarding threads. One until the TAP device has a queue for each.
+pub(crate) const WORKERS: u16 = 1;
+
+/// The longest line on the control socket.
+pub(crate) const CONTROL_LINE_MAX: usize = 64 * 1024;
+
+/// Clients of the control socket at a time.
+pub(crate) const CONTROL_CLIENTS_MAX: usize = 32;
+
+/// How long a client waits for an answer.
+pub(crate) const CONTROL_ANSWER_WAIT: Duration = Duration::from_secs(60);
+
+/// Commands of all clients that wait for the box.
+pub(crate) const CONTROL_QUEUE: usize = 32;
+
+/// Datagrams that wait for the box beside those in the sockets' buffers.
+pub(crate) const DATAGRAM_QUEUE: usize = 1_024;
+
+/// The longest datagram.
+pub(crate) const DATAGRAM_MAX: usize = 65_535;
+
+/// Reports of the forwarders that wait for the box; further ones are dropped.
+pub(crate) const REPORT_QUEUE: usize = 256;
+
+/// Frames that the forwarders process at once.
+pub(crate) const FRAMES: usize = 64;
+
+/// How often the forwarders look at the kernel's counters of lost frames.
+pub(crate) const LOSSES_PERIOD: Duration = Duration::from_secs(1);
+
+/// The longest time between two looks at the clock: a timer that slept through a suspend is late
+/// by no more.
+pub(crate) const WAKE_MAX: Duration = Duration::from_secs(1);
+
+/// How long after a change of an interface its neighbours' changes are awaited.
+pub(crate) const INTERFACES_SETTLE: Duration = Duration::from_millis(20);
+
+/// How long a forwarder may take to let go of a port.
+pub(crate) const ORDER_WAIT: Duration = Duration::from_secs(5);

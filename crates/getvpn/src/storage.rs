@@ -1,0 +1,315 @@
+//! The state file: rows that survive a restart, in one transactional file.
+//!
+//! Decides nothing about the rows' content. One writer thread makes one transaction of everything
+//! that waits; what may only happen once rows are on disk waits in the box until their number
+//! comes back.
+
+use std::fs::{DirBuilder, File, OpenOptions, Permissions, TryLockError};
+use std::io::{Read, Write};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+use std::sync::mpsc;
+use std::thread::JoinHandle;
+
+use anyhow::{Context, Result, anyhow};
+use crypto::Secret;
+use gdoi::machine::Record;
+use redb::backends::FileBackend;
+use redb::{
+    Database, DatabaseError, ReadableDatabase, ReadableTable, StorageError, TableDefinition,
+};
+use tokio::sync::mpsc as channel;
+
+const ROWS: TableDefinition<'_, &[u8], &[u8]> = TableDefinition::new("rows");
+const FILE: &str = "state.redb";
+const LOCK: &str = "lock";
+
+/// The state folder is in use by another process.
+#[derive(Debug)]
+pub(crate) struct InUse {
+    folder: PathBuf,
+    pid: String,
+}
+
+impl std::fmt::Display for InUse {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let (folder, pid) = (self.folder.display(), &self.pid);
+        write!(f, "{folder} is in use by getvpn process {pid}")
+    }
+}
+
+impl std::error::Error for InUse {}
+
+/// The locked state folder.
+#[derive(Debug)]
+pub(crate) struct Folder {
+    path: PathBuf,
+    /// Held as long as the process lives; the kernel lets go of it whatever ends the process.
+    _lock: File,
+}
+
+impl Folder {
+    /// Makes the folder if it is not there, and locks it.
+    ///
+    /// # Errors
+    /// [`InUse`], or the folder cannot be made or written.
+    pub(crate) fn open(path: &Path) -> Result<Self> {
+        DirBuilder::new()
+            .recursive(true)
+            .mode(0o700)
+            .create(path)
+            .with_context(|| format!("cannot make the state folder {}", path.display()))?;
+        let context = || format!("cannot write to the state folder {}", path.display());
+        std::fs::set_permissions(path, Permissions::from_mode(0o700)).with_context(context)?;
+        let mut lock = OpenOptions::new()
+            .read(true)
+            .write(true)
+            .create(true)
+            .truncate(false)
+            .mode(0o600)
+            .open(path.join(LOCK))
+            .with_context(context)?;
+        match lock.try_lock() {
+            Ok(()) => {}
+            Err(TryLockError::WouldBlock) => {
+                let mut pid = String::new();
+                // Without the number the message still says what is wrong.
+                let _ = lock.read_to_string(&mut pid);
+                let pid = pid.trim().to_owned();
+                let folder = path.to_owned();
+                return Err(InUse { folder, pid }.into());
+            }
+            Err(TryLockError::Error(error)) => return Err(error).with_context(context),
+        }
+        lock.set_len(0).with_context(context)?;
+        writeln!(lock, "{}", std::process::id()).with_context(context)?;
+        Ok(Self {
+            path: path.to_owned(),
+            _lock: lock,
+        })
+    }
+
+    /// Opens the state file and reads what is in it.
+    ///
+    /// # Errors
+    /// The file cannot be read or is damaged; the message says what to do.
+    pub(crate) fn load(&self) -> Result<(Store, Vec<Record>)> {
+        let path = self.path.join(FILE);
+        let file = OpenOptions::new()
+            .read(true)
+            .write(true)
+            .create(true)
+            .truncate(false)
+            .mode(0o600)
+            .open(&path)
+            .with_context(|| format!("cannot open {}", path.display()))?;
+        let database = FileBackend::new(file)
+            .and_then(|backend| redb::Builder::new().create_with_backend(backend))
+            .map_err(|error| self.explain(&path, &error))?;
+        let rows = read(&database).map_err(|error| match error.downcast::<StorageError>() {
+            Ok(error) => self.explain(&path, &DatabaseError::Storage(error)),
+            Err(error) => error.context(format!("cannot read {}", path.display())),
+        })?;
+        Ok((Store { database }, rows))
+    }
+
+    fn explain(&self, path: &Path, error: &DatabaseError) -> anyhow::Error {
+        let path = path.display();
+        anyhow!(
+            "the state file {path} cannot be used: {error}. If it is damaged, move it away and start \
+             again: a member registers anew; a key server takes its marks back from its peers and \
+             members, or, alone, needs `crypto gdoi ks rekey replace-now`, since it has forgotten \
+             which keys and sender identifiers are out"
+        )
+    }
+}
+
+fn read(database: &Database) -> Result<Vec<Record>> {
+    // The first start makes the table.
+    let transaction = database.begin_write()?;
+    transaction.open_table(ROWS)?;
+    transaction.commit()?;
+    let transaction = database.begin_read()?;
+    let table = transaction.open_table(ROWS)?;
+    let mut rows = Vec::new();
+    for row in table.iter()? {
+        let (key, value) = row?;
+        rows.push(Record {
+            key: key.value().to_vec(),
+            value: Some(Secret::copy_of(value.value())),
+        });
+    }
+    Ok(rows)
+}
+
+/// The open state file.
+pub(crate) struct Store {
+    database: Database,
+}
+
+impl Store {
+    fn write(&self, batches: &[Batch]) -> Result<()> {
+        let transaction = self.database.begin_write()?;
+        {
+            let mut table = transaction.open_table(ROWS)?;
+            for record in batches.iter().flat_map(|batch| &batch.records) {
+                match &record.value {
+                    Some(value) => drop(table.insert(record.key.as_slice(), value.expose())?),
+                    None => drop(table.remove(record.key.as_slice())?),
+                }
+            }
+        }
+        transaction.commit()?;
+        Ok(())
+    }
+}
+
+/// Rows that are to be written together, and the number that says so to the box.
+pub(crate) struct Batch {
+    pub(crate) number: u64,
+    pub(crate) records: Vec<Record>,
+}
+
+/// What the writer says: the number of a batch that is on disk, or that nothing can be written.
+pub(crate) type Done = Result<u64>;
+
+/// The thread that writes.
+pub(crate) struct Writer {
+    batches: Option<mpsc::Sender<Batch>>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Writer {
+    /// Starts the thread; it says in `done` what is on disk.
+    ///
+    /// # Errors
+    /// No thread can be started.
+    pub(crate) fn start(store: Store, done: channel::UnboundedSender<Done>) -> Result<Self> {
+        let (sender, batches) = mpsc::channel();
+        let thread = std::thread::Builder::new()
+            .name("storage".into())
+            .spawn(move || run(&store, &batches, &done))?;
+        Ok(Self {
+            batches: Some(sender),
+            thread: Some(thread),
+        })
+    }
+
+    /// Hands rows to the thread.
+    pub(crate) fn write(&self, batch: Batch) {
+        // A thread that is gone has said why.
+        let _ = self.batches.as_ref().map(|batches| batches.send(batch));
+    }
+}
+
+impl Drop for Writer {
+    /// Waits until everything that was handed over is on disk.
+    fn drop(&mut self) {
+        self.batches = None;
+        if let Some(thread) = self.thread.take() {
+            let _ = thread.join();
+        }
+    }
+}
+
+fn run(store: &Store, batches: &mpsc::Receiver<Batch>, done: &channel::UnboundedSender<Done>) {
+    while let Ok(first) = batches.recv() {
+        let mut all = vec![first];
+        all.extend(batches.try_iter());
+        let result = store.write(&all);
+        if let Err(error) = result {
+            let _ = done.send(Err(error.context("cannot write the state file")));
+            return;
+        }
+        for batch in all {
+            let _ = done.send(Ok(batch.number));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn folder(name: &str) -> PathBuf {
+        let path = std::env::temp_dir().join(format!("getvpn-{name}-{}", std::process::id()));
+        let _ = std::fs::remove_dir_all(&path);
+        path
+    }
+
+    fn row(key: u8, value: Option<&[u8]>) -> Record {
+        Record {
+            key: vec![key],
+            value: value.map(Secret::copy_of),
+        }
+    }
+
+    fn seen(rows: Vec<Record>) -> Vec<(Vec<u8>, Vec<u8>)> {
+        let value = |row: &Record| row.value.as_ref().unwrap().expose().to_vec();
+        rows.iter()
+            .map(|row| (row.key.clone(), value(row)))
+            .collect()
+    }
+
+    #[test]
+    fn rows_are_there_after_a_restart_and_their_numbers_come_back_in_order() {
+        let path = folder("storage");
+        let (sender, mut done) = channel::unbounded_channel();
+        {
+            let folder = Folder::open(&path).unwrap();
+            let (store, rows) = folder.load().unwrap();
+            assert!(rows.is_empty());
+            let writer = Writer::start(store, sender).unwrap();
+            for number in 1..=50_u8 {
+                writer.write(Batch {
+                    number: number.into(),
+                    records: vec![row(1, Some(&[number])), row(number, Some(b"x"))],
+                });
+            }
+            writer.write(Batch {
+                number: 51,
+                records: vec![row(7, None), row(1, Some(b"last"))],
+            });
+        }
+        for number in 1..=51 {
+            assert_eq!(done.blocking_recv().unwrap().unwrap(), number);
+        }
+        let folder = Folder::open(&path).unwrap();
+        let rows = seen(folder.load().unwrap().1);
+        assert_eq!(rows.len(), 49);
+        assert_eq!(rows[0], (vec![1], b"last".to_vec()));
+        let mode = |path: &Path| path.metadata().unwrap().permissions().mode() & 0o777;
+        assert_eq!(mode(&path), 0o700);
+        assert_eq!(mode(&path.join(FILE)), 0o600);
+        std::fs::remove_dir_all(&path).unwrap();
+    }
+
+    #[test]
+    fn a_second_process_is_told_who_has_the_folder() {
+        let path = folder("lock");
+        let held = Folder::open(&path).unwrap();
+        let error = Folder::open(&path).unwrap_err();
+        assert!(error.is::<InUse>());
+        let pid = std::process::id();
+        assert!(
+            error.to_string().ends_with(&format!("process {pid}")),
+            "{error}"
+        );
+        drop(held);
+        Folder::open(&path).unwrap();
+        std::fs::remove_dir_all(&path).unwrap();
+    }
+
+    #[test]
+    fn a_damaged_file_is_named_with_what_to_do() {
+        let path = folder("damaged");
+        let folder = Folder::open(&path).unwrap();
+        std::fs::write(path.join(FILE), [0x55; 8_192]).unwrap();
+        let error = folder.load().err().unwrap().to_string();
+        assert!(
+            error.contains("state.redb") && error.contains("move it away"),
+            "{error}"
+        );
+        std::fs::remove_dir_all(&path).unwrap();
+    }
+}
