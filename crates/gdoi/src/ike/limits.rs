@@ -84,7 +84,7 @@ pub const ASSEMBLIES_PER_SA_MAX: usize = 4;
 /// How long a message may take to arrive.
 pub const ASSEMBLY_LIFETIME: Duration = Duration::from_secs(5);
 
-// ---------------------------------------------------------------- ISAKMP: what is said of strangers
+// ---------------------------------------------------------------- ISAKMP: what is said to strangers
 
 /// Notifications in clear that leave in a second, to all together.
 pub const CLEAR_NOTIFIES_PER_S_MAX: u32 = 10;

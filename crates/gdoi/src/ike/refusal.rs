@@ -263,7 +263,7 @@ impl Refusal {
             Self::Malformed(_) => mute(N::PAYLOAD_MALFORMED, C::Malformed, malformed),
             Self::Illegal(_) => mute(N::INVALID_PAYLOAD_TYPE, C::IllegalPayloads, malformed),
             Self::Version(_) => mute(N::INVALID_MAJOR_VERSION, C::Version, malformed),
-            Self::AggressiveMode => mute(N::UNSUPPORTED_EXCHANGE_TYPE, C::AggressiveMode, aggressive),
+            Self::AggressiveMode => mute(N::UNSUPPORTED_EXCHANGE_TYPE, C::AggressiveMode, no_mode),
             Self::UnknownExchange(_) => mute(N::INVALID_EXCHANGE_TYPE, C::UnknownExchange, unknown),
             Self::NoSa => mute(N::INVALID_COOKIE, C::NoSa, no_sa),
             Self::NotEncrypted => mute(N::INVALID_FLAGS, C::NotEncrypted, not_encrypted),
@@ -304,7 +304,7 @@ fn malformed(peer: IpAddr, refusal: &Refusal) -> Crypto {
     }
 }
 
-fn aggressive(peer: IpAddr, _: &Refusal) -> Crypto {
+fn no_mode(peer: IpAddr, _: &Refusal) -> Crypto {
     Crypto::IKMP_AGGRESSIVE_MODE { peer }
 }
 
