@@ -10,9 +10,10 @@ use crypto::{Secret, hmac::prf};
 use policy::KekSpi;
 use wire::gdoi::Seq;
 use wire::iana::{AckType, ExchangeType, PayloadType};
-use wire::isakmp::{Builder, Flags, Header, Id};
+use wire::isakmp::{Builder, Chain, Flags, Header, Id};
 use wire::private::AckStatus;
 
+use crate::exchange::message_at;
 use crate::push::kek_spi;
 
 /// The label of the key derivation, with its NUL.
@@ -96,6 +97,11 @@ pub(crate) fn open(datagram: &[u8]) -> Option<Ack> {
     if header.flags != Flags::NONE || header.message_id != 0 {
         return None;
     }
+    let chain = Chain::decode_exact(header.next_payload, payloads).ok()?;
+    let types: Vec<_> = chain.types().collect();
+    message_at(ExchangeType::GROUPKEY_PUSH_ACK, 1)
+        .and_then(|place| place.check(&types))
+        .ok()?;
     let ack = wire::gdoi::Ack::decode(header.next_payload, payloads).ok()?;
     let status = ack.notify.as_ref().map(AckStatus::decode);
     Some(Ack {

@@ -66,10 +66,10 @@ pub struct Message {
     pub protection: Protection,
     /// The payload that must be first.
     pub first: Option<PayloadType>,
-    /// The payload that must be last.
-    pub last: Option<PayloadType>,
     /// The payloads that it may have.
     pub rules: &'static [Rule],
+    /// Whether they must come in the order of the rules.
+    pub ordered: bool,
     /// What happens to those without a rule.
     pub others: Others,
 }
@@ -114,8 +114,8 @@ pub enum Illegal {
         /// The payload.
         payload: PayloadType,
     },
-    /// This payload must be the last.
-    NotLast {
+    /// This payload must come before the one that is before it.
+    OutOfOrder {
         /// The message.
         message: &'static str,
         /// The payload.
@@ -148,8 +148,8 @@ impl fmt::Display for Illegal {
             Self::NotFirst { message, payload } => {
                 write!(f, "{message} must begin with its {payload} payload")
             }
-            Self::NotLast { message, payload } => {
-                write!(f, "{message} must end with its {payload} payload")
+            Self::OutOfOrder { message, payload } => {
+                write!(f, "the {payload} payload of {message} comes too late")
             }
         }
     }
@@ -361,12 +361,12 @@ pub const MESSAGES: &[Message] = &[
             up_to(8, PayloadType::DELETE),
             optional(PayloadType::SA),
             optional(PayloadType::KD),
+            // RFC 3547 only.
+            optional(PayloadType::CERT),
             one(PayloadType::SIG),
         ],
     )
-    .beginning(PayloadType::SEQ)
-    .ending(PayloadType::SIG)
-    .ignoring_others(),
+    .ordered(),
     message(
         "GROUPKEY-PUSH ACK",
         ExchangeType::GROUPKEY_PUSH_ACK,
@@ -376,9 +376,11 @@ pub const MESSAGES: &[Message] = &[
             one(PayloadType::HASH),
             one(PayloadType::SEQ),
             one(PayloadType::ID),
+            // What a member of ours did with the PUSH (PROTOCOL P5).
+            optional(PayloadType::NOTIFY),
         ],
     )
-    .beginning(PayloadType::HASH),
+    .ordered(),
 ];
 
 const fn message(
@@ -399,7 +401,7 @@ const fn message(
         },
         protection,
         first: None,
-        last: None,
+        ordered: false,
         rules,
         others: Others::Refused,
     }
@@ -422,8 +424,15 @@ impl Message {
         self
     }
 
-    const fn ending(mut self, payload: PayloadType) -> Self {
-        self.last = Some(payload);
+    /// That this payload is not there although something else in the message asks for it.
+    #[must_use]
+    pub const fn missing(&self, payload: PayloadType) -> Illegal {
+        let message = self.name;
+        Illegal::Missing { message, payload }
+    }
+
+    const fn ordered(mut self) -> Self {
+        self.ordered = true;
         self
     }
 
@@ -466,10 +475,15 @@ impl Message {
         {
             return Err(Illegal::NotFirst { message, payload });
         }
-        if let Some(payload) = self.last
-            && payloads.last() != Some(&payload)
-        {
-            return Err(Illegal::NotLast { message, payload });
+        if self.ordered {
+            let place = |ty: &PayloadType| self.rules.iter().position(|rule| rule.payload == *ty);
+            if let Some(pair) = payloads
+                .windows(2)
+                .find(|pair| place(&pair[1]) < place(&pair[0]))
+            {
+                let payload = pair[1];
+                return Err(Illegal::OutOfOrder { message, payload });
+            }
         }
         Ok(())
     }

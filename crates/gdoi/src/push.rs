@@ -11,6 +11,7 @@ use wire::iana::{ExchangeType, PayloadType};
 use wire::isakmp::{Builder, Chain, Flags, Header};
 use zeroize::Zeroizing;
 
+use crate::exchange::{Illegal, message_at};
 use crate::rekey_sa::{RekeySa, hash};
 
 /// What stands before the header in the hash under the signature.
@@ -142,7 +143,9 @@ pub(crate) enum OpenError {
     /// What was decrypted is no chain of payloads.
     Malformed(wire::Error),
     /// A payload stands where it may not, or is missing.
-    Order(PayloadType),
+    Illegal(Illegal),
+    /// SEQ has not four octets, or the padding is longer than a block.
+    Length,
 }
 
 /// Decrypts a PUSH and checks its form (PROTOCOL P7: cookies and the hash cache come before,
@@ -164,11 +167,10 @@ pub(crate) fn open(sa: &RekeySa, datagram: &[u8]) -> Result<Opened, OpenError> {
         .map_err(|_| OpenError::NotEncrypted)?;
     let chain = Chain::decode(header.next_payload, &plain).map_err(OpenError::Malformed)?;
     if chain.padding.len() >= sa.cipher.block_len() {
-        return Err(OpenError::Order(PayloadType::NONE));
+        return Err(OpenError::Length);
     }
     check_order(&chain)?;
-    let seq = <[u8; 4]>::try_from(chain.payloads[0].body)
-        .map_err(|_| OpenError::Order(PayloadType::SEQ))?;
+    let seq = <[u8; 4]>::try_from(chain.payloads[0].body).map_err(|_| OpenError::Length)?;
     let used = chain.used;
     Ok(Opened {
         header,
@@ -178,36 +180,18 @@ pub(crate) fn open(sa: &RekeySa, datagram: &[u8]) -> Result<Opened, OpenError> {
     })
 }
 
-/// `SEQ, [D,] SA, KD, SIG`; a pure delete has neither SA nor KD (RFC 6407 sections 4 and 5.9).
+/// Legal payloads in their places; and keys come with their policy or not at all: a pure delete has
+/// neither SA nor KD (RFC 6407 sections 4 and 5.9).
 fn check_order(chain: &Chain<'_>) -> Result<(), OpenError> {
-    let rank = |ty: PayloadType| match ty {
-        PayloadType::SEQ => Some(0),
-        PayloadType::DELETE => Some(1),
-        PayloadType::SA => Some(2),
-        PayloadType::KD => Some(3),
-        PayloadType::SIG => Some(4),
-        _ => None,
-    };
-    let mut last = None;
-    for ty in chain.types() {
-        let own = rank(ty).ok_or(OpenError::Order(ty))?;
-        let repeated = last == Some(own) && ty != PayloadType::DELETE;
-        if last.is_some_and(|last| own < last) || repeated {
-            return Err(OpenError::Order(ty));
-        }
-        last = Some(own);
-    }
-    let has = |ty| chain.find(ty).is_some();
-    let missing = [PayloadType::SEQ, PayloadType::SIG]
-        .into_iter()
-        .find(|&ty| !has(ty));
-    if let Some(ty) = missing {
-        return Err(OpenError::Order(ty));
-    }
+    let types: Vec<_> = chain.types().collect();
+    let place = message_at(ExchangeType::GROUPKEY_PUSH, 1).map_err(OpenError::Illegal)?;
+    place.check(&types).map_err(OpenError::Illegal)?;
+    let has = |ty| types.contains(&ty);
+    let missing = |payload| Err(OpenError::Illegal(place.missing(payload)));
     match (has(PayloadType::SA), has(PayloadType::KD)) {
-        (true, false) => Err(OpenError::Order(PayloadType::KD)),
-        (false, true) => Err(OpenError::Order(PayloadType::SA)),
-        (false, false) if !has(PayloadType::DELETE) => Err(OpenError::Order(PayloadType::SA)),
+        (true, false) => missing(PayloadType::KD),
+        (false, true) => missing(PayloadType::SA),
+        (false, false) if !has(PayloadType::DELETE) => missing(PayloadType::SA),
         (true, true) | (false, false) => Ok(()),
     }
 }

@@ -8,14 +8,10 @@ use std::fmt;
 
 use wire::isakmp::vendor_id::DPD_1_0;
 use wire::isakmp::{Chain, VendorId};
+use wire::private::VENDOR_ID_PREFIX;
 
 use super::limits::{VENDOR_ID_OCTETS_MAX, VENDOR_IDS_MAX};
 use wire::iana::PayloadType;
-
-/// The first 13 octets of SHA-256("getvpn"); the version follows in three.
-const GETVPN: [u8; 13] = [
-    0x31, 0x7f, 0x5e, 0x98, 0xb9, 0x85, 0x02, 0xfa, 0x40, 0x87, 0xfd, 0x57, 0x7e,
-];
 
 /// A version of this program.
 #[derive(Copy, Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -43,13 +39,13 @@ impl Version {
     };
 
     fn vendor_id(self) -> Vec<u8> {
-        let mut octets = GETVPN.to_vec();
+        let mut octets = VENDOR_ID_PREFIX.to_vec();
         octets.extend([self.major, self.minor, self.patch]);
         octets
     }
 
     fn in_vendor_id(octets: &[u8]) -> Option<Self> {
-        let [major, minor, patch] = *octets.strip_prefix(&GETVPN)?.first_chunk::<3>()?;
+        let [major, minor, patch] = *octets.strip_prefix(&VENDOR_ID_PREFIX)?.first_chunk::<3>()?;
         Some(Self {
             major,
             minor,

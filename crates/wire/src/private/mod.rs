@@ -21,5 +21,8 @@ pub use part::Part;
 pub use policy::{Action, AddressRule, PolicyAce, PolicyBlob, PolicySa, PortRule};
 pub use record::{GroupStamp, KeyRecord, SidsHeld};
 
-/// The vendor id of getvpn: a hint that kin tags are worth looking at.
-pub const VENDOR_ID: [u8; 16] = *b"getvpn-kinship-1";
+/// How the vendor id of getvpn begins: the first 13 octets of SHA-256("getvpn"). Three octets of
+/// version follow. A hint only: what proves kin is the nonce.
+pub const VENDOR_ID_PREFIX: [u8; 13] = [
+    0x31, 0x7f, 0x5e, 0x98, 0xb9, 0x85, 0x02, 0xfa, 0x40, 0x87, 0xfd, 0x57, 0x7e,
+];

@@ -219,11 +219,11 @@ fn a_message_with_a_payload_too_many_too_few_or_misplaced_is_illegal() {
     let push = message_at(ExchangeType::GROUPKEY_PUSH, 1).unwrap();
     assert_eq!(push.check(&[P::SEQ, P::SA, P::KD, P::SIG]), Ok(()));
     assert_eq!(push.check(&[P::SEQ, P::DELETE, P::SIG]), Ok(()));
-    let not_last = Illegal::NotLast {
+    let out_of_order = Illegal::OutOfOrder {
         message: "GROUPKEY-PUSH",
-        payload: P::SIG,
+        payload: P::DELETE,
     };
-    assert_eq!(push.check(&[P::SEQ, P::SIG, P::DELETE]), Err(not_last));
+    assert_eq!(push.check(&[P::SEQ, P::SIG, P::DELETE]), Err(out_of_order));
     assert!(message_at(ExchangeType::GROUPKEY_PULL, 5).is_err());
     assert!(message_at(ExchangeType::AGGRESSIVE, 1).is_err());
     assert!(message_at(ExchangeType::UNREGISTERED_34, 1).is_err());
