@@ -1,5 +1,8 @@
 //! Dialogues with a box that keeps a configuration and notes its orders.
 
+use crypto::SeededRng;
+use dataplane::Control;
+use gdoi::{BootId, Machine};
 use policy::{Time, WallClock};
 use proptest::strategy::Strategy;
 
@@ -13,6 +16,8 @@ struct TestBox {
     config: Config,
     target: Target,
     logging: Logging,
+    machine: Machine,
+    control: Control,
     orders: Vec<Command>,
     said: Vec<String>,
 }
@@ -23,6 +28,14 @@ impl TestBox {
             config: parse("ks1.cfg", KS1).unwrap().config,
             target: Target::default(),
             logging: Logging::default(),
+            machine: Machine::new(
+                Box::new(SeededRng::from_number(1)),
+                false,
+                BootId::default(),
+                Vec::new(),
+            )
+            .unwrap(),
+            control: Control::new(1),
             orders: Vec::new(),
             said: Vec::new(),
         }
@@ -37,6 +50,8 @@ impl Operated for TestBox {
             target: &self.target,
             interfaces: &[],
             logging: &self.logging,
+            machine: &self.machine,
+            control: &self.control,
             version: "0.1.0",
             started: Time::ZERO,
             now: Time::from_secs(60),
