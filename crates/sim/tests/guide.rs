@@ -9,15 +9,15 @@ use sim::scenario::{Action, Measure, World as _};
 
 /// The guide's network with both members registered, and traffic between their hosts.
 fn busy_world(seed: u64, pps: u32) -> VirtualWorld {
-    let mut world = guide::world(seed, &Link::default()).unwrap();
-    guide::boot(&mut world).unwrap();
+    let mut world = guide::world(seed, &Link::default()).expect("the configurations are right");
+    guide::boot(&mut world).expect("both members register");
     let traffic = Action::Traffic {
         from: "h1".into(),
         to: "h2".into(),
         pps,
         octets: 200,
     };
-    world.act(&traffic).unwrap();
+    world.act(&traffic).expect("both hosts exist");
     world
 }
 
