@@ -20,7 +20,7 @@ use crate::group_sa::{KekOffer, Offer, Received, TekOffer, Unacceptable, acl_of,
 use crate::ike::{Connection, Expect, Failure, SaId};
 use crate::kin::{self, Bond, Proof};
 use crate::limits::{
-    BACK_OFF_MAX, BACK_OFF_MIN, PULL_WAIT, REJECT_BACK_OFF_MAX, REJECT_BACK_OFF_MIN,
+    BACK_OFF_MAX, BACK_OFF_MIN, PULL_WAIT, REJECT_BACK_OFF_MAX, REJECT_BACK_OFF_MIN, TEKS_HELD_MAX,
 };
 use crate::machine::{KeyLogLine, Output, TekKey};
 use crate::pull::{Initiator, Message4};
@@ -597,7 +597,12 @@ impl Member {
             if tek.expiry <= now || !tek.generation.is_alive_in(&held.generation) {
                 continue;
             }
-            updated |= held.teks.insert(tek.spi, tek.clone()).is_none();
+            // A record never changes: what a key server says of it again says nothing new.
+            if held.teks.contains_key(&tek.spi) || held.teks.len() == TEKS_HELD_MAX {
+                continue;
+            }
+            updated = true;
+            held.teks.insert(tek.spi, tek.clone());
             if cx.keylog {
                 let (tek, key) = (Box::new(tek.clone()), key.clone());
                 cx.out.push(Output::KeyLog(KeyLogLine::Esp { tek, key }));

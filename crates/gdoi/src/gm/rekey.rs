@@ -20,7 +20,10 @@ use super::registration::Plan;
 use crate::ack;
 use crate::context::Context;
 use crate::group_sa::{Offer, Received, Unacceptable, unsupported};
-use crate::limits::{ACK_REPEAT, PUSH_HASHES, PUSH_IDENTICAL, UNKNOWN_KEK_KEEP, UNKNOWN_KEK_MAX};
+use crate::limits::{
+    ACK_REPEAT, PUSH_HASHES, PUSH_IDENTICAL, REFUSAL_REPORT_PAUSE, UNKNOWN_KEK_KEEP,
+    UNKNOWN_KEK_MAX,
+};
 use crate::machine::Output;
 use crate::policy_blob::{Sha256, sha256};
 use crate::push::{self, Opened};
@@ -31,6 +34,7 @@ pub(super) struct Pushes {
     recent: VecDeque<Recent>,
     /// Under Rekey SAs that are not held yet: the rekey that announces one may be late.
     early: VecDeque<Early>,
+    alarmed: Option<Time>,
 }
 
 struct Recent {
@@ -52,6 +56,18 @@ impl Pushes {
             self.recent.pop_front();
         }
         self.recent.push_back(Recent { name, ack });
+    }
+
+    /// Whether a forged or replayed rekey is reported now: anybody who has seen one rekey can send
+    /// variations of it without end. All are counted.
+    fn may_alarm(&mut self, now: Time) -> bool {
+        let may = self
+            .alarmed
+            .is_none_or(|last| now.since(last) >= REFUSAL_REPORT_PAUSE);
+        if may {
+            self.alarmed = Some(now);
+        }
+        may
     }
 
     /// Forgets early rekeys whose Rekey SA did not come.
@@ -112,7 +128,6 @@ impl Member {
             return self.refuse("rekey unreadable");
         };
         if opened.seq <= kek.seq {
-            self.pushes.remember(name, None);
             if self.is_race(cx.now, kek, opened.seq) {
                 return self.refuse("rekey that a registration overtook");
             }
@@ -120,9 +135,11 @@ impl Member {
         }
         let key = self.held.as_ref().and_then(|held| held.public_key.as_ref());
         let Some(form) = key.and_then(|key| opened.verify(&kek.sa, key)) else {
-            self.pushes.remember(name, None);
             self.refuse("rekey signature");
-            return self.report_failure(cx, peer);
+            if self.pushes.may_alarm(cx.now) {
+                self.report_failure(cx, peer);
+            }
+            return;
         };
         *self
             .counters
@@ -138,7 +155,7 @@ impl Member {
         let recent = self
             .registered
             .is_some_and(|at| now.since(at) < PUSH_IDENTICAL);
-        recent && seq == kek.registered_seq
+        recent && seq <= kek.registered_seq
     }
 
     /// A copy costs a hash. It is acknowledged again if the first was processed, once a second.
@@ -363,6 +380,9 @@ impl Member {
     /// The three messages of mission row 83.
     fn refuse_sequence(&mut self, cx: &mut Context<'_>, peer: SocketAddrV4, seq: u32, last: u32) {
         self.refuse("rekey sequence number");
+        if !self.pushes.may_alarm(cx.now) {
+            return;
+        }
         let group = self.config.group.clone();
         cx.out
             .report(Gdoi::GDOI_REKEY_SEQ_FAILURE { group, seq, last });

@@ -1,5 +1,10 @@
 //! The whole control plane, several boxes at a time, in virtual time.
 
+mod hostile;
+mod loss;
+mod member;
 mod network;
+mod policy;
 mod registration;
 mod rekey;
+mod restart;

@@ -16,7 +16,7 @@ use wire::isakmp::Header;
 
 use crate::config::{self, Config, IpsecSa, IsakmpCipher, IsakmpHash, IsakmpPolicy, PresharedKey};
 use crate::machine::{Command, Input, Outbox, Output, Record, TekKey};
-use crate::persist::BootId;
+use crate::persist::{BootId, Restored};
 use crate::{Machine, gm, ks};
 
 /// One way across the network.
@@ -138,6 +138,8 @@ pub(super) struct Network {
     pub(super) transcript: String,
     pub(super) fate: FateOf,
     pub(super) seed: u64,
+    /// The next node that is added dies when it has written so many rows.
+    pub(super) next_dies_after: Option<usize>,
     /// Every datagram that was sent.
     pub(super) log: Vec<Packet>,
 }
@@ -153,6 +155,7 @@ impl Network {
             fate: Box::new(|_, _| Fate::Deliver),
             seed,
             log: Vec::new(),
+            next_dies_after: None,
         }
     }
 
@@ -198,7 +201,7 @@ impl Network {
             planes: BTreeMap::new(),
             all_sids: Vec::new(),
             writes: 0,
-            dies_after: None,
+            dies_after: self.next_dies_after.take(),
             starts: 0,
         });
         self.start(name);
@@ -216,6 +219,18 @@ impl Network {
     pub(super) fn node_mut(&mut self, name: &str) -> &mut Node {
         let at = self.at(name);
         &mut self.nodes[at]
+    }
+
+    /// What lies on a node's disk.
+    pub(super) fn restored(&self, name: &str) -> Restored {
+        let rows = self.node(name).disk.iter().map(|(key, value)| Record {
+            key: key.clone(),
+            value: Some(value.clone()),
+        });
+        let Ok(restored) = Restored::read(rows.collect()) else {
+            panic!("the disk of {name} is readable");
+        };
+        restored
     }
 
     /// The process ends without warning; the disk stays.
@@ -523,6 +538,17 @@ impl Network {
                     seconds(self.now),
                     self.transcript
                 );
+            }
+        }
+    }
+
+    /// Every member holds the newest key of the key server.
+    pub(super) fn assert_newest_held(&self, ks: &str) {
+        let newest = self.ks(ks).teks[0].spi;
+        for node in &self.nodes {
+            for plane in node.planes.values() {
+                let held = plane.sas.contains_key(&newest);
+                assert!(held, "{} lacks {newest}\n{}", node.name, self.transcript);
             }
         }
     }

@@ -1,0 +1,218 @@
+//! What survives: a key server that dies at any write, a member that dies, a machine that boots.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use crypto::{Secret, SeededRng};
+use policy::{PseudoTime, Time};
+
+use super::network::{Network, generate_rsa, key_server};
+use crate::Machine;
+use crate::ks::GroupKeys;
+use crate::machine::{Command, Record};
+use crate::persist::{BootId, GroupRow};
+
+const TICK: Duration = Duration::from_millis(250);
+
+#[test]
+fn a_killed_key_server_comes_back_with_members_sequence_marks_and_keys() {
+    let mut network = Network::of(1, &key_server(600, 1_200), 3);
+    network.run_s(5);
+    network.command("ks1", Command::Rekey { group: None });
+    network.run_s(30);
+    let before = network.ks("ks1");
+    network.kill("ks1");
+    network.run_s(20);
+    network.start("ks1");
+    network.run_s(1);
+    let after = network.ks("ks1");
+    assert_eq!(after.members.len(), 3);
+    for (own, other) in before.members.iter().zip(&after.members) {
+        assert_eq!(own.address, other.address);
+        assert_eq!(own.sids, other.sids);
+        assert_eq!(own.acks_received, other.acks_received);
+        assert_eq!(own.sent_seqs, other.sent_seqs);
+    }
+    assert_eq!(before.seq, after.seq);
+    assert_eq!(before.sids.mark, after.sids.mark);
+    assert_eq!(before.keks[0].spi, after.keks[0].spi);
+    assert_eq!(before.policy_name, after.policy_name);
+    let spis = |view: &crate::ks::View| view.teks.iter().map(|t| t.spi).collect::<Vec<_>>();
+    assert_eq!(spis(&before), spis(&after));
+    assert_eq!(after.pseudotime.since(before.pseudotime).as_secs(), 21);
+    assert_eq!(after.rekeys_sent, before.rekeys_sent, "nothing was open");
+    network.command("ks1", Command::Rekey { group: None });
+    network.watch(Duration::from_secs(60), TICK, Network::assert_understood);
+    let view = network.ks("ks1");
+    assert!(view.seq > before.seq);
+    assert!(
+        view.members
+            .iter()
+            .all(|member| member.received_seqs[0] == view.seq)
+    );
+    assert_eq!(network.gm(1).registrations_succeeded, 1);
+    network.assert_sids_unique();
+}
+
+/// The key server dies right after each of its writes, before whatever was to follow, and comes
+/// back some time later. Traffic goes on, no sequence number and no SID is used twice.
+#[test]
+fn a_key_server_may_die_after_any_write() {
+    let mut undisturbed = scenario(None);
+    undisturbed.run_s(70);
+    let writes = undisturbed.node("ks1").writes;
+    assert!(writes > 12, "{writes}");
+    for dies_after in 1..=writes {
+        let mut network = scenario(Some(dies_after));
+        network.watch(Duration::from_secs(70), TICK, Network::assert_understood);
+        assert!(network.node("ks1").machine.is_none(), "{dies_after}");
+        network.start("ks1");
+        // The key that the operator had made may be lost with the write.
+        network.command("ks1", generate_rsa());
+        network.watch(Duration::from_secs(100), TICK, Network::assert_understood);
+        network.assert_newest_held("ks1");
+        assert_eq!(
+            network.registered(),
+            2,
+            "{dies_after}: {}",
+            network.transcript
+        );
+        network.assert_sids_unique();
+        network.assert_keys_agree("ks1");
+        assert_no_sequence_number_twice(&network);
+    }
+}
+
+fn scenario(dies_after: Option<usize>) -> Network {
+    let mut network = Network::new(7);
+    network.next_dies_after = dies_after;
+    network.add_key_server("ks1", key_server(600, 1_200));
+    network.add_member(1);
+    network.run_s(2);
+    network.add_member(2);
+    network.run_s(5);
+    network.command("ks1", Command::Rekey { group: None });
+    network
+}
+
+/// Under one Rekey SA no two different PUSHes have one sequence number: since the first block of a
+/// PUSH is that of its number, equal first blocks under equal cookies must be equal datagrams.
+fn assert_no_sequence_number_twice(network: &Network) {
+    let mut seen: BTreeSet<(Vec<u8>, Vec<u8>)> = BTreeSet::new();
+    let mut whole: BTreeSet<Vec<u8>> = BTreeSet::new();
+    for packet in network.log.iter().filter(|packet| packet.exchange() == 33) {
+        if whole.insert(packet.bytes.clone()) {
+            let first = (packet.bytes[..16].to_vec(), packet.bytes[28..44].to_vec());
+            assert!(
+                seen.insert(first),
+                "a sequence number twice\n{}",
+                network.transcript
+            );
+        }
+    }
+}
+
+#[test]
+fn a_killed_member_registers_again_and_gets_new_sids() {
+    let mut network = Network::of(3, &key_server(600, 1_200), 2);
+    network.run_s(5);
+    network.kill("gm1");
+    network.run_s(3);
+    network.start("gm1");
+    network.run_s(3);
+    assert_eq!(network.registered(), 2);
+    network.assert_understood();
+    network.assert_sids_unique();
+    assert_eq!(network.ks("ks1").members.len(), 2);
+    assert_eq!(network.node("gm1").all_sids.len(), 2);
+    network.watch(Duration::from_secs(1_200), TICK, Network::assert_understood);
+}
+
+#[test]
+fn after_another_boot_the_groups_clock_goes_on_past_its_mark_and_traffic_goes_on() {
+    let mut network = Network::of(4, &key_server(3_600, 7_200), 2);
+    network.run_s(5);
+    let before = network.ks("ks1").pseudotime;
+    network.kill("ks1");
+    network.run_s(30);
+    network.node_mut("ks1").boot = BootId([2; 16]);
+    network.start("ks1");
+    network.run_s(1);
+    assert!(network.ks("ks1").pseudotime > before);
+    network.command("ks1", Command::Rekey { group: None });
+    network.watch(Duration::from_secs(400), TICK, Network::assert_understood);
+    network.assert_keys_agree("ks1");
+}
+
+#[test]
+fn the_clock_of_another_boot_is_never_behind_what_members_may_have_seen() {
+    let row = GroupRow {
+        boot: BootId([1; 16]),
+        written: Time::from_secs(5_000),
+        pseudotime: PseudoTime::from_secs(900),
+        keys: GroupKeys::new(&mut SeededRng::from_number(1)),
+        sid_marks: Vec::new(),
+        policy: None,
+        next_policy: None,
+        rekeys_sent: 0,
+    };
+    let same = row.clock(BootId([1; 16]));
+    assert_eq!(same.at(Time::from_secs(5_010)), PseudoTime::from_secs(910));
+    // The machine was up for 40 s since, and off for less than the margin.
+    let other = row.clock(BootId([2; 16]));
+    assert!(other.at(Time::from_secs(40)) >= PseudoTime::from_secs(900 + 40 + 299));
+}
+
+#[test]
+fn a_row_that_was_damaged_is_named_and_nothing_starts() {
+    let mut network = Network::of(5, &key_server(3_600, 7_200), 1);
+    network.run_s(5);
+    let disk = network.node("ks1").disk.clone();
+    assert!(disk.len() == 3, "a group, a member, a key");
+    for (key, value) in &disk {
+        let name = String::from_utf8(key.clone()).unwrap();
+        let octets = value.expose();
+        for cut in [0, 1, octets.len() / 2, octets.len() - 1] {
+            let mut rows = disk.clone();
+            rows.insert(key.clone(), Secret::copy_of(&octets[..cut]));
+            let rows = rows
+                .into_iter()
+                .map(|(key, value)| Record {
+                    key,
+                    value: Some(value),
+                })
+                .collect();
+            let rng = Box::new(SeededRng::from_number(1));
+            let machine = Machine::new(rng, false, BootId([1; 16]), rows);
+            let error = machine.err().expect("a cut row is refused");
+            assert!(error.to_string().contains(&name), "{error}");
+        }
+        for at in 0..octets.len() {
+            let mut altered = octets.to_vec();
+            altered[at] ^= 0x55;
+            let mut rows = disk.clone();
+            rows.insert(key.clone(), Secret::new(altered));
+            let rows = rows
+                .into_iter()
+                .map(|(key, value)| Record {
+                    key,
+                    value: Some(value),
+                })
+                .collect();
+            // Whatever it is taken for, it is no panic.
+            let rng = Box::new(SeededRng::from_number(1));
+            let _ = Machine::new(rng, false, BootId([1; 16]), rows);
+        }
+    }
+}
+
+#[test]
+fn a_group_that_is_no_longer_configured_is_forgotten_on_disk() {
+    let mut network = Network::of(6, &key_server(3_600, 7_200), 2);
+    network.run_s(5);
+    let mut config = (*network.node("ks1").config).clone();
+    config.key_servers.clear();
+    network.configure("ks1", config);
+    let left: Vec<_> = network.node("ks1").disk.keys().cloned().collect();
+    assert_eq!(left, [b"rsa/get".to_vec()]);
+}
