@@ -146,3 +146,46 @@ impl Dpd {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn dpd() -> Dpd {
+        Dpd::new(Time::ZERO, true, u32::MAX)
+    }
+
+    #[test]
+    fn a_question_is_answered_once_and_few_a_second() {
+        let mut dpd = dpd();
+        let now = Time::from_secs(1);
+        for number in 0..DPD_ANSWERS_PER_S_MAX {
+            assert_eq!(dpd.question(now, 7 + number), Ok(()));
+            assert!(dpd.question(now, 7 + number).is_err(), "seen before");
+            assert!(dpd.question(now, 6).is_err(), "older");
+        }
+        assert!(dpd.question(now, 100).is_err(), "too many");
+        assert_eq!(dpd.question(Time::from_secs(2), 100), Ok(()));
+    }
+
+    #[test]
+    fn only_the_answer_to_the_last_question_counts() {
+        let mut dpd = dpd();
+        assert!(dpd.answer(Time::ZERO, 0).is_err());
+        let now = Time::from_secs(10);
+        let Due::Ask(number) = dpd.due(now, 10) else {
+            panic!("the peer was silent for ten seconds");
+        };
+        assert!(number < 1 << 31, "there is room to count on");
+        assert!(dpd.answer(now, number + 1).is_err());
+        assert_eq!(dpd.answer(now, number), Ok(()));
+        assert_eq!(dpd.due(now, 10), Due::Wait);
+    }
+
+    #[test]
+    fn who_does_not_understand_is_not_asked() {
+        let mut dpd = Dpd::new(Time::ZERO, false, 0);
+        assert_eq!(dpd.deadline(10), None);
+        assert_eq!(dpd.due(Time::from_secs(100), 10), Due::Wait);
+    }
+}

@@ -104,3 +104,20 @@ impl VendorIds {
             .find_map(|octets| Version::in_vendor_id(octets))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn our_vendor_id_tells_the_version() {
+        let [ours, dpd] = &own()[..] else {
+            panic!("two vendor ids");
+        };
+        assert_eq!(ours.len(), 16);
+        assert_eq!(Version::in_vendor_id(ours), Some(Version::OWN));
+        assert_eq!(Version::in_vendor_id(dpd), None);
+        assert_eq!(Version::in_vendor_id(&ours[..15]), None);
+        assert_eq!(Version::OWN.to_string(), env!("CARGO_PKG_VERSION"));
+    }
+}

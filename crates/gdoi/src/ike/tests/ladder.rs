@@ -364,3 +364,36 @@ fn an_sa_is_shown_as_ios_shows_it() {
         assert_eq!(row.peer_version, Some(crate::ike::Version::OWN));
     }
 }
+
+#[test]
+fn a_peer_with_another_address_than_its_keys_is_refused() {
+    let mut ks = config("secret", GM);
+    ks.keys[0].address = std::net::Ipv4Addr::new(10, 1, 20, 0);
+    ks.keys[0].mask = std::net::Ipv4Addr::new(255, 255, 255, 0);
+    let mut network = Network::new(config("secret", KS), ks);
+    // gm1 speaks from an address that it does not name in its identity.
+    let elsewhere = std::net::SocketAddrV4::new(std::net::Ipv4Addr::new(10, 1, 20, 9), 848);
+    network.connect(0);
+    while let Some(datagram) = network.flight.pop_front() {
+        let from = if datagram.to == 1 { elsewhere } else { KS };
+        network.deliver(datagram.to, from, &datagram.bytes);
+    }
+    let counters = network.nodes[1].engine.counters();
+    assert_eq!(counters.refused(RefusalCounter::Identity), 1);
+    insta::assert_snapshot!(network.transcript);
+}
+
+#[test]
+fn the_key_of_the_longest_mask_is_the_peers() {
+    let mut ks = config("secret", GM);
+    let mut any = ks.keys[0].clone();
+    any.address = std::net::Ipv4Addr::UNSPECIFIED;
+    any.mask = std::net::Ipv4Addr::UNSPECIFIED;
+    any.secret = crypto::Secret::copy_of(b"for everybody");
+    ks.keys.insert(0, any.clone());
+    ks.keys.push(any);
+    let mut network = Network::new(config("secret", KS), ks);
+    network.connect(0);
+    network.run_for(LONG);
+    network.assert_one_sa();
+}

@@ -3,6 +3,7 @@
 mod hostile;
 mod ladder;
 mod network;
+mod proposals;
 mod reference;
 mod tables;
 mod under_sa;
