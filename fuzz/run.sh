@@ -53,6 +53,8 @@ for target in "${targets[@]}"; do
     printf "$row" "$target" "${executions:-?}" "$(stat average_exec_per_sec)" \
         "$(cut -d' ' -f2 <<<"$covered")" "$(cut -d' ' -f4 <<<"$covered")" "$(stat peak_rss_mb)" \
         "$crashes"
+    believed=$(stat messages_believed)
+    [ -z "$believed" ] || echo "    messages with a right hash around them that were believed: $believed"
     total=$((total + ${executions:-0}))
     if [ "$crashes" = 1 ]; then
         failed=1

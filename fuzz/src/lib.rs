@@ -9,6 +9,7 @@
 
 pub mod gdoi;
 pub mod isakmp;
+pub mod machine;
 pub mod packet;
 pub mod private;
 pub mod text;
@@ -33,6 +34,7 @@ pub const TARGETS: &[Target] = &[
     ("gdoi_sak", gdoi::sak),
     ("gdoi_sat", gdoi::sat),
     ("gdoi_seq", gdoi::seq),
+    ("gm_machine", machine::gm::gm_machine),
     ("icmp", packet::icmp),
     ("ip", packet::ip),
     ("isakmp_attribute", isakmp::attribute),
@@ -45,6 +47,7 @@ pub const TARGETS: &[Target] = &[
     ("isakmp_notify", isakmp::notify),
     ("isakmp_octets", isakmp::octets),
     ("isakmp_sa", isakmp::sa),
+    ("ks_machine", machine::ks::ks_machine),
     ("pcap", packet::pcap),
     ("private_ack_status", private::ack_status),
     ("private_fetch", private::fetch),

@@ -36,6 +36,21 @@ fn every_input_of_every_corpus_passes_its_target() {
     }
 }
 
+/// A peer that knows the keys is worth something only while it is believed.
+#[test]
+fn a_fifth_of_the_messages_to_the_machines_pass_their_hash() {
+    for (name, target) in TARGETS {
+        if name.ends_with("_machine") {
+            let corpus = folder("corpus").join(name);
+            for input in names(&corpus) {
+                target(&fs::read(corpus.join(&input)).expect("a listed file reads"));
+            }
+        }
+    }
+    let (sent, believed) = fuzz::machine::counts();
+    assert!(sent > 0 && believed * 5 >= sent, "{believed} of {sent}");
+}
+
 #[test]
 fn targets_corpora_and_libfuzzer_shims_are_the_same() {
     let targets: BTreeSet<String> = TARGETS.iter().map(|(name, _)| (*name).to_owned()).collect();

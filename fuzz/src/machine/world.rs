@@ -1,0 +1,154 @@
+//! The box under test with its clock: datagrams go in and come out.
+
+use std::net::{Ipv4Addr, SocketAddrV4};
+use std::sync::Arc;
+use std::time::Duration;
+
+use crypto::{Secret, SeededRng, fixture};
+use gdoi::config::{Isakmp, IsakmpCipher, IsakmpHash, IsakmpPolicy, PresharedKey};
+use gdoi::ike::RefusalCounter;
+use gdoi::{BootId, Config, Input, Machine, Outbox, Output};
+use policy::Time;
+
+/// The key server.
+pub(super) const KS: SocketAddrV4 = SocketAddrV4::new(Ipv4Addr::new(10, 1, 11, 2), 848);
+/// The member.
+pub(super) const GM: SocketAddrV4 = SocketAddrV4::new(Ipv4Addr::new(10, 1, 20, 2), 848);
+/// What both know.
+pub(super) const PRESHARED_KEY: &[u8] = b"a key that the fuzzer knows too";
+/// The label of the rekey key.
+pub(super) const RSA_LABEL: &str = "rekey";
+/// More effects of one input than this are a loop.
+const EFFECTS_MAX: usize = 10_000;
+/// More timers at one time than this are a loop.
+const TIMERS_MAX: usize = 1_000;
+
+/// A box, and what it is asked from.
+pub(super) struct World {
+    machine: Machine,
+    now: Time,
+    local: SocketAddrV4,
+    peer: SocketAddrV4,
+    /// What the box sent to the peer, oldest first, until it is taken.
+    pub(super) sent: Vec<Vec<u8>>,
+}
+
+impl World {
+    /// A box at `local` whose only peer is `peer`.
+    pub(super) fn new(local: SocketAddrV4, peer: SocketAddrV4) -> Self {
+        let rng = Box::new(SeededRng::from_number(1));
+        let machine =
+            Machine::new(rng, false, BootId([1; 16]), Vec::new()).expect("nothing is restored");
+        Self {
+            machine,
+            now: Time::from_secs(1_000),
+            local,
+            peer,
+            sent: Vec::new(),
+        }
+    }
+
+    /// Configures the box; phase 1 is that of both sides.
+    pub(super) fn configure(&mut self, config: Config) {
+        let isakmp = Isakmp {
+            policies: vec![IsakmpPolicy {
+                priority: 10,
+                encryption: IsakmpCipher::Aes128,
+                hash: IsakmpHash::Sha256,
+                group: 19,
+                lifetime_s: 86_400,
+            }],
+            keys: vec![PresharedKey {
+                address: *self.peer.ip(),
+                mask: Ipv4Addr::BROADCAST,
+                secret: Secret::copy_of(PRESHARED_KEY),
+            }],
+            ..Isakmp::default()
+        };
+        let config = Config { isakmp, ..config };
+        self.give(Input::Configure(Arc::new(config)));
+    }
+
+    /// Gives the box the rekey key that everybody knows.
+    pub(super) fn give_rsa_key(&mut self) {
+        self.give(Input::RsaKey {
+            label: RSA_LABEL.to_owned(),
+            exportable: false,
+            pkcs8: Secret::copy_of(fixture::NOT_SECRET_RSA_2048_PKCS8),
+        });
+    }
+
+    /// Something happens to the box.
+    pub(super) fn give(&mut self, input: Input<'_>) {
+        let mut out = Outbox::default();
+        self.machine.handle(self.now, input, &mut out);
+        let mut effects = 0;
+        for output in out.drain() {
+            effects += 1;
+            if let Output::Transmit { peer, bytes, .. } = output
+                && peer == self.peer
+            {
+                self.sent.push(bytes);
+            }
+        }
+        assert!(effects < EFFECTS_MAX, "{effects} effects of one input");
+    }
+
+    /// A datagram of the peer's arrives.
+    pub(super) fn arrive(&mut self, bytes: &[u8]) {
+        let (local, peer) = (self.local, self.peer);
+        self.give(Input::Datagram { local, peer, bytes });
+    }
+
+    /// The box's timers up to a span from now.
+    pub(super) fn wait(&mut self, span: Duration) {
+        let end = self.now + span;
+        let mut at_once = 0;
+        while let Some(due) = self.machine.deadline(self.now).filter(|due| *due <= end) {
+            if due > self.now {
+                at_once = 0;
+                self.now = due;
+            }
+            at_once += 1;
+            assert!(at_once < TIMERS_MAX, "the box does not come to rest");
+            self.give(Input::Timer);
+        }
+        self.now = end;
+    }
+
+    /// Waits until the box has sent something, in steps of its own timers; says whether it has.
+    pub(super) fn wait_for_datagram(&mut self, most: Duration) -> bool {
+        let end = self.now + most;
+        while self.sent.is_empty() {
+            match self.machine.deadline(self.now) {
+                Some(due) if due <= end => {
+                    self.now = self.now.max(due);
+                    self.give(Input::Timer);
+                }
+                _ => return false,
+            }
+        }
+        true
+    }
+
+    /// Takes what was sent.
+    pub(super) fn take_sent(&mut self) -> Vec<Vec<u8>> {
+        std::mem::take(&mut self.sent)
+    }
+
+    /// Messages under phase 1 whose encryption or hash the box did not accept.
+    pub(super) fn unproven(&self) -> u64 {
+        let counters = self.machine.isakmp_view().counters;
+        counters.refused(RefusalCounter::Undecryptable) + counters.refused(RefusalCounter::BadHash)
+    }
+
+    /// The box itself, to be looked at.
+    pub(super) const fn machine(&self) -> &Machine {
+        &self.machine
+    }
+
+    /// What time it is.
+    pub(super) const fn now(&self) -> Time {
+        self.now
+    }
+}
