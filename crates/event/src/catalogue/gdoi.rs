@@ -84,6 +84,11 @@ catalogue! {
     4 GM_RE_REGISTER in Registration { group: Group }
         "The IPSec SA created for group {group} may have expired/been cleared, or didn't go through. Re-register to KS.";
 
+    /// A plain member was admitted although it is not told the policy's denies.
+    #[action = "What the denies name will not pass between it and getvpn members: move those flows off the group, or refuse plain members."]
+    4 KS_CLIENT_COMPATIBILITY in Registration { peer: Ipv4Addr, group: Group, denies: String }
+        "RFC 6407 member {peer} of group {group} is not told of: {denies}";
+
     /// The group's configuration lacks something: no member is served until it is there.
     #[action = "Configure what the reason names."]
     3 KS_INCOMPLETE_CFG in Infra { group: Group, reason: String }

@@ -7,6 +7,7 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddrV4};
 
 use ::policy::{FlowKey, KekSpi, PeerKind, Spi, Time};
 use crypto::Secret;
+use event::Gdoi;
 use wire::iana::PayloadType;
 
 use super::keys::TekRecord;
@@ -279,12 +280,31 @@ impl KeyServer {
             ..member
         };
         let built = self.message_4(cx, pull, &sids)?;
+        self.tell_dropped(cx, pull.kind, address);
         self.rekeying.forget(address);
         self.persist_group(cx);
         let record = persist::member_record(&self.config.group, address, &member);
         cx.out.push(Output::Persist(record));
         self.members.insert(address, member);
         Ok(built)
+    }
+
+    /// `client compatibility rfc6407`: lists what will not pass.
+    //= getvpn P10
+    fn tell_dropped(&self, cx: &mut Context<'_>, kind: PeerKind, peer: Ipv4Addr) {
+        let Some(plan) = self.plan.as_ref().filter(|_| kind != PeerKind::Ours) else {
+            return;
+        };
+        let plain = plain_policy(plan, &self.config, peer);
+        let dropped = plain.map(|plain| plain.dropped).unwrap_or_default();
+        if !dropped.is_empty() {
+            let denies: Vec<String> = dropped.iter().map(ToString::to_string).collect();
+            cx.out.report(Gdoi::KS_CLIENT_COMPATIBILITY {
+                peer,
+                group: self.config.group.clone(),
+                denies: denies.join(", "),
+            });
+        }
     }
 
     fn message_4(

@@ -4,6 +4,7 @@ mod hostile;
 mod loss;
 mod member;
 mod network;
+mod plain;
 mod policy;
 mod registration;
 mod rekey;

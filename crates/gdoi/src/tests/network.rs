@@ -623,6 +623,10 @@ pub(super) fn cbc() -> Transform {
     Transform::new(Encryption::AesCbc(KeyBits::B128), Integrity::HmacSha256).unwrap()
 }
 
+pub(super) fn cbc_256() -> Transform {
+    Transform::new(Encryption::AesCbc(KeyBits::B256), Integrity::HmacSha256).unwrap()
+}
+
 /// `deny udp any eq 848 any eq 848`, `permit ip any any`.
 pub(super) fn encpol() -> Acl {
     let deny = Ace {
