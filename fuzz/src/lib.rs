@@ -34,6 +34,7 @@ pub const TARGETS: &[Target] = &[
     ("gdoi_sak", gdoi::sak),
     ("gdoi_sat", gdoi::sat),
     ("gdoi_seq", gdoi::seq),
+    ("gdoi_state", machine::state::gdoi_state),
     ("gm_machine", machine::gm::gm_machine),
     ("icmp", packet::icmp),
     ("ip", packet::ip),

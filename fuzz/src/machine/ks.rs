@@ -28,7 +28,7 @@ const GROUP: u32 = 1_234;
 /// Things that one script does at most.
 const STEPS_MAX: usize = 16;
 
-fn configuration() -> Config {
+pub(super) fn configuration() -> Config {
     let acl = Acl {
         name: "ENCPOL".to_owned(),
         entries: vec![Ace::PERMIT_IP_ANY_ANY],
@@ -67,8 +67,8 @@ fn configuration() -> Config {
 }
 
 /// The member: what it has learnt of the group.
-struct Member {
-    world: World,
+pub(super) struct Member {
+    pub(super) world: World,
     peer: Peer,
     kin: bool,
     next_message_id: u32,
@@ -101,7 +101,7 @@ fn built(fill: impl FnOnce(&mut Builder)) -> Built {
 
 impl Member {
     /// A member that has a phase-1 SA with a key server.
-    fn join(kin: bool) -> Self {
+    pub(super) fn join(kin: bool) -> Self {
         let mut world = World::new(KS, GM);
         world.give_rsa_key();
         world.configure(configuration());
@@ -123,7 +123,7 @@ impl Member {
         self.world.machine().ks_views(self.world.now())
     }
 
-    fn step(&mut self, script: &mut Script<'_>) {
+    pub(super) fn step(&mut self, script: &mut Script<'_>) {
         match script.u8() % 10 {
             0 | 1 => self.pull_1(script),
             2 | 3 => self.pull_3(script),

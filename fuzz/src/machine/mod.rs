@@ -10,6 +10,7 @@ mod world;
 
 pub mod gm;
 pub mod ks;
+pub mod state;
 
 use std::sync::atomic::{AtomicU64, Ordering};
 

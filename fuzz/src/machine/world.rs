@@ -1,5 +1,6 @@
 //! The box under test with its clock: datagrams go in and come out.
 
+use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, SocketAddrV4};
 use std::sync::Arc;
 use std::time::Duration;
@@ -7,7 +8,8 @@ use std::time::Duration;
 use crypto::{Secret, SeededRng, fixture};
 use gdoi::config::{Isakmp, IsakmpCipher, IsakmpHash, IsakmpPolicy, PresharedKey};
 use gdoi::ike::RefusalCounter;
-use gdoi::{BootId, Config, Input, Machine, Outbox, Output};
+use gdoi::machine::Record;
+use gdoi::{BootId, Config, Corrupt, Input, Machine, Outbox, Output};
 use policy::Time;
 
 /// The key server.
@@ -31,21 +33,32 @@ pub(super) struct World {
     peer: SocketAddrV4,
     /// What the box sent to the peer, oldest first, until it is taken.
     pub(super) sent: Vec<Vec<u8>>,
+    /// What the box wants on disk: rows by their names.
+    pub(super) disk: BTreeMap<Vec<u8>, Secret>,
 }
 
 impl World {
     /// A box at `local` whose only peer is `peer`.
     pub(super) fn new(local: SocketAddrV4, peer: SocketAddrV4) -> Self {
+        Self::restored(local, peer, BootId([1; 16]), Vec::new()).expect("nothing is restored")
+    }
+
+    /// The same with what an earlier run left on disk.
+    pub(super) fn restored(
+        local: SocketAddrV4,
+        peer: SocketAddrV4,
+        boot: BootId,
+        rows: Vec<Record>,
+    ) -> Result<Self, Corrupt> {
         let rng = Box::new(SeededRng::from_number(1));
-        let machine =
-            Machine::new(rng, false, BootId([1; 16]), Vec::new()).expect("nothing is restored");
-        Self {
-            machine,
+        Ok(Self {
+            machine: Machine::new(rng, false, boot, rows)?,
             now: Time::from_secs(1_000),
             local,
             peer,
             sent: Vec::new(),
-        }
+            disk: BTreeMap::new(),
+        })
     }
 
     /// Configures the box; phase 1 is that of both sides.
@@ -85,10 +98,23 @@ impl World {
         let mut effects = 0;
         for output in out.drain() {
             effects += 1;
-            if let Output::Transmit { peer, bytes, .. } = output
-                && peer == self.peer
-            {
-                self.sent.push(bytes);
+            match output {
+                Output::Transmit { peer, bytes, .. } if peer == self.peer => self.sent.push(bytes),
+                Output::Persist(Record {
+                    key,
+                    value: Some(value),
+                }) => drop(self.disk.insert(key, value)),
+                Output::Persist(Record { key, value: None }) => drop(self.disk.remove(&key)),
+                Output::Transmit { .. }
+                | Output::InstallSa { .. }
+                | Output::RemoveSa { .. }
+                | Output::InstallPolicy { .. }
+                | Output::InstallSids { .. }
+                | Output::SetClock { .. }
+                | Output::CloseGroup { .. }
+                | Output::GenerateRsa { .. }
+                | Output::Report(_)
+                | Output::KeyLog(_) => {}
             }
         }
         assert!(effects < EFFECTS_MAX, "{effects} effects of one input");
