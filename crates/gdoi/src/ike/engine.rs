@@ -14,7 +14,7 @@ use super::api::{SaId, Upcall};
 use super::half_open::HalfOpen;
 use super::informational;
 use super::keys::Cookie;
-use super::main_mode::{Message, Negotiation, State};
+use super::main_mode::{self, Message, Negotiation, State};
 use super::refusal::{Failure, Refusal};
 use super::report::{Counters, Reports};
 use super::retransmit::Due;
@@ -170,8 +170,11 @@ impl Isakmp {
         self.reports.counters.received += 1;
         if let Err(refusal) = self.take(now, (local, peer), bytes, rng, out) {
             self.reports.refused(now, *peer.ip(), &refusal, out);
-            if self.reports.may_answer(now, &refusal)
-                && let Ok((header, _)) = Header::split(bytes)
+            // A notification that answers a notification could be answered again.
+            if let Ok((header, _)) = Header::split(bytes)
+                && header.exchange_type != ExchangeType::INFORMATIONAL
+                && main_mode::preshared_key(&self.config, *peer.ip()).is_some()
+                && self.reports.may_answer(now, &refusal)
             {
                 let bytes = informational::clear_notify(&header, refusal.row().notify);
                 self.transmit(local, peer, [bytes], out);

@@ -7,6 +7,7 @@ use std::net::{Ipv4Addr, SocketAddrV4};
 use crypto::Rng;
 use event::Crypto;
 use policy::Time;
+use wire::iana::NotifyType;
 use wire::isakmp::Flags;
 
 use super::api::{Connection, SaId, Upcall};
@@ -38,6 +39,9 @@ impl Isakmp {
         }
         if let Some(id) = self.by_message_1.get(&key).copied() {
             return self.negotiate(now, id, message, rng, out);
+        }
+        if self.entries.len() >= SAS_MAX {
+            return Err(Refusal::HalfOpenFull);
         }
         let mut random = [0; 4];
         rng.fill(&mut random);
@@ -307,7 +311,8 @@ impl Isakmp {
         });
     }
 
-    /// Somebody notifies in clear: perhaps the peer, perhaps not, so it is only remembered.
+    /// Somebody notifies in clear: perhaps the peer, perhaps not, so it is only remembered, or makes
+    /// us wait less for who does not answer anyway.
     pub(super) fn clear_informational(
         &mut self,
         now: Time,
@@ -319,25 +324,25 @@ impl Isakmp {
         let Some(entry) = self.entries.get_mut(&id) else {
             return Err(Refusal::NoSa);
         };
-        let (peer, hint) = match entry {
-            Entry::Negotiation(negotiation) => {
-                let common = &mut negotiation.common;
-                (*common.peer.ip(), Some(&mut common.hint))
-            }
-            Entry::Established(sa) => (*sa.peer.ip(), None),
-        };
         if encrypted {
             // Under keys that nothing has proven yet: a peer with another pre-shared key.
             return Err(Refusal::Undecryptable { first: true });
         }
         let notifies = informational::clear_notifies(message)?;
-        if let Some(hint) = hint {
-            *hint = notifies
-                .iter()
-                .copied()
-                .find(|notify| notify.is_error())
-                .or(*hint);
-        }
+        let peer = match entry {
+            Entry::Negotiation(negotiation) => {
+                let common = &mut negotiation.common;
+                let error = notifies.iter().copied().find(|notify| notify.is_error());
+                common.hint = error.or(common.hint);
+                *common.peer.ip()
+            }
+            Entry::Established(sa) => {
+                if notifies.contains(&NotifyType::INVALID_COOKIE) {
+                    sa.hasten(now);
+                }
+                *sa.peer.ip()
+            }
+        };
         for notify in notifies {
             if self.reports.notified(now, peer, notify) {
                 out.report(Crypto::IKMP_PEER_NOTIFY {

@@ -265,7 +265,7 @@ impl Refusal {
             Self::Version(_) => mute(N::INVALID_MAJOR_VERSION, C::Version, malformed),
             Self::AggressiveMode => mute(N::UNSUPPORTED_EXCHANGE_TYPE, C::AggressiveMode, no_mode),
             Self::UnknownExchange(_) => mute(N::INVALID_EXCHANGE_TYPE, C::UnknownExchange, unknown),
-            Self::NoSa => mute(N::INVALID_COOKIE, C::NoSa, no_sa),
+            Self::NoSa => told(N::INVALID_COOKIE, C::NoSa, no_sa),
             Self::NotEncrypted => mute(N::INVALID_FLAGS, C::NotEncrypted, not_encrypted),
             Self::EncryptedTooEarly => mute(N::INVALID_FLAGS, C::EncryptedTooEarly, malformed),
             Self::TooEarly(_) => mute(N::INVALID_EXCHANGE_TYPE, C::TooEarly, early),

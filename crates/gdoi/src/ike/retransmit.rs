@@ -37,6 +37,7 @@ pub(super) struct Pending {
     sendings: u32,
     wait: Duration,
     next: Time,
+    hastened: bool,
 }
 
 /// What the passing of time asks of a pending message.
@@ -57,12 +58,24 @@ impl Pending {
             sendings: 1,
             wait: RETRANSMIT_FIRST,
             next: now + RETRANSMIT_FIRST,
+            hastened: false,
         }
     }
 
     /// When `due` has something to say.
     pub(super) const fn deadline(&self) -> Time {
         self.next
+    }
+
+    /// Somebody says that the peer does not know what this is about. Perhaps it is not the peer, so
+    /// two more sendings give it the chance to answer, but no more time than that is spent.
+    pub(super) fn hasten(&mut self, now: Time) {
+        if !self.hastened {
+            self.hastened = true;
+            self.sendings = self.sendings.max(RETRANSMIT_SENDINGS_MAX - 2);
+            self.wait = RETRANSMIT_FIRST / 2;
+            self.next = self.next.min(now + RETRANSMIT_FIRST);
+        }
     }
 
     /// What is to be done now.

@@ -601,6 +601,14 @@ impl Sa {
         exchange.ends = now + EXCHANGE_LINGER;
     }
 
+    /// The peer does not know this SA any more, or somebody says so.
+    pub(super) fn hasten(&mut self, now: Time) {
+        let waiting = self.exchanges.values_mut();
+        for pending in waiting.filter_map(|exchange| exchange.pending.as_mut()) {
+            pending.hasten(now);
+        }
+    }
+
     /// Those above are done with an exchange; it stays a while to answer repeats.
     pub(super) fn finish(&mut self, message_id: u32) {
         if let Some(exchange) = self.exchanges.get_mut(&message_id) {

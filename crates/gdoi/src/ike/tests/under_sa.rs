@@ -199,6 +199,46 @@ fn an_exchange_that_nobody_answers_times_out_and_leaves_the_sa() {
 }
 
 #[test]
+fn a_key_server_that_restarted_says_so_and_is_waited_for_no_longer() {
+    let (mut network, _, _) = up();
+    network.nodes[1].engine = crate::ike::Isakmp::new(false);
+    network.nodes[1]
+        .engine
+        .configure(std::sync::Arc::new(config("secret", GM)));
+    let start = network.now;
+    assert!(!network.pull(start + Duration::from_secs(3), 100));
+    assert!(matches!(
+        network.nodes[0].upcalls.last(),
+        Some(Upcall::Timeout { .. })
+    ));
+    insta::assert_snapshot!(network.transcript);
+}
+
+#[test]
+fn who_only_claims_a_restart_changes_nothing() {
+    let (mut network, _, _) = up();
+    let header = Header::decode(&network.sent.last().unwrap().1).unwrap();
+    let ty = NotifyType::INVALID_COOKIE;
+    let forged = crate::ike::informational::clear_notify(&header, ty);
+    let first = network.sent.len();
+    // The first two messages are lost, and the forger tells its tale.
+    network.fate = Box::new(move |n, _| {
+        if n < first + 2 {
+            Fate::Lose
+        } else {
+            Fate::Deliver
+        }
+    });
+    assert!(!network.pull(network.now + Duration::from_millis(600), 100));
+    for _ in 0..10 {
+        network.deliver(0, KS, &forged);
+    }
+    network.run_for(LONG);
+    let answered = |upcall: &Upcall| matches!(upcall, Upcall::Exchange { step: 1, .. });
+    assert!(network.nodes[1].upcalls.iter().any(answered));
+}
+
+#[test]
 fn an_exchange_that_the_peer_leaves_times_out_too() {
     let (mut network, _, _) = up();
     let sa = network.nodes[0].established()[0];
