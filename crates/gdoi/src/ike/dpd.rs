@@ -9,8 +9,8 @@ use std::time::Duration;
 
 use policy::Time;
 
-use super::limits::{DPD_ANSWERS_PER_S_MAX, DPD_RETRY, DPD_SENDINGS_MAX};
 use super::refusal::Refusal;
+use crate::limits::{DPD_ANSWERS_PER_S_MAX, DPD_RETRY, DPD_SENDINGS_MAX};
 
 /// What is known of the peer's life.
 pub(super) struct Dpd {

@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::Ipv4Addr;
 
 use super::api::SaId;
-use super::limits::{HALF_OPEN_MAX, HALF_OPEN_PER_SOURCE_MAX, KEYED_PER_SOURCE_MAX};
+use crate::limits::{HALF_OPEN_MAX, HALF_OPEN_PER_SOURCE_MAX, KEYED_PER_SOURCE_MAX};
 
 /// The negotiations of one address.
 #[derive(Default)]

@@ -14,11 +14,11 @@ use wire::isakmp::{Builder, Chain, Delete, Flags, Header, Notify, Payload};
 use super::api::{SaId, SendError, Upcall};
 use super::dpd::Due;
 use super::engine::Isakmp;
-use super::limits::DPD_SENDINGS_MAX;
 use super::main_mode::Message;
 use super::refusal::Refusal;
 use super::retransmit::Fingerprint;
 use super::sa::Sa;
+use crate::limits::DPD_SENDINGS_MAX;
 use crate::machine::Outbox;
 
 /// A notification in clear that answers a message which has no SA.

@@ -15,7 +15,6 @@ mod exchanges;
 mod half_open;
 mod informational;
 mod keys;
-pub mod limits;
 mod main_mode;
 mod negotiate;
 mod parts;

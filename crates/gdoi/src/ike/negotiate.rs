@@ -14,10 +14,10 @@ use super::api::{Connection, SaId, Upcall};
 use super::engine::{CONN_ID_FIRST, Entry, Isakmp};
 use super::half_open::Place;
 use super::informational;
-use super::limits::{INITIATED_MAX, SAS_MAX, SAS_PER_PEER_MAX};
 use super::main_mode::{self, Context, Message, Proven, Step};
 use super::refusal::{Failure, Refusal};
 use super::sa::Sa;
+use crate::limits::{INITIATED_MAX, SAS_MAX, SAS_PER_PEER_MAX};
 use crate::machine::Outbox;
 
 impl Isakmp {

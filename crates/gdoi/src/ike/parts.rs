@@ -15,11 +15,11 @@ use wire::iana::ExchangeType;
 use wire::isakmp::Header;
 use wire::private::Part;
 
-use super::limits::{
-    ASSEMBLIES_PER_SA_MAX, ASSEMBLY_LIFETIME, PART_BODY_OCTETS, PART_THRESHOLD_OCTETS, PARTS_MAX,
-};
 use super::main_mode::Message;
 use super::refusal::Refusal;
+use crate::limits::{
+    ASSEMBLIES_PER_SA_MAX, ASSEMBLY_LIFETIME, PART_BODY_OCTETS, PART_THRESHOLD_OCTETS, PARTS_MAX,
+};
 
 /// The prf under which parts are authenticated, whatever the SA negotiated.
 const MAC_HASH: Hash = Hash::Sha256;

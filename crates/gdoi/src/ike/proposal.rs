@@ -15,9 +15,9 @@ use wire::iana::{
 use wire::isakmp::sa::SIT_IDENTITY_ONLY;
 use wire::isakmp::{Attribute, Proposal, Sa, Transform};
 
-use super::limits::{SA_LIFETIME_MIN_S, TRANSFORMS_MAX};
 use super::refusal::Refusal;
 use crate::config::{IsakmpCipher, IsakmpHash, IsakmpPolicy};
+use crate::limits::{SA_LIFETIME_MIN_S, TRANSFORMS_MAX};
 
 /// Most offers that a refusal names.
 const NAMED_MAX: usize = 8;

@@ -6,10 +6,10 @@ use std::net::Ipv4Addr;
 use policy::Time;
 use wire::iana::NotifyType;
 
-use super::limits::{
+use super::refusal::{Answer, Failure, Refusal, RefusalCounter};
+use crate::limits::{
     CLEAR_NOTIFIES_PER_S_MAX, FAILURES_REMEMBERED_MAX, REPORT_INTERVAL, REPORTS_REMEMBERED_MAX,
 };
-use super::refusal::{Answer, Failure, Refusal, RefusalCounter};
 use crate::machine::Outbox;
 
 /// What ISAKMP has done since the start.

@@ -8,7 +8,7 @@ use std::time::Duration;
 use crypto::hash::Hash;
 use policy::Time;
 
-use super::limits::{REPEATS_MAX, RETRANSMIT_FIRST, RETRANSMIT_SENDINGS_MAX};
+use crate::limits::{REPEATS_MAX, RETRANSMIT_FIRST, RETRANSMIT_SENDINGS_MAX};
 
 /// The name of a datagram, to know a copy.
 #[derive(Copy, Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]

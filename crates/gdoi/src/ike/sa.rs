@@ -17,9 +17,6 @@ use zeroize::Zeroizing;
 use super::api::{Expect, SaId, SendError};
 use super::dpd::Dpd;
 use super::keys::{Cookie, Keys};
-use super::limits::{
-    EXCHANGE_LINGER, EXCHANGES_PER_SA_MAX, MESSAGE_IDS_MAX, MESSAGE_OCTETS_MAX, SA_REMAINING_MIN,
-};
 use super::main_mode::{Message, Proven, types};
 use super::parts::{self, Assemblies};
 use super::proposal::{Agreed, Domain};
@@ -27,6 +24,9 @@ use super::refusal::Refusal;
 use super::retransmit::{Answered, Fingerprint, Pending};
 use super::vendor::{VendorIds, Version};
 use crate::exchange::message_at;
+use crate::limits::{
+    EXCHANGE_LINGER, EXCHANGES_PER_SA_MAX, MESSAGE_IDS_MAX, MESSAGE_OCTETS_MAX, SA_REMAINING_MIN,
+};
 
 /// An established phase-1 SA.
 pub struct Sa {

@@ -10,7 +10,7 @@ use wire::isakmp::vendor_id::DPD_1_0;
 use wire::isakmp::{Chain, VendorId};
 use wire::private::VENDOR_ID_PREFIX;
 
-use super::limits::{VENDOR_ID_OCTETS_MAX, VENDOR_IDS_MAX};
+use crate::limits::{VENDOR_ID_OCTETS_MAX, VENDOR_IDS_MAX};
 use wire::iana::PayloadType;
 
 /// A version of this program.

@@ -32,11 +32,11 @@ use crate::config;
 use crate::exchange::message_at;
 use crate::ike::api::SaId;
 use crate::ike::keys::{self, Cookie, Exchanged, Keys, cipher_of, hash_of};
-use crate::ike::limits::{COMPUTATIONS_MAX, PHASE1_NONCE_OCTETS_SENT};
 use crate::ike::proposal::{Agreed, Domain};
 use crate::ike::refusal::{Refusal, missing};
 use crate::ike::retransmit::{Answered, Fingerprint, Pending};
 use crate::ike::vendor::VendorIds;
+use crate::limits::{COMPUTATIONS_MAX, PHASE1_NONCE_OCTETS_SENT};
 use crate::machine::{KeyLogLine, Outbox, Output};
 
 pub(in crate::ike) use self::initiator::begin;

@@ -14,11 +14,11 @@ use super::{
 };
 use crate::ike::api::SaId;
 use crate::ike::keys::{Keys, Side};
-use crate::ike::limits::{AMPLIFICATION_MAX, HALF_OPEN_LIFETIME, KEYED_LIFETIME};
 use crate::ike::proposal::{self, Agreed, Domain};
 use crate::ike::refusal::{Refusal, missing};
 use crate::ike::retransmit::Answered;
 use crate::ike::vendor::{self, VendorIds};
+use crate::limits::{AMPLIFICATION_MAX, HALF_OPEN_LIFETIME, KEYED_LIFETIME};
 
 /// Responder, message 2 is out.
 pub(in crate::ike) struct SaAnswered {

@@ -7,11 +7,11 @@ use proptest::prelude::*;
 use wire::isakmp::Header;
 
 use super::network::{Fate, GM, KS, Network, config};
-use crate::ike::limits::{
+use crate::ike::{Isakmp, RefusalCounter, Upcall};
+use crate::limits::{
     COMPUTATIONS_MAX, HALF_OPEN_MAX, HALF_OPEN_PER_SOURCE_MAX, KEYED_PER_SOURCE_MAX,
     REPORTS_REMEMBERED_MAX,
 };
-use crate::ike::{Isakmp, RefusalCounter, Upcall};
 
 const LONG: Duration = Duration::from_secs(60);
 

@@ -7,8 +7,8 @@ use wire::iana::{ExchangeType, NotifyType, PayloadType};
 use wire::isakmp::Header;
 
 use super::network::{Fate, GM, KS, Network, config, pull_1};
-use crate::ike::limits::{EXCHANGES_PER_SA_MAX, SAS_PER_PEER_MAX};
 use crate::ike::{Connection, Expect, RefusalCounter, SaId, SendError, Upcall};
+use crate::limits::{EXCHANGES_PER_SA_MAX, SAS_PER_PEER_MAX};
 
 const LONG: Duration = Duration::from_secs(60);
 
