@@ -17,6 +17,8 @@ use crate::link::{self, Change};
 use crate::netlink::Socket;
 use crate::sys;
 
+const TUN: &str = "/dev/net/tun";
+
 /// The longest name of a device.
 const NAME_MAX: usize = 15;
 
@@ -50,7 +52,8 @@ impl Tap {
             .read(true)
             .write(true)
             .custom_flags(libc::O_NONBLOCK)
-            .open("/dev/net/tun")?;
+            .open(TUN)
+            .map_err(|error| io::Error::new(error.kind(), format!("{TUN}: {error}")))?;
         let name = name(device);
         let flags = libc::IFF_TAP | libc::IFF_NO_PI | libc::IFF_VNET_HDR | libc::IFF_TUN_EXCL;
         sys::tun_set_iff(file.as_fd(), &name, flags)?;

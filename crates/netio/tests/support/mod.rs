@@ -14,10 +14,23 @@ use netio::netlink::Socket;
 const INSIDE: &str = "GETVPN_TEST_INSIDE";
 
 /// Runs the test `name` again in namespaces of its own; true inside, where the test is to be done.
-/// Says so when the system has no unprivileged namespaces, and then the test counts as skipped.
+/// Says so when the system lets this user have none, and then the test counts as skipped.
 pub(crate) fn isolated(name: &str) -> bool {
     if std::env::var_os(INSIDE).is_some() {
         return true;
+    }
+    let skip = |why: String| {
+        let _ = std::io::stderr().write_all(format!("SKIPPED {name}: {why}\n").as_bytes());
+        false
+    };
+    let tun = std::fs::OpenOptions::new()
+        .read(true)
+        .write(true)
+        .open("/dev/net/tun");
+    if let Err(error) = tun {
+        return skip(format!(
+            "/dev/net/tun: {error} (usually everybody may open it)"
+        ));
     }
     let mut command = Command::new(std::env::current_exe().expect("the test's own program"));
     command
@@ -25,13 +38,12 @@ pub(crate) fn isolated(name: &str) -> bool {
         .env(INSIDE, "1");
     namespace::isolate(&mut command);
     match command.status() {
-        Ok(status) => assert!(status.success(), "{name} failed in its namespaces"),
-        Err(error) => {
-            let text = format!("SKIPPED {name}: no user and network namespaces here: {error}\n");
-            let _ = std::io::stderr().write_all(text.as_bytes());
+        Ok(status) => {
+            assert!(status.success(), "{name} failed in its namespaces");
+            false
         }
+        Err(error) => skip(format!("no user and network namespaces here: {error}")),
     }
-    false
 }
 
 /// A new network namespace, with the loopback device up.
