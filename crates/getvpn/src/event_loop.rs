@@ -93,8 +93,8 @@ pub(crate) fn interfaces(netlink: &mut Socket) -> Result<Vec<router::Interface>>
 /// What a box is made of.
 ///
 /// # Errors
-/// The configuration file cannot be read, or the kernel does not answer.
-fn boot(setup: &Setup, netlink: &mut Socket, restored: Vec<Record>) -> Result<Boot> {
+/// The configuration file cannot be read.
+fn boot(setup: &Setup, interfaces: Vec<router::Interface>, restored: Vec<Record>) -> Result<Boot> {
     let config_name = setup.config.display().to_string();
     let config = std::fs::read_to_string(&setup.config)
         .with_context(|| format!("cannot read {config_name}"))?;
@@ -106,7 +106,7 @@ fn boot(setup: &Setup, netlink: &mut Socket, restored: Vec<Record>) -> Result<Bo
         keylog: folder.map(|folder| folder.display().to_string()),
         boot: BootId(clock::boot_id().context("cannot read the number of this boot")?),
         restored,
-        interfaces: interfaces(netlink)?,
+        interfaces,
         workers: WORKERS,
         version: env!("CARGO_PKG_VERSION"),
         now: clock::now(),
@@ -145,6 +145,9 @@ struct World {
     sink: Sink,
     service: Service,
     netlink: Socket,
+    interfaces: Vec<router::Interface>,
+    /// Why a port is not steered that should be; empty if all are.
+    unsteered: String,
     made_keys: mpsc::UnboundedSender<MadeKey>,
     server: tokio::task::JoinHandle<()>,
     writer: Writer,
@@ -159,7 +162,8 @@ impl World {
         let mut netlink = Socket::open().context("cannot speak to the kernel by netlink")?;
         // Before the list: what changes after it is heard.
         let changes = watch_interfaces()?;
-        let router = Router::new(boot(setup, &mut netlink, restored)?)
+        let interfaces = interfaces(&mut netlink)?;
+        let router = Router::new(boot(setup, interfaces.clone(), restored)?)
             .map_err(|error| explain(error, &setup.state))?;
         let (arrived, datagrams) = mpsc::channel(DATAGRAM_QUEUE);
         let (said, done) = mpsc::unbounded_channel();
@@ -180,6 +184,8 @@ impl World {
             sink: Sink::find(),
             service: Service::find(),
             netlink,
+            interfaces,
+            unsteered: String::new(),
             made_keys,
             server: tokio::spawn(control.serve(asked)),
             writer: Writer::start(store, said)?,
@@ -296,10 +302,14 @@ impl World {
 
     fn interfaces_changed(&mut self) -> Result<()> {
         let interfaces = interfaces(&mut self.netlink)?;
-        self.handle(Input::Interfaces(interfaces));
-        // The addresses that are missing are known already.
-        let _ = self.datagrams.retry();
-        Ok(())
+        if interfaces != self.interfaces {
+            self.interfaces.clone_from(&interfaces);
+            self.handle(Input::Interfaces(interfaces));
+            // The addresses that are missing are known already.
+            let _ = self.datagrams.retry();
+        }
+        let refreshed = self.ports.refresh(&mut self.forwarder);
+        self.steered(refreshed)
     }
 
     /// Obeys the effects that may happen now, in their order.
@@ -345,12 +355,20 @@ impl World {
     /// believes in a protection that is not there; afterwards it is said and tried again.
     fn steer(&mut self, plans: Vec<policy::steer::Plan>) -> Result<()> {
         let result = self.ports.steer(plans, &mut self.forwarder);
-        if let Err(error) = result {
-            if !self.service.is_ready() {
-                return Err(error);
-            }
-            self.complain(&error);
+        self.steered(result)
+    }
+
+    fn steered(&mut self, result: Result<()>) -> Result<()> {
+        let unsteered = match result {
+            Ok(()) => String::new(),
+            Err(error) if !self.service.is_ready() => return Err(error),
+            Err(error) => format!("{error:#}"),
+        };
+        // Said once, not with every change of an interface.
+        if unsteered != self.unsteered && !unsteered.is_empty() {
+            self.complain(&anyhow!("{unsteered}"));
         }
+        self.unsteered = unsteered;
         Ok(())
     }
 

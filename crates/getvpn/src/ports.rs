@@ -17,6 +17,7 @@ use crate::forward::{Forwarder, Port};
 pub(crate) struct Ports {
     netlink: Socket,
     reentry: Reentry,
+    wanted: Vec<Plan>,
     steered: BTreeMap<String, Steered>,
     /// Whether ports that a process before this one left steered were looked for.
     adopted: bool,
@@ -40,6 +41,7 @@ impl Ports {
         Ok(Self {
             netlink: Socket::open().context("cannot speak to the kernel by netlink")?,
             reentry: Reentry::from_random(random),
+            wanted: Vec::new(),
             steered: BTreeMap::new(),
             adopted: false,
         })
@@ -51,6 +53,17 @@ impl Ports {
     /// What the kernel refused first, with the port's name. Ports that could be steered are; one
     /// that could not is as closed as it was before.
     pub(crate) fn steer(&mut self, plans: Vec<Plan>, forwarder: &mut Forwarder) -> Result<()> {
+        self.wanted = plans;
+        self.refresh(forwarder)
+    }
+
+    /// Makes the plans true again after something changed in the kernel: a device that was made
+    /// anew under its name has no filters, and somebody may have taken a port's filters away.
+    ///
+    /// # Errors
+    /// As for [`Self::steer`].
+    pub(crate) fn refresh(&mut self, forwarder: &mut Forwarder) -> Result<()> {
+        let plans = self.wanted.clone();
         let interfaces = link::interfaces(&mut self.netlink).context("cannot list interfaces")?;
         let mut first_error = None;
         let mut note = |result: Result<()>, device: &str| {
@@ -92,7 +105,7 @@ impl Ports {
     fn apply(&mut self, plan: Plan, wan: &Interface, forwarder: &mut Forwarder) -> Result<()> {
         match self.steered.get_mut(&plan.device) {
             Some(own) if own.wan == wan.index && own.plan.interface == plan.interface => {
-                if own.plan == plan {
+                if own.plan == plan && steer::is_loaded(&mut self.netlink, wan.index)? {
                     return Ok(());
                 }
                 // The socket first: what the stack loses must have somebody who takes it.

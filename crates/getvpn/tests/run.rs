@@ -307,6 +307,34 @@ fn without_crypto_map_the_port_is_open_and_with_it_closed_again() {
 }
 
 #[test]
+fn a_port_that_loses_its_filters_or_is_made_anew_is_steered_again() {
+    if !isolated("a_port_that_loses_its_filters_or_is_made_anew_is_steered_again") {
+        return;
+    }
+    let mut network = Network::build("again");
+    let _member = network.start_member();
+    let mut netlink = netio::netlink::Socket::open().unwrap();
+    // Somebody takes the filters away.
+    assert!(steer::release(&mut netlink, device("wan").index).unwrap());
+    until(Network::is_steered);
+    assert_eq!(network.sent(), (0, 0));
+    // The device goes, as a pulled card does, and another comes under its name.
+    let old = device("wan").index;
+    link::delete(&mut netlink, old).unwrap();
+    cable(("wan", MEMBER), &network.core, ("to-gm", SERVER));
+    let alias = link::Change::Alias("Serial1/0");
+    link::change(&mut netlink, device("wan").index, &alias).unwrap();
+    assert_ne!(device("wan").index, old);
+    until(Network::is_steered);
+    route(&mut netlink, [0; 4], 0, SERVER);
+    network.wire = within(&network.core, |socket| {
+        let port = link::named(socket, "to-gm").unwrap().unwrap();
+        PacketRx::open(port.index, &policy::steer::constant(u32::MAX)).unwrap()
+    });
+    assert_eq!(network.sent(), (0, 0));
+}
+
+#[test]
 fn a_state_folder_and_a_socket_serve_one_box() {
     if !isolated("a_state_folder_and_a_socket_serve_one_box") {
         return;

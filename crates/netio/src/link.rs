@@ -260,7 +260,7 @@ pub fn add_route(
     )
 }
 
-/// Tells when interfaces or their addresses change.
+/// Tells when interfaces, their addresses or their traffic control filters change.
 #[derive(Debug)]
 pub struct Monitor(Socket);
 
@@ -270,7 +270,7 @@ impl Monitor {
     /// # Errors
     /// The kernel refuses netlink.
     pub fn open() -> io::Result<Self> {
-        let groups = libc::RTMGRP_LINK | libc::RTMGRP_IPV4_IFADDR;
+        let groups = libc::RTMGRP_LINK | libc::RTMGRP_IPV4_IFADDR | libc::RTMGRP_TC;
         let groups = u32::try_from(groups).expect("a small constant");
         Socket::open_groups(groups).map(Self)
     }

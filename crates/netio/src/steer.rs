@@ -48,6 +48,14 @@ const HANDLE: u32 = 1;
 /// Before every other filter, so that no other can let a packet out of our sight.
 const FIRST: u32 = 1;
 const SECOND: u32 = 2;
+/// Where the filters of a WAN port are; what redirects and drops comes before what passes, so that
+/// nothing is lost while they are taken away in this order.
+const PLACES: [(u32, u32); 4] = [
+    (EGRESS, SECOND),
+    (EGRESS, FIRST),
+    (INGRESS, SECOND),
+    (INGRESS, FIRST),
+];
 
 /// What happens to the frames that the egress program does not name.
 #[derive(Copy, Clone, Debug, PartialEq, Eq)]
@@ -77,12 +85,7 @@ pub struct Filters {
 /// a filter of somebody else.
 pub fn load(socket: &mut Socket, wan: u32, filters: &Filters) -> io::Result<()> {
     clsact(socket, wan)?;
-    for (parent, preference) in [
-        (EGRESS, FIRST),
-        (EGRESS, SECOND),
-        (INGRESS, FIRST),
-        (INGRESS, SECOND),
-    ] {
+    for (parent, preference) in PLACES {
         refuse_foreign(socket, wan, parent, preference)?;
     }
     let verdict = match filters.rest {
@@ -118,13 +121,7 @@ pub fn reenter(socket: &mut Socket, tap: u32, wan: u32) -> io::Result<()> {
 /// Needs CAP_NET_ADMIN.
 pub fn release(socket: &mut Socket, wan: u32) -> io::Result<bool> {
     let mut found = false;
-    // The redirect and the drop first: then nothing is lost in between.
-    for (parent, preference) in [
-        (EGRESS, SECOND),
-        (EGRESS, FIRST),
-        (INGRESS, SECOND),
-        (INGRESS, FIRST),
-    ] {
+    for (parent, preference) in PLACES {
         if owner(socket, wan, parent, preference)? == Owner::Us {
             socket.request(tc_message(
                 libc::RTM_DELTFILTER,
@@ -150,12 +147,17 @@ pub fn release(socket: &mut Socket, wan: u32) -> io::Result<bool> {
     Ok(found)
 }
 
-/// Whether the filters of a WAN port are loaded, by this process or by one before it.
+/// Whether all filters of a WAN port are loaded, by this process or by one before it.
 ///
 /// # Errors
-/// The kernel refuses the list.
+/// The kernel refuses the list, for example because the port is gone.
 pub fn is_loaded(socket: &mut Socket, wan: u32) -> io::Result<bool> {
-    Ok(owner(socket, wan, EGRESS, SECOND)? == Owner::Us)
+    for (parent, preference) in PLACES {
+        if owner(socket, wan, parent, preference)? != Owner::Us {
+            return Ok(false);
+        }
+    }
+    Ok(true)
 }
 
 #[derive(Copy, Clone)]
