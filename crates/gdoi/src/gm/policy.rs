@@ -139,12 +139,11 @@ impl Member {
             .as_ref()
             .and_then(Fetch::deadline)
             .is_some_and(|at| at <= cx.now);
-        let Some(server) = self
-            .held
-            .as_ref()
-            .map(|held| *held.server.ip())
-            .filter(|_| due)
-        else {
+        if !due {
+            return;
+        }
+        let Some(server) = self.fetch_server() else {
+            self.fetch = None;
             return;
         };
         let peer = std::net::SocketAddrV4::new(server, PORT);
@@ -160,6 +159,16 @@ impl Member {
             }
             Connection::Refused(_) => self.fetch_again(cx),
         }
+    }
+
+    /// Whom to ask: during a registration the key server that it is with, later the one that the
+    /// keys came from. `None` when the registration has ended without keys.
+    fn fetch_server(&self) -> Option<std::net::Ipv4Addr> {
+        let server = match self.fetch.as_ref()?.purpose {
+            Purpose::Registration => self.attempt.server(),
+            Purpose::Rekey => self.held.as_ref().map(|held| held.server),
+        };
+        server.map(|server| *server.ip())
     }
 
     /// The SA that a fetch waited for is there.
