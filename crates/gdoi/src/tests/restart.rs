@@ -95,6 +95,40 @@ fn scenario(dies_after: Option<usize>) -> Network {
     network
 }
 
+/// The same across several scheduled rekeys of both kinds of key: three seconds without a key server
+/// are no gap, whenever they come.
+#[test]
+fn a_key_server_may_die_in_the_middle_of_any_scheduled_rekey() {
+    let run = |dies_after: Option<usize>| {
+        let mut network = Network::new(8);
+        network.add_key_server("ks1", key_server(60, 120));
+        network.add_member(1);
+        network.add_member(2);
+        network.run_s(5);
+        let before = network.node("ks1").writes;
+        network.node_mut("ks1").dies_after = dies_after.map(|writes| before + writes);
+        for _ in 0..800 {
+            network.run(TICK);
+            network.assert_understood();
+            if network.node("ks1").machine.is_none() {
+                network.watch(Duration::from_secs(3), TICK, Network::assert_understood);
+                network.start("ks1");
+            }
+        }
+        network.assert_sids_unique();
+        network.assert_keys_agree("ks1");
+        assert_no_sequence_number_twice(&network);
+        assert_eq!(network.gm(1).registrations_succeeded, 1, "{dies_after:?}");
+        assert_eq!(network.gm(2).refusals, [], "{dies_after:?}\n{}", network.transcript);
+        network.node("ks1").writes - before
+    };
+    let writes = run(None);
+    assert!(writes > 15, "{writes}");
+    for dies_after in 1..writes {
+        run(Some(dies_after));
+    }
+}
+
 /// Under one Rekey SA no two different PUSHes have one sequence number: since the first block of a
 /// PUSH is that of its number, equal first blocks under equal cookies must be equal datagrams.
 fn assert_no_sequence_number_twice(network: &Network) {
