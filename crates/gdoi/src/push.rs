@@ -19,7 +19,8 @@ use crate::rekey_sa::{RekeySa, hash};
 //# The SIG payload includes a signature of a hash of the entire
 //# GROUPKEY-PUSH message (excepting the SIG payload octets) before it
 //# has been encrypted.  The HASH is taken over the string 'rekey', the
-//# GROUPKEY-PUSH HDR, SEQ, D, SA, and KD payloads.
+//# GROUPKEY-PUSH HDR, followed by all payloads preceding the SIG
+//# payload.
 const PREFIX: &[u8] = b"rekey";
 
 /// What an RSA signature is made over.
@@ -155,8 +156,9 @@ pub(crate) enum OpenError {
 /// When it is not a PUSH under this Rekey SA.
 pub(crate) fn open(sa: &RekeySa, datagram: &[u8]) -> Result<Opened, OpenError> {
     let (header, encrypted) = Header::split(datagram).map_err(OpenError::Malformed)?;
-    //= RFC 6407 4.4
-    //# The only flag
+    //= RFC 6407 4.2
+    //# Flags MUST have the Encryption bit set according to Section 3.1 of
+    //# [RFC2408].  All other bits MUST be set to zero.
     if header.flags != Flags::ENCRYPTION || header.message_id != 0 {
         return Err(OpenError::NotEncrypted);
     }

@@ -25,7 +25,8 @@ pub(crate) struct RekeySa {
 impl RekeySa {
     /// A new Rekey SA.
     //= RFC 6407 7.5
-    //# For this reason, it is important that the IV and the KEK be freshly generated
+    //# the GCKS MUST derive the
+    //# keying material using a strong random number generator.
     //= getvpn P3
     pub(crate) fn mint(rng: &mut dyn Rng, cipher: KekCipher, sig_hash: SigHash) -> Self {
         let mut spi = KekSpi::default();

@@ -122,7 +122,6 @@ impl SatTransform {
     ///
     /// # Errors
     /// The algorithm or attribute that is not supported here, by name.
-    //= RFC 6407 5.5.1.1
     pub(crate) fn of(sat: &EspSat) -> Result<Self, Unacceptable> {
         let aes = || match sat.key_bits {
             None => Ok(KeyBits::B128),

@@ -107,8 +107,9 @@ impl Keks {
     /// A registration gave a Rekey SA: what was held before becomes the previous one.
     pub(super) fn register(&mut self, kek: Kek) {
         //= RFC 6407 3.3
-        //# If the SEQ payload is present, the sequence number in the SEQ payload
-        //# informs the group member of the anti-replay counter
+        //# In this case,
+        //# the sequence number value in the SEQ payload MUST be considered stale
+        //# and ignored.
         if let Some(held) = self.find_mut(&kek.sa.spi) {
             held.expiry = kek.expiry;
             held.seq = held.seq.max(kek.seq);

@@ -50,6 +50,8 @@ pub(crate) struct Member {
     counters: Counters,
     last_failure: Option<String>,
     unknown: UnknownSpis,
+    /// New sender identifiers are needed, and only a registration brings them.
+    wants_sids: bool,
     next_conn_id: u32,
     registered: Option<Time>,
 }
@@ -90,6 +92,7 @@ impl Member {
             counters: Counters::default(),
             last_failure: None,
             unknown: UnknownSpis::default(),
+            wants_sids: false,
             next_conn_id: 1,
             registered: None,
             config,
@@ -140,8 +143,9 @@ impl Member {
     /// The data plane has used three quarters of a sender identifier.
     //= getvpn P21
     pub(crate) fn sids_low(&mut self, cx: &mut Context<'_>) {
-        if self.attempt.is_idle() {
-            self.plan = Plan::at(cx.now);
+        if !self.wants_sids {
+            self.wants_sids = true;
+            self.plan.at = Some(cx.now);
             self.timer(cx);
         }
     }

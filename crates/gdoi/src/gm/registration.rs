@@ -110,11 +110,14 @@ impl Attempt {
 
     /// Whether this exchange is the PULL that runs.
     pub(super) fn is_exchange(&self, sa: SaId, message_id: u32) -> bool {
+        self.exchange() == Some((sa, message_id))
+    }
+
+    /// The exchange of its PULL.
+    const fn exchange(&self) -> Option<(SaId, u32)> {
         match self {
-            Self::Offer { run, .. } | Self::Keys { run, .. } => {
-                (run.sa, run.message_id) == (sa, message_id)
-            }
-            Self::Idle | Self::Phase1 { .. } | Self::Policy { .. } => false,
+            Self::Offer { run, .. } | Self::Keys { run, .. } => Some((run.sa, run.message_id)),
+            Self::Idle | Self::Phase1 { .. } | Self::Policy { .. } => None,
         }
     }
 
@@ -435,7 +438,9 @@ impl Member {
         let counter_mode = offer.teks.iter().any(|tek| tek.transform.is_counter_mode());
         let sids = received.sids.as_ref().map_or(0, |(_, sids)| sids.len());
         //= RFC 6407 4.4
-        //# However, if the group member does not hold a current SID, then it
+        //# If it is a
+        //# sender and does not hold a current SID value, it MUST NOT install the
+        //# Data-Security SAs.
         if counter_mode && sids == 0 {
             return Err(unsupported(
                 "a counter-mode key without a sender identifier",
@@ -452,16 +457,11 @@ impl Member {
 
     fn install(&mut self, cx: &mut Context<'_>, run: Run, grant: Granted, policy: Policy) {
         let group = self.config.group.clone();
-        let Granted {
-            kind,
-            offer,
-            message_4,
-            ack_base,
-            answered,
-        } = grant;
-        match &offer.stamp {
+        match &grant.offer.stamp {
             // The stamp was made between our question and its answer.
-            Some(stamp) => self.clock.answered(stamp.pseudotime, run.asked, answered),
+            Some(stamp) => self
+                .clock
+                .answered(stamp.pseudotime, run.asked, grant.answered),
             None => self.clock = super::pseudotime::PseudoTimeFilter::free_running(cx.now),
         }
         let Some(clock) = self.clock.clock(cx.now) else {
@@ -469,48 +469,17 @@ impl Member {
         };
         let first_time = self.held.is_none();
         let now = clock.at(cx.now);
-        let old = self.held.take();
+        self.hold(&grant, run.server, clock, policy);
+        let Granted {
+            offer, message_4, ..
+        } = grant;
         let received = message_4.received;
-        let (sid_size, sids) = received
-            .sids
-            .clone()
-            .map_or((None, Vec::new()), |(size, sids)| (Some(size), sids));
-        let public_key = received
-            .kek
-            .as_ref()
-            .and_then(|kek| kek.public_key.as_deref());
-        let spi_key = received.kek.as_ref().and_then(|kek| kek.spi_key.clone());
-        let mut held = Held {
-            server: run.server,
-            kind,
-            clock,
-            generation: offer
-                .stamp
-                .map_or_else(Generation::default, |stamp| stamp.generation),
-            keks: Keks::default(),
-            public_key: public_key.and_then(|der| PublicKey::from_der(der).ok()),
-            spi_key,
-            ack_base,
-            teks: std::collections::BTreeMap::new(),
-            sids: sids.clone(),
-            sid_size,
-            policy,
-            dead: std::collections::VecDeque::new(),
-            last_rekey: None,
-        };
-        if let Some(old) = old {
-            held.keks = old.keks;
-            held.teks = old.teks;
-            held.dead = old.dead;
-            held.last_rekey = old.last_rekey;
-        }
-        self.held = Some(held);
         self.fetch = None;
         cx.out.push(Output::SetClock {
             group: group.clone(),
             clock,
         });
-        if let Some(size) = sid_size {
+        if let Some((size, sids)) = received.sids.clone() {
             cx.out.push(Output::InstallSids {
                 group: group.clone(),
                 size,
@@ -533,6 +502,54 @@ impl Member {
         self.retry_pushes(cx);
     }
 
+    /// Holds what a registration gave, beside the keys that an earlier one gave and that have not
+    /// ended yet.
+    fn hold(
+        &mut self,
+        grant: &Granted,
+        server: SocketAddrV4,
+        clock: ::policy::tbar::PseudoClock,
+        policy: Policy,
+    ) {
+        let old = self.held.take();
+        let received = &grant.message_4.received;
+        let (sid_size, sids) = received
+            .sids
+            .clone()
+            .map_or((None, Vec::new()), |(size, sids)| (Some(size), sids));
+        let public_key = received
+            .kek
+            .as_ref()
+            .and_then(|kek| kek.public_key.as_deref());
+        let spi_key = received.kek.as_ref().and_then(|kek| kek.spi_key.clone());
+        let mut held = Held {
+            server,
+            kind: grant.kind,
+            clock,
+            generation: grant
+                .offer
+                .stamp
+                .map_or_else(Generation::default, |stamp| stamp.generation),
+            keks: Keks::default(),
+            public_key: public_key.and_then(|der| PublicKey::from_der(der).ok()),
+            spi_key,
+            ack_base: grant.ack_base.clone(),
+            teks: std::collections::BTreeMap::new(),
+            sids,
+            sid_size,
+            policy,
+            dead: std::collections::VecDeque::new(),
+            last_rekey: None,
+        };
+        if let Some(old) = old {
+            held.keks = old.keks;
+            held.teks = old.teks;
+            held.dead = old.dead;
+            held.last_rekey = old.last_rekey;
+        }
+        self.held = Some(held);
+    }
+
     fn registered(&mut self, cx: &mut Context<'_>, server: SocketAddrV4) {
         let (group, ks, gm) = (self.config.group.clone(), *server.ip(), self.config.address);
         cx.out.report(Gdoi::GM_REGS_COMPL {
@@ -546,6 +563,7 @@ impl Member {
         self.counters.rekeys_since_registration = 0;
         self.last_failure = None;
         self.registered = Some(cx.now);
+        self.wants_sids = false;
         self.attempt = Attempt::Idle;
         self.plan = Plan {
             server: self.plan.server,
@@ -597,6 +615,14 @@ impl Member {
             if tek.expiry <= now || !tek.generation.is_alive_in(&held.generation) {
                 continue;
             }
+            //= RFC 6407 4.4
+            //# It MAY initiate a GROUPKEY-PULL exchange to the
+            //# GCKS in order to obtain a SID value (along with current group
+            //# policy).
+            if tek.transform.is_counter_mode() && held.sids.is_empty() {
+                self.wants_sids = true;
+                continue;
+            }
             // A record never changes: what a key server says of it again says nothing new.
             if held.teks.contains_key(&tek.spi) || held.teks.len() == TEKS_HELD_MAX {
                 continue;
@@ -623,6 +649,14 @@ impl Member {
     /// that a group does not come as one.
     pub(super) fn plan_reregistration(&mut self, cx: &mut Context<'_>) {
         let Some(held) = &self.held else { return };
+        if self.wants_sids {
+            // An attempt that failed has its own time.
+            if self.plan.failures == 0 {
+                let jitter = Duration::from_millis(random_below(cx.rng, 1_000));
+                self.plan.at = Some(cx.now + jitter);
+            }
+            return;
+        }
         let schedule = held.schedule();
         let jitter_ms = u64::try_from(schedule.reregister_jitter().as_millis()).unwrap_or(0);
         let jitter = Duration::from_millis(random_below(cx.rng, jitter_ms + 1));
@@ -635,6 +669,9 @@ impl Member {
     /// What is held is kept. `dead` says that the phase-1 SA is no use any more.
     fn fail(&mut self, cx: &mut Context<'_>, reason: &str, dead: bool) {
         let sa = self.attempt.sa();
+        if let Some((sa, message_id)) = self.attempt.exchange() {
+            cx.isakmp.finish(sa, message_id);
+        }
         self.attempt = Attempt::Idle;
         if self
             .fetch
@@ -670,7 +707,9 @@ impl Member {
         });
         self.refuse("policy rejected");
         //= RFC 6407 3.3
-        //# the group member SHOULD tear down
+        //# Otherwise, the GM
+        //# SHOULD tear down the Phase 1 session after notifying the GCKS with an
+        //# ISAKMP Informational Exchange containing a Delete payload.
         cx.isakmp.delete(cx.now, run.sa, cx.rng, cx.out);
         self.attempt = Attempt::Idle;
         self.last_failure = Some(reason.to_string());

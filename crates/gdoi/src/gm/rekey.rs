@@ -312,7 +312,9 @@ impl Member {
         let Some(held) = &mut self.held else { return };
         for delete in deletes {
             //= RFC 6407 5.9
-            //# If the SPI contains all zeros, all Data-Security SAs of the specified Protocol ID
+            //# the GCKS can signal deletion of all policy of
+            //# a particular TEK protocol by sending a TEK with an SPI value equal to
+            //# zero in the delete payload.
             let spis: Vec<Spi> = if delete.protocol == ProtocolId::RESERVED.0 {
                 held.keks.delete_all();
                 Vec::new()

@@ -251,6 +251,7 @@ impl KeyServer {
         if counter_mode && needed > self.sids.space().count() {
             return Err(Refusal::SidsExhausted);
         }
+        let mark = self.sids.mark();
         let sids = if counter_mode {
             self.sids
                 .allocate(workers, self.members.leases(), now)
@@ -282,7 +283,9 @@ impl KeyServer {
         let built = self.message_4(cx, pull, &sids)?;
         self.tell_dropped(cx, pull.kind, address);
         self.rekeying.forget(address);
-        self.persist_group(cx);
+        if self.sids.mark() != mark {
+            self.persist_group(cx);
+        }
         let record = persist::member_record(&self.config.group, address, &member);
         cx.out.push(Output::Persist(record));
         self.members.insert(address, member);

@@ -110,7 +110,10 @@ impl KeyServer {
     }
 
     /// Mints a kind's next Rekey SA and sends it under the one in use.
-    //= RFC 6407 4
+    //= RFC 6407 4.3
+    //# If the
+    //# message is using the new KEK attribute for the first time, the SEQ is
+    //# reset to 1 in this message.
     pub(super) fn rekey_kek(&mut self, cx: &mut Context<'_>, kind: PeerKind) {
         let Some(plan) = self.plan.clone() else {
             return;

@@ -218,3 +218,30 @@ fn two_groups_on_one_key_server_and_one_member_do_not_mix() {
     let pushes: Vec<&Packet> = network.log.iter().filter(|p| p.exchange() == 33).collect();
     assert!(pushes.len() > 20);
 }
+
+/// Eight bits of SID are sixteen for each key server: what was given out comes back only when the
+/// keys that it was used with have ended.
+#[test]
+fn in_the_smallest_group_sids_run_out_by_name_and_come_back_with_time() {
+    let mut config = key_server(600, 1_200);
+    config.size = policy::GroupSize::Small8;
+    let mut network = Network::of(9, &config, 2);
+    network.run_s(5);
+    for _ in 0..14 {
+        network.give("gm1", Input::SidsLow { group: g1() });
+        network.run_s(3);
+    }
+    network.assert_sids_unique();
+    assert_eq!(network.node("gm1").all_sids.len(), 15);
+    network.give("gm1", Input::SidsLow { group: g1() });
+    network.watch(Duration::from_secs(5), TICK, Network::assert_understood);
+    let failure = network.gm(1).last_failure.expect("it knows why");
+    assert!(
+        failure.contains("no sender identifier is free"),
+        "{failure}"
+    );
+    network.watch(Duration::from_secs(1_800), TICK, Network::assert_understood);
+    let view = network.gm(1);
+    assert_eq!(view.last_failure, None, "{}", network.transcript);
+    assert!(network.node("gm1").all_sids.len() > 15);
+}

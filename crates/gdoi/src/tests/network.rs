@@ -118,6 +118,18 @@ impl Node {
             .count()
     }
 
+    fn write(&mut self, record: Record) {
+        self.writes += 1;
+        match record.value {
+            Some(value) => self.disk.insert(record.key, value),
+            None => self.disk.remove(&record.key),
+        };
+        if self.dies_after == Some(self.writes) {
+            self.dies_after = None;
+            self.machine = None;
+        }
+    }
+
     /// The mnemonics of its events, in order.
     pub(super) fn mnemonics(&self) -> Vec<&str> {
         self.events
@@ -306,17 +318,7 @@ impl Network {
         let now = self.now;
         let node = &mut self.nodes[at];
         match output {
-            Output::Persist(record) => {
-                node.writes += 1;
-                match record.value {
-                    Some(value) => node.disk.insert(record.key, value),
-                    None => node.disk.remove(&record.key),
-                };
-                if node.dies_after == Some(node.writes) {
-                    node.dies_after = None;
-                    node.machine = None;
-                }
-            }
+            Output::Persist(record) => node.write(record),
             Output::Transmit { local, peer, bytes } => {
                 let packet = Packet {
                     from: local,

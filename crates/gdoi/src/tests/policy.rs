@@ -135,3 +135,23 @@ fn a_lifetime_acts_on_the_next_key_and_the_operator_is_told_how_to_hurry() {
     network.watch(Duration::from_secs(3_700), TICK, Network::assert_understood);
     assert_eq!(network.ks("ks1").teks[0].orig_lifetime_s, 1_800);
 }
+
+#[test]
+fn members_that_need_sids_for_a_new_transform_fetch_them_before_it_is_sent_on() {
+    let mut config = key_server(3_600, 7_200);
+    config.sas[0].transform = super::network::cbc();
+    let mut network = Network::of(6, &config, 3);
+    network.run_s(5);
+    assert!(network.node("gm1").plane().sids.is_empty());
+    network.reconfigure("ks1", |config| {
+        config.sas[0].transform = super::network::gcm()
+    });
+    network.watch(Duration::from_secs(60), TICK, Network::assert_understood);
+    for name in ["gm1", "gm2", "gm3"] {
+        let plane = network.node(name).plane();
+        assert_eq!(plane.sids.len(), 1);
+        let spi = plane.outbound(network.now).unwrap();
+        assert_eq!(plane.sas[&spi].0.transform, super::network::gcm());
+    }
+    network.assert_sids_unique();
+}

@@ -119,7 +119,12 @@ fn a_key_server_may_die_in_the_middle_of_any_scheduled_rekey() {
         network.assert_keys_agree("ks1");
         assert_no_sequence_number_twice(&network);
         assert_eq!(network.gm(1).registrations_succeeded, 1, "{dies_after:?}");
-        assert_eq!(network.gm(2).refusals, [], "{dies_after:?}\n{}", network.transcript);
+        assert_eq!(
+            network.gm(2).refusals,
+            [],
+            "{dies_after:?}\n{}",
+            network.transcript
+        );
         network.node("ks1").writes - before
     };
     let writes = run(None);
