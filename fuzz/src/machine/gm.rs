@@ -1,5 +1,6 @@
 //! A member, and a key server that has the right keys and says wrong things with them.
 
+use std::sync::OnceLock;
 use std::time::Duration;
 
 use crypto::cbc::{Algorithm, Cipher};
@@ -32,6 +33,8 @@ const KEK_SPI: [u8; 16] = *b"kek-spi-kek-spi!";
 /// Things that one script does at most.
 const STEPS_MAX: usize = 16;
 const BLOCK: usize = 16;
+/// Reading it takes longer than anything else here.
+static SIGNING_KEY: OnceLock<PrivateKey> = OnceLock::new();
 
 fn configuration() -> Config {
     Config {
@@ -54,7 +57,7 @@ struct Server {
     world: World,
     peer: Peer,
     kin: bool,
-    signing_key: PrivateKey,
+    signing_key: &'static PrivateKey,
     public_key: Vec<u8>,
     kek: Cipher,
     seq: u32,
@@ -131,7 +134,7 @@ impl Server {
         let registers = world.wait_for_datagram(Duration::from_secs(60));
         assert!(registers, "the member does not register");
         let peer = Peer::respond(&mut world, (*KS.ip()).into(), kin);
-        let signing_key = fixture::not_secret_rsa_2048();
+        let signing_key = SIGNING_KEY.get_or_init(fixture::not_secret_rsa_2048);
         let mut server = Self {
             world,
             peer,
