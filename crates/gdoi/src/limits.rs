@@ -15,8 +15,9 @@ pub const SID_BLOCK: u64 = 1_024;
 pub const PULLS_PENDING_MAX: usize = 1_024;
 /// How long a PULL may wait for message 3.
 pub const PULL_PENDING: Duration = Duration::from_secs(30);
-/// Longest lifetime of a KEK or TEK that a member believes: 30 days and a day of overlap.
-pub const LIFETIME_MAX: Duration = Duration::from_secs(31 * 86_400);
+/// Longest lifetime of a KEK or TEK that a member believes: a KEK lives twice as long as a TEK of 30
+/// days, and a day of overlap each.
+pub const LIFETIME_MAX: Duration = Duration::from_secs(62 * 86_400);
 /// Traffic key records that a member holds at once, whatever a key server says.
 pub const TEKS_HELD_MAX: usize = 32;
 /// Octets of a PUSH as UDP payload (PROTOCOL P4).

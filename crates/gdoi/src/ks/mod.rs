@@ -129,11 +129,11 @@ impl KeyServer {
         self.config = config;
         let plan = match Plan::of(&self.config) {
             Ok(plan) => plan,
-            Err(reason) => return self.stop(cx, before.is_some(), Serving::Incomplete(reason)),
+            Err(reason) => return self.stop(cx, Serving::Incomplete(reason)),
         };
         if cx.rsa.private_key(&plan.label).is_none() {
             let label = Some(plan.label);
-            return self.stop(cx, true, Serving::NoRekeyKey { label });
+            return self.stop(cx, Serving::NoRekeyKey { label });
         }
         self.use_sid_space(SidSpace {
             size: self.config.size,
@@ -155,20 +155,18 @@ impl KeyServer {
         self.tick(cx);
     }
 
-    fn stop(&mut self, cx: &mut Context<'_>, report: bool, serving: Serving) {
+    fn stop(&mut self, cx: &mut Context<'_>, serving: Serving) {
         if self.serving != serving {
             match &serving {
                 Serving::NoRekeyKey { label } => cx.out.report(Gdoi::KS_NO_RSA_KEYS {
                     label: label.clone().unwrap_or_default(),
                     group: self.config.group.clone(),
                 }),
-                Serving::Incomplete(reason) if report || !reason.is_empty() => {
-                    cx.out.report(Gdoi::KS_INCOMPLETE_CFG {
-                        group: self.config.group.clone(),
-                        reason: reason.clone(),
-                    });
-                }
-                Serving::Incomplete(_) | Serving::Yes => {}
+                Serving::Incomplete(reason) => cx.out.report(Gdoi::KS_INCOMPLETE_CFG {
+                    group: self.config.group.clone(),
+                    reason: reason.clone(),
+                }),
+                Serving::Yes => {}
             }
         }
         self.serving = serving;
@@ -262,7 +260,7 @@ impl KeyServer {
                     member.policy_behind = true;
                 }
             }
-            Err(error) => self.stop(cx, true, Serving::Incomplete(error.to_string())),
+            Err(error) => self.stop(cx, Serving::Incomplete(error.to_string())),
         }
     }
 

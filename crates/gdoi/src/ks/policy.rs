@@ -7,7 +7,7 @@ use std::net::{IpAddr, Ipv4Addr};
 
 use crypto::hash::Hash;
 use policy::lifetime::Schedule;
-use policy::{Ace, Acl, Action, FlowKey, KsIndex};
+use policy::{Ace, Acl, Action, FlowKey, KsIndex, RekeyTransport};
 
 use super::keys::Wanted;
 use crate::config;
@@ -46,6 +46,11 @@ impl Plan {
                     other.number, first.number
                 ));
             }
+        }
+        if config.transport == RekeyTransport::Multicast {
+            return Err(
+                "rekeys by multicast are not there yet: `rekey transport unicast`".to_owned(),
+            );
         }
         let index = KsIndex::rank_of(config.address, &config.servers)
             .ok_or("the list of key servers lacks this one, or has more than 16")?;

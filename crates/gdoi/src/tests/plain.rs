@@ -409,6 +409,55 @@ fn compatibility_drops_denies_unless_that_would_encrypt_the_key_exchange() {
     assert!(refusal.contains("would encrypt udp port"), "{refusal}");
 }
 
+/// RFC 6407 section 7.2.5: nothing is kept of a peer before the HASH of its message 3 was right.
+#[test]
+fn a_pull_that_ends_after_message_2_leaves_no_member_and_no_sid() {
+    let (mut network, mut plain) = mixed(&sayable(gcm(), GroupSize::Small16));
+    let before = network.ks("ks1");
+    let disk = network.node("ks1").disk.len();
+    register_up_to_message_2(&mut plain, &mut network);
+    network.run_s(60);
+    let after = network.ks("ks1");
+    assert_eq!(after.members, vec_at(&before, &after));
+    assert_eq!(after.sids, before.sids);
+    assert_eq!(network.node("ks1").disk.len(), disk);
+}
+
+/// The members of `before` with the ages that they have in `after`.
+fn vec_at(before: &crate::ks::View, after: &crate::ks::View) -> Vec<crate::ks::MemberView> {
+    let mut members = before.members.clone();
+    for (member, now) in members.iter_mut().zip(&after.members) {
+        member.registered_ago = now.registered_ago;
+    }
+    members
+}
+
+fn register_up_to_message_2(plain: &mut Plain, network: &mut Network) {
+    let mut out = Outbox::default();
+    let (local, peer) = (socket(plain.address), socket(KS));
+    plain
+        .isakmp
+        .connect(network.now, local, peer, &mut plain.rng, &mut out);
+    plain.sent(network, &mut out);
+    let established = plain.until(network, |_, _, upcall| {
+        if let Upcall::Established(sa) = upcall {
+            Some(sa)
+        } else {
+            None
+        }
+    });
+    let sa = established.expect("phase 1 is done");
+    let nonce = plain.nonce();
+    let (_, built) = Initiator::begin(GroupId::Number(3_333), nonce).expect("it fits");
+    let kind = ExchangeType::GROUPKEY_PULL;
+    let opened = plain.isakmp.open(network.now, sa, kind, &mut plain.rng);
+    let message_id = opened.expect("there is room");
+    plain.send(network, (sa, message_id), &built, Expect::Reply);
+    plain
+        .until(network, |_, _, upcall| exchange(upcall))
+        .expect("message 2 comes");
+}
+
 // ---------------------------------------------------------------- a plain key server
 
 struct PlainServer {

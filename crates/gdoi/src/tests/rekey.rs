@@ -86,3 +86,32 @@ fn a_new_transform_is_rekeyed_at_once_and_switched_to_by_all_at_the_same_time() 
     let spi = plane.outbound(network.now).unwrap();
     assert_eq!(plane.sas[&spi].0.transform, cbc());
 }
+
+#[test]
+fn the_longest_lifetimes_last_for_months() {
+    let month_s = 30 * 86_400;
+    let mut network = Network::of(6, &key_server(month_s, 2 * month_s), 2);
+    network.run_s(5);
+    network.watch(
+        Duration::from_secs(u64::from(month_s) * 5),
+        Duration::from_secs(3_001),
+        Network::assert_understood,
+    );
+    assert_eq!(network.gm(1).registrations_succeeded, 1);
+    assert!(network.gm(1).rekeys_received >= 6);
+}
+
+#[test]
+fn a_policy_that_cannot_be_served_is_named_and_corrected_without_a_restart() {
+    let mut network = Network::of(7, &key_server(3_600, 3_600), 1);
+    network.run_s(5);
+    assert_eq!(network.registered(), 0);
+    let events = &network.node("ks1").events;
+    assert!(
+        events.iter().any(|line| line.contains("less than twice")),
+        "{events:?}"
+    );
+    network.reconfigure("ks1", |config| config.kek_lifetime_s = 7_200);
+    network.run_s(90);
+    assert_eq!(network.registered(), 1, "{}", network.transcript);
+}
