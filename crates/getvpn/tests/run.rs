@@ -3,7 +3,6 @@
 #![allow(clippy::unwrap_used, reason = "a test's helpers fail the test")]
 
 #[path = "../../netio/tests/support/mod.rs"]
-#[allow(dead_code, reason = "shared with the tests of netio")]
 mod support;
 
 use std::fs::File;

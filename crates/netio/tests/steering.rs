@@ -18,7 +18,7 @@ use netio::tap::Tap;
 use netio::{Wait, link, steer};
 use policy::steer::{Peers, Plan, Protected, Reentry};
 use policy::{Ace, AddressMatch};
-use support::{cable, device, isolated, next_frame, next_frame_that, route, sysctl, within};
+use support::{cable, device, isolated, next_frame, route, sysctl, within};
 
 const HOST: [u8; 4] = [192, 168, 20, 10];
 const FAR: [u8; 4] = [192, 168, 21, 10];
@@ -415,6 +415,30 @@ fn tagged_frame(wan: &link::Interface) -> Vec<u8> {
 
 /// Sends a frame out of the WAN port the way the stack does, through traffic control.
 fn inject(wan: &link::Interface, frame: &[u8]) {
-    let raw = support::queued_packet_socket(wan.index);
+    let raw = queued_packet_socket(wan.index);
     raw(frame);
+}
+
+/// The next frame that fits, within two seconds.
+fn next_frame_that(from: &mut dyn FrameRx, fits: impl Fn(&[u8]) -> bool) -> Option<Vec<u8>> {
+    let end = std::time::Instant::now() + Duration::from_secs(2);
+    while let Some(frame) = next_frame(
+        from,
+        end.saturating_duration_since(std::time::Instant::now()),
+    ) {
+        if fits(&frame) {
+            return Some(frame);
+        }
+    }
+    None
+}
+
+/// Sends frames on a device through its queueing discipline.
+fn queued_packet_socket(index: u32) -> impl Fn(&[u8]) {
+    let socket = PacketTx::open_queued(index).unwrap();
+    let socket = std::cell::RefCell::new(socket);
+    move |frame| {
+        // A frame that a filter drops counts as refused: what matters is where it appears.
+        let _ = socket.borrow_mut().send(&[IoSlice::new(frame)]);
+    }
 }

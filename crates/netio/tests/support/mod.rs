@@ -122,28 +122,3 @@ pub(crate) fn next_frame(from: &mut dyn FrameRx, wait: Duration) -> Option<Vec<u
         netio::poll(&mut [netio::Wait::for_input(from.readable())], Some(left)).unwrap();
     }
 }
-
-/// The next frame that fits, within two seconds.
-pub(crate) fn next_frame_that(
-    from: &mut dyn FrameRx,
-    fits: impl Fn(&[u8]) -> bool,
-) -> Option<Vec<u8>> {
-    let end = Instant::now() + Duration::from_secs(2);
-    while let Some(frame) = next_frame(from, end.saturating_duration_since(Instant::now())) {
-        if fits(&frame) {
-            return Some(frame);
-        }
-    }
-    None
-}
-
-/// Sends frames on a device through its queueing discipline.
-pub(crate) fn queued_packet_socket(index: u32) -> impl Fn(&[u8]) {
-    let socket = netio::packet::PacketTx::open_queued(index).unwrap();
-    let socket = std::cell::RefCell::new(socket);
-    move |frame| {
-        use netio::backend::WireTx as _;
-        // A frame that a filter drops counts as refused: what matters is where it appears.
-        let _ = socket.borrow_mut().send(&[std::io::IoSlice::new(frame)]);
-    }
-}

@@ -14,6 +14,7 @@ const WAN: [u8; 6] = [0x52, 0, 0, 0, 0, 1];
 const PEER: [u8; 6] = [0x52, 0, 0, 0, 0, 2];
 const OWN: [u8; 4] = [10, 1, 20, 2];
 const KS: [u8; 4] = [10, 1, 11, 2];
+const GATEWAY: [u8; 4] = [10, 1, 20, 1];
 const H1: [u8; 4] = [192, 168, 20, 10];
 const H2: [u8; 4] = [192, 168, 21, 10];
 
@@ -92,6 +93,21 @@ fn fragment(mut packet: Vec<u8>, field: u16) -> Vec<u8> {
     packet
 }
 
+const V4: u16 = 0x0800;
+const V6: u16 = 0x86dd;
+/// Link-local, global, and the group of MLD reports.
+const LOCAL: &str = "fe80::1";
+const GLOBAL: &str = "2001:db8::1";
+const GLOBAL_2: &str = "2001:db8::2";
+const REPORTS: &str = "ff02::16";
+/// A hop-by-hop header with router alert, then the type of an ICMPv6 message.
+const REPORT: [u8; 12] = [58, 0, 5, 2, 0, 0, 1, 0, 143, 0, 0, 0];
+const QUERY: [u8; 12] = [58, 0, 5, 2, 0, 0, 1, 0, 130, 0, 0, 0];
+const NO_MLD: [u8; 12] = [17, 0, 5, 2, 0, 0, 1, 0, 143, 0, 0, 0];
+/// UDP from the DHCPv6 client's port to the server's, and back.
+const DHCPV6: [u8; 8] = [2, 34, 2, 35, 0, 8, 0, 0];
+const DHCPV6_BACK: [u8; 8] = [2, 35, 2, 34, 0, 8, 0, 0];
+
 fn leaves(plan: &Plan, kind: u16, packet: &[u8]) -> bool {
     let program = egress(plan);
     let verdict = |tags: &[u16]| run(&program, &frame(PEER, WAN, tags, kind, packet)) != 0;
@@ -116,157 +132,91 @@ fn arrives(plan: &Plan, kind: u16, packet: &[u8]) -> bool {
     plain
 }
 
+/// What, whether it leaves as it is, EtherType, packet.
+type Leaving = (&'static str, bool, u16, Vec<u8>);
+
+fn check_leaving(table: &[Leaving]) {
+    for (what, expected, kind, packet) in table {
+        assert_eq!(leaves(&member(), *kind, packet), *expected, "{what}");
+    }
+}
+
 #[test]
-fn only_the_named_kinds_leave_a_member_as_they_are() {
-    let plan = member();
-    let table: &[(&str, bool, u16, Vec<u8>)] = &[
+fn only_link_control_leaves_without_an_ip_header() {
+    check_leaving(&[
         ("ARP", true, 0x0806, vec![0; 28]),
         ("LLDP", true, 0x88cc, vec![0; 28]),
         ("spanning tree", true, 0x0026, vec![0x42; 38]),
         ("MPLS may carry IP", false, 0x8847, vec![0; 60]),
         ("PPPoE may carry IP", false, 0x8864, vec![0; 60]),
-        ("transit ICMP", false, 0x0800, v4(1, H1, H2, &[8; 8])),
-        ("a host's own ESP", false, 0x0800, v4(50, H1, H2, &[0; 40])),
-        ("GDOI to the server", true, 0x0800, udp(OWN, KS, (848, 848))),
-        ("GDOI to another", false, 0x0800, udp(OWN, H2, (848, 848))),
-        ("a host's GDOI", false, 0x0800, udp(H1, KS, (848, 848))),
-        ("another port", false, 0x0800, udp(OWN, KS, (848, 53))),
+        ("an unknown kind", false, 0x9999, vec![0; 60]),
+    ]);
+}
+
+#[test]
+fn only_the_named_kinds_of_ipv4_leave_a_member_as_they_are() {
+    let gdoi = || udp(OWN, KS, (848, 848));
+    check_leaving(&[
+        ("transit ICMP", false, V4, v4(1, H1, H2, &[8; 8])),
+        ("a host's own ESP", false, V4, v4(50, H1, H2, &[0; 40])),
+        ("GDOI to the server", true, V4, gdoi()),
+        ("GDOI to another", false, V4, udp(OWN, H2, (848, 848))),
+        ("a host's GDOI", false, V4, udp(H1, KS, (848, 848))),
+        ("another port", false, V4, udp(OWN, KS, (848, 53))),
+        ("a fragment of GDOI", false, V4, fragment(gdoi(), 0x2000)),
+        ("a later fragment", false, V4, fragment(gdoi(), 0x0001)),
+        ("DHCP discover", true, V4, udp([0; 4], [255; 4], (68, 67))),
+        ("DHCP renewal", true, V4, udp(OWN, GATEWAY, (68, 67))),
+        ("a host's DHCP", false, V4, udp(H1, [255; 4], (68, 67))),
+        ("no DHCP", false, V4, udp([0; 4], [255; 4], (68, 68))),
+        ("own IGMP", true, V4, igmp(1, OWN, [224, 0, 0, 22])),
+        ("a host's IGMP", false, V4, igmp(1, H1, [224, 0, 0, 22])),
+        ("IGMP to a host", false, V4, igmp(1, OWN, H2)),
+        ("IGMP with a TTL", false, V4, igmp(2, OWN, [224, 0, 0, 22])),
+        ("UDP without ports", false, V4, v4(17, OWN, KS, &[])),
+        ("a header cut short", false, V4, vec![0x45, 0, 0]),
+    ]);
+}
+
+#[test]
+fn only_the_named_kinds_of_ipv6_leave_a_member_as_they_are() {
+    check_leaving(&[
         (
-            "a fragment of GDOI",
-            false,
-            0x0800,
-            fragment(udp(OWN, KS, (848, 848)), 0x2000),
-        ),
-        (
-            "a later fragment",
-            false,
-            0x0800,
-            fragment(udp(OWN, KS, (848, 848)), 0x0001),
-        ),
-        (
-            "DHCP discover",
+            "ND",
             true,
-            0x0800,
-            udp([0; 4], [255; 4], (68, 67)),
+            V6,
+            v6(58, 255, LOCAL, "ff02::1:ff00:2", &[135; 24]),
         ),
         (
-            "DHCP renewal",
-            true,
-            0x0800,
-            udp(OWN, [10, 1, 20, 1], (68, 67)),
-        ),
-        ("a host's DHCP", false, 0x0800, udp(H1, [255; 4], (68, 67))),
-        (
-            "no address, no DHCP",
+            "forwarded ND",
             false,
-            0x0800,
-            udp([0; 4], [255; 4], (68, 68)),
+            V6,
+            v6(58, 254, GLOBAL, GLOBAL_2, &[135; 24]),
         ),
-        ("own IGMP", true, 0x0800, igmp(1, OWN, [224, 0, 0, 22])),
-        ("a host's IGMP", false, 0x0800, igmp(1, H1, [224, 0, 0, 22])),
-        ("IGMP to a host", false, 0x0800, igmp(1, OWN, H2)),
-        (
-            "IGMP with a TTL",
-            false,
-            0x0800,
-            igmp(2, OWN, [224, 0, 0, 22]),
-        ),
-        ("UDP without ports", false, 0x0800, v4(17, OWN, KS, &[])),
-        ("a header cut short", false, 0x0800, vec![0x45, 0, 0]),
-        (
-            "neighbour solicitation",
-            true,
-            0x86dd,
-            v6(58, 255, "fe80::1", "ff02::1:ff00:2", &[135; 24]),
-        ),
-        (
-            "a forwarded ND",
-            false,
-            0x86dd,
-            v6(58, 254, "2001:db8::1", "2001:db8::2", &[135; 24]),
-        ),
-        (
-            "IPv6 echo",
-            false,
-            0x86dd,
-            v6(58, 255, "2001:db8::1", "2001:db8::2", &[128; 24]),
-        ),
-        (
-            "MLD report",
-            true,
-            0x86dd,
-            v6(
-                0,
-                1,
-                "fe80::1",
-                "ff02::16",
-                &[58, 0, 5, 2, 0, 0, 1, 0, 143, 0, 0, 0],
-            ),
-        ),
+        ("echo", false, V6, v6(58, 255, GLOBAL, GLOBAL_2, &[128; 24])),
+        ("MLD", true, V6, v6(0, 1, LOCAL, REPORTS, &REPORT)),
         (
             "MLD from nowhere",
             true,
-            0x86dd,
-            v6(
-                0,
-                1,
-                "::",
-                "ff02::16",
-                &[58, 0, 5, 2, 0, 0, 1, 0, 143, 0, 0, 0],
-            ),
+            V6,
+            v6(0, 1, "::", REPORTS, &REPORT),
         ),
         (
-            "MLD of a host",
+            "a host's MLD",
             false,
-            0x86dd,
-            v6(
-                0,
-                1,
-                "2001:db8::1",
-                "ff05::16",
-                &[58, 0, 5, 2, 0, 0, 1, 0, 143, 0, 0, 0],
-            ),
+            V6,
+            v6(0, 1, GLOBAL, "ff05::16", &REPORT),
         ),
-        (
-            "hop-by-hop alone",
-            false,
-            0x86dd,
-            v6(
-                0,
-                1,
-                "fe80::1",
-                "ff02::16",
-                &[17, 0, 5, 2, 0, 0, 1, 0, 143, 0, 0, 0],
-            ),
-        ),
-        (
-            "DHCPv6",
-            true,
-            0x86dd,
-            v6(17, 64, "fe80::1", "ff02::1:2", &[2, 34, 2, 35, 0, 8, 0, 0]),
-        ),
+        ("no MLD", false, V6, v6(0, 1, LOCAL, REPORTS, &NO_MLD)),
+        ("DHCPv6", true, V6, v6(17, 64, LOCAL, "ff02::1:2", &DHCPV6)),
         (
             "a host's DHCPv6",
             false,
-            0x86dd,
-            v6(
-                17,
-                64,
-                "2001:db8::1",
-                "ff02::1:2",
-                &[2, 34, 2, 35, 0, 8, 0, 0],
-            ),
+            V6,
+            v6(17, 64, GLOBAL, "ff02::1:2", &DHCPV6),
         ),
-        (
-            "IPv6 ESP",
-            false,
-            0x86dd,
-            v6(50, 64, "2001:db8::1", "2001:db8::2", &[0; 24]),
-        ),
-    ];
-    for (what, expected, kind, packet) in table {
-        assert_eq!(leaves(&plan, *kind, packet), *expected, "{what}");
-    }
+        ("ESP", false, V6, v6(50, 64, GLOBAL, GLOBAL_2, &[0; 24])),
+    ]);
 }
 
 #[test]
@@ -288,132 +238,14 @@ fn a_key_server_speaks_gdoi_with_anyone() {
     assert!(!arrives(&all, 0x0800, &udp(H2, H1, (848, 848))));
 }
 
-#[test]
-fn the_stack_gets_neither_esp_nor_clear_packets_of_protected_networks() {
+/// What, whether it enters with the guide's policy, while nothing is known, EtherType, packet.
+type Entering = (&'static str, bool, bool, u16, Vec<u8>);
+
+fn check_entering(table: &[Entering]) {
     let all = Plan {
         protected: Protected::ALL,
         ..member()
     };
-    // (what, with the guide's policy, while nothing is known, EtherType, packet)
-    let table: &[(&str, bool, bool, u16, Vec<u8>)] = &[
-        ("ARP", true, true, 0x0806, vec![0; 28]),
-        ("MPLS", false, false, 0x8847, vec![0; 28]),
-        ("ESP", false, false, 0x0800, v4(50, H2, H1, &[0; 40])),
-        (
-            "ESP of others",
-            false,
-            false,
-            0x0800,
-            v4(50, [8; 4], [9; 4], &[0; 40]),
-        ),
-        ("protected", false, false, 0x0800, v4(1, H2, H1, &[0; 8])),
-        (
-            "protected fragment",
-            false,
-            false,
-            0x0800,
-            fragment(udp(H2, H1, (1, 2)), 7),
-        ),
-        (
-            "to the port",
-            true,
-            false,
-            0x0800,
-            v4(1, [8; 4], OWN, &[0; 8]),
-        ),
-        (
-            "from outside",
-            true,
-            false,
-            0x0800,
-            v4(6, [8; 4], H1, &[0; 20]),
-        ),
-        ("GDOI", true, true, 0x0800, udp(KS, OWN, (848, 848))),
-        (
-            "multicast rekey",
-            true,
-            true,
-            0x0800,
-            udp(KS, [239, 1, 1, 1], (848, 848)),
-        ),
-        (
-            "another's GDOI",
-            true,
-            false,
-            0x0800,
-            udp([8; 4], OWN, (848, 848)),
-        ),
-        (
-            "DHCP offer",
-            true,
-            true,
-            0x0800,
-            udp([10, 1, 20, 1], [255; 4], (67, 68)),
-        ),
-        (
-            "DHCP ack",
-            true,
-            true,
-            0x0800,
-            udp([10, 1, 20, 1], OWN, (67, 68)),
-        ),
-        (
-            "DHCP to a host",
-            false,
-            false,
-            0x0800,
-            udp(H2, H1, (67, 68)),
-        ),
-        (
-            "IGMP query",
-            true,
-            true,
-            0x0800,
-            igmp(1, [10, 1, 20, 1], [224, 0, 0, 1]),
-        ),
-        ("IGMP to a host", false, false, 0x0800, igmp(1, H2, H1)),
-        (
-            "ND",
-            true,
-            true,
-            0x86dd,
-            v6(58, 255, "fe80::2", "fe80::1", &[136; 24]),
-        ),
-        (
-            "MLD query",
-            true,
-            true,
-            0x86dd,
-            v6(
-                0,
-                1,
-                "fe80::2",
-                "ff02::1",
-                &[58, 0, 5, 2, 0, 0, 1, 0, 130, 0, 0, 0],
-            ),
-        ),
-        (
-            "DHCPv6 reply",
-            true,
-            true,
-            0x86dd,
-            v6(17, 64, "fe80::2", "fe80::1", &[2, 35, 2, 34, 0, 8, 0, 0]),
-        ),
-        (
-            "IPv6",
-            true,
-            false,
-            0x86dd,
-            v6(6, 64, "2001:db8::2", "2001:db8::1", &[0; 20]),
-        ),
-        (
-            "IPv6 ESP",
-            false,
-            false,
-            0x86dd,
-            v6(50, 64, "2001:db8::2", "2001:db8::1", &[0; 20]),
-        ),
-    ];
     for (what, guide, unknown, kind, packet) in table {
         assert_eq!(arrives(&member(), *kind, packet), *guide, "{what}");
         assert_eq!(
@@ -422,6 +254,95 @@ fn the_stack_gets_neither_esp_nor_clear_packets_of_protected_networks() {
             "{what}, nothing known"
         );
     }
+}
+
+#[test]
+fn the_stack_gets_neither_esp_nor_clear_ipv4_of_protected_networks() {
+    let offer = || udp(GATEWAY, [255; 4], (67, 68));
+    let rekey = || udp(KS, [239, 1, 1, 1], (848, 848));
+    check_entering(&[
+        ("ARP", true, true, 0x0806, vec![0; 28]),
+        ("MPLS", false, false, 0x8847, vec![0; 28]),
+        ("ESP", false, false, V4, v4(50, H2, H1, &[0; 40])),
+        (
+            "ESP of others",
+            false,
+            false,
+            V4,
+            v4(50, [8; 4], [9; 4], &[0; 40]),
+        ),
+        ("protected", false, false, V4, v4(1, H2, H1, &[0; 8])),
+        (
+            "a fragment",
+            false,
+            false,
+            V4,
+            fragment(udp(H2, H1, (1, 2)), 7),
+        ),
+        ("to the port", true, false, V4, v4(1, [8; 4], OWN, &[0; 8])),
+        ("from outside", true, false, V4, v4(6, [8; 4], H1, &[0; 20])),
+        ("GDOI", true, true, V4, udp(KS, OWN, (848, 848))),
+        ("multicast rekey", true, true, V4, rekey()),
+        (
+            "another's GDOI",
+            true,
+            false,
+            V4,
+            udp([8; 4], OWN, (848, 848)),
+        ),
+        ("DHCP offer", true, true, V4, offer()),
+        ("DHCP ack", true, true, V4, udp(GATEWAY, OWN, (67, 68))),
+        ("DHCP to a host", false, false, V4, udp(H2, H1, (67, 68))),
+        (
+            "IGMP query",
+            true,
+            true,
+            V4,
+            igmp(1, GATEWAY, [224, 0, 0, 1]),
+        ),
+        ("IGMP to a host", false, false, V4, igmp(1, H2, H1)),
+    ]);
+}
+
+#[test]
+fn the_stack_gets_ipv6_as_long_as_no_policy_names_it() {
+    check_entering(&[
+        (
+            "ND",
+            true,
+            true,
+            V6,
+            v6(58, 255, LOCAL, "fe80::2", &[136; 24]),
+        ),
+        (
+            "MLD query",
+            true,
+            true,
+            V6,
+            v6(0, 1, LOCAL, "ff02::1", &QUERY),
+        ),
+        (
+            "DHCPv6",
+            true,
+            true,
+            V6,
+            v6(17, 64, LOCAL, "fe80::2", &DHCPV6_BACK),
+        ),
+        (
+            "TCP",
+            true,
+            false,
+            V6,
+            v6(6, 64, GLOBAL_2, GLOBAL, &[0; 20]),
+        ),
+        (
+            "ESP",
+            false,
+            false,
+            V6,
+            v6(50, 64, GLOBAL_2, GLOBAL, &[0; 20]),
+        ),
+    ]);
 }
 
 #[test]
@@ -526,7 +447,10 @@ proptest! {
     /// The searches agree with the plain reading of the ranges.
     #[test]
     fn the_filter_suspects_what_the_ranges_say(
-        permits in proptest::collection::vec((address(), 0u32..12, proptest::option::of(address())), 0..200),
+        permits in proptest::collection::vec(
+            (address(), 0u32..12, proptest::option::of(address())),
+            0..200,
+        ),
         packets in proptest::collection::vec((address(), address()), 1..50),
     ) {
         let entries: Vec<Ace> = permits.into_iter().map(|(source, bits, destination)| Ace {
