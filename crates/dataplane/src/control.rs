@@ -377,6 +377,13 @@ impl Control {
 
 /// What was counted; every reading may lag behind a running worker by some packets.
 impl Control {
+    /// The number of a protected interface, as [`Snapshot::interface_id`] gives it.
+    #[must_use]
+    pub fn interface_id(&self, name: &str) -> Option<InterfaceId> {
+        let place = self.interfaces.iter().position(|own| own.facts.name == name)?;
+        u16::try_from(place).ok().map(InterfaceId)
+    }
+
     /// The counters of a protected interface.
     #[must_use]
     pub fn interface_totals(&self, id: InterfaceId) -> Totals {

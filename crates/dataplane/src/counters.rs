@@ -108,6 +108,18 @@ impl Default for Drops {
     }
 }
 
+/// Counts of a reason that comes several times add up.
+impl FromIterator<(DropReason, u64)> for Drops {
+    fn from_iter<I: IntoIterator<Item = (DropReason, u64)>>(counts: I) -> Self {
+        let mut drops = Self::default();
+        for (reason, count) in counts {
+            let sum = &mut drops.0[reason as usize];
+            *sum = sum.wrapping_add(count);
+        }
+        drops
+    }
+}
+
 impl Drops {
     /// How many packets were dropped for this reason.
     #[must_use]

@@ -31,5 +31,5 @@ mod transform;
 
 pub use config::Config;
 pub use machine::{Input, Outbox, Output};
-pub use node::Machine;
+pub use node::{Machine, RsaKeyView};
 pub use persist::{BootId, Corrupt};

@@ -21,6 +21,7 @@ use crate::logging::Logging;
 use crate::notices;
 use crate::outbox::{Outbox, Output};
 use crate::show::Context;
+use crate::show::machines::{Machines, Traffic};
 use crate::steering;
 
 /// What a box is made of.
@@ -471,6 +472,28 @@ impl Router {
     }
 }
 
+impl Machines for Router {
+    fn key_servers(&self) -> Vec<gdoi::ks::View> {
+        self.machine.ks_views(self.now)
+    }
+
+    fn members(&self) -> Vec<gdoi::gm::View> {
+        self.machine.gm_views(self.now)
+    }
+
+    fn isakmp(&self) -> gdoi::ike::View {
+        self.machine.isakmp_view()
+    }
+
+    fn rsa_keys(&self) -> Vec<gdoi::RsaKeyView> {
+        self.machine.rsa_keys()
+    }
+
+    fn traffic(&self, interface: &str, group: &GroupName) -> Traffic {
+        Traffic::read(&self.control, self.now, interface, group)
+    }
+}
+
 impl Operated for Router {
     fn context(&self) -> Context<'_> {
         Context {
@@ -479,8 +502,7 @@ impl Operated for Router {
             target: &self.target,
             interfaces: &self.interfaces,
             logging: &self.logging,
-            machine: &self.machine,
-            control: &self.control,
+            machines: self,
             version: self.version,
             started: self.started,
             now: self.now,

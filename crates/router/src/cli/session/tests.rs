@@ -1,14 +1,12 @@
 //! Dialogues with a box that keeps a configuration and notes its orders.
 
-use crypto::SeededRng;
-use dataplane::Control;
-use gdoi::{BootId, Machine};
 use policy::{Time, WallClock};
 use proptest::strategy::Strategy;
 
 use super::*;
 use crate::config::{Origins, Target, parse};
 use crate::logging::Logging;
+use crate::show::tests::fixture::Idle;
 
 const KS1: &str = include_str!("../../../../../topologies/guide/ks1.cfg");
 
@@ -16,8 +14,6 @@ struct TestBox {
     config: Config,
     target: Target,
     logging: Logging,
-    machine: Machine,
-    control: Control,
     orders: Vec<Command>,
     said: Vec<String>,
 }
@@ -28,14 +24,6 @@ impl TestBox {
             config: parse("ks1.cfg", KS1).unwrap().config,
             target: Target::default(),
             logging: Logging::default(),
-            machine: Machine::new(
-                Box::new(SeededRng::from_number(1)),
-                false,
-                BootId::default(),
-                Vec::new(),
-            )
-            .unwrap(),
-            control: Control::new(1),
             orders: Vec::new(),
             said: Vec::new(),
         }
@@ -50,8 +38,7 @@ impl Operated for TestBox {
             target: &self.target,
             interfaces: &[],
             logging: &self.logging,
-            machine: &self.machine,
-            control: &self.control,
+            machines: &Idle,
             version: "0.1.0",
             started: Time::ZERO,
             now: Time::from_secs(60),

@@ -1,0 +1,3 @@
+//! `show crypto gdoi ipsec ...`.
+
+pub mod sa;

@@ -1,0 +1,130 @@
+//! `show crypto gdoi [group G] [detail]`: everything about the groups of this box.
+//!
+//! A member's part comes first, then a key server's. `detail` adds what IOS does not know: the
+//! policy's name, refusals, sender identifiers.
+
+use std::fmt;
+
+use serde::Serialize;
+
+use crate::cli::grammar::{Match, Syntax};
+use crate::config::Refusal;
+use crate::show::{Context, Page, Show};
+
+pub mod gm;
+pub mod ipsec;
+pub mod ks;
+mod member;
+pub mod rekey;
+mod server;
+
+pub(crate) use member::acl_name;
+pub use member::{Count, Kek, Member, Tek};
+pub use server::{Server, ServerSa};
+
+pub(crate) const HELP: &[(&str, &str)] = &[
+    ("show", "Show running system information"),
+    ("gdoi", "Show GDOI group information"),
+    ("gkm", "Show GDOI group information"),
+    ("group", "Show one group"),
+    ("detail", "Show in detail"),
+    ("gm", "Show the group member's side"),
+    ("ks", "Show the key server's side"),
+    ("acl", "Show the access lists of the policy"),
+    ("download", "Show the list that the key server gave"),
+    ("local", "Show the list that is configured here"),
+    ("pubkey", "Show the public key that rekeys verify with"),
+    ("dataplane", "Show the packet path"),
+    ("counter", "Show counters"),
+    ("rekey", "Show rekeys"),
+    ("sa", "Show security associations"),
+    ("ipsec", "Show IPsec SAs"),
+    ("policy", "Show the policy and its keys"),
+    ("members", "Show registered members"),
+    ("summary", "Show one line per member"),
+    ("<member>", "Address of a member"),
+    ("<group>", "Group name"),
+];
+
+/// The command.
+pub const COMMAND: Show = Show {
+    syntax: Syntax {
+        grammar: "show crypto ( gdoi | gkm ) [ group <group:WORD> ] [ detail ]",
+        help: HELP,
+    },
+    is_privileged: false,
+    run: |context, line| {
+        let view = view(context, line);
+        if let Ok(group) = line.word("group")
+            && view.members.is_empty()
+            && view.key_servers.is_empty()
+        {
+            return Err(unknown(context, group));
+        }
+        Page::of(&view)
+    },
+};
+
+/// What it shows.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct View {
+    /// Groups that this box is a member of.
+    pub members: Vec<Member>,
+    /// Groups that this box serves.
+    pub key_servers: Vec<Server>,
+    /// Whether the text has the details, too.
+    #[serde(skip)]
+    pub is_detailed: bool,
+}
+
+/// The groups of the box, or the one that the line names.
+#[must_use]
+pub fn view(context: &Context<'_>, line: &Match) -> View {
+    let asked = line.word("group").ok();
+    let is_asked = |group: &str| asked.is_none_or(|asked| asked == group);
+    let members = context.machines.members();
+    let servers = context.machines.key_servers();
+    View {
+        members: members
+            .iter()
+            .filter(|gm| is_asked(gm.group.as_str()))
+            .map(|gm| Member::of(gm, context.version))
+            .collect(),
+        key_servers: servers
+            .iter()
+            .filter(|ks| is_asked(ks.group.as_str()))
+            .map(|ks| Server::of(ks, context.version))
+            .collect(),
+        is_detailed: line.has("detail"),
+    }
+}
+
+/// A named group that has nothing to show.
+pub(crate) fn unknown(context: &Context<'_>, group: &str) -> Refusal {
+    if context.config.groups.contains_key(group) {
+        Refusal::new(format!(
+            "% group {group} is configured, but not in use: a member needs it in the crypto map of \
+             an interface, a key server needs a complete `server local`"
+        ))
+    } else {
+        Refusal::new(format!("% group {group} doesn't yet exist."))
+    }
+}
+
+impl fmt::Display for View {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.members.is_empty() && self.key_servers.is_empty() {
+            return Ok(());
+        }
+        f.write_str("GROUP INFORMATION\n")?;
+        for member in &self.members {
+            f.write_str("\n")?;
+            member.write(f, self.is_detailed)?;
+        }
+        for server in &self.key_servers {
+            f.write_str("\n")?;
+            server.write(f, self.is_detailed)?;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,3 @@
+//! `show crypto gdoi rekey ...`.
+
+pub mod sa;

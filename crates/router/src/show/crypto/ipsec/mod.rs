@@ -1,0 +1,3 @@
+//! `show crypto ipsec ...`.
+
+pub mod sa;

@@ -1,0 +1,3 @@
+//! `show crypto isakmp ...`.
+
+pub mod sa;

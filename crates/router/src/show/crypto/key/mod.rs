@@ -1,0 +1,3 @@
+//! `show crypto key ...`.
+
+pub mod mypubkey;

@@ -1,0 +1,77 @@
+//! `show crypto key mypubkey rsa`: the public halves of this box's RSA keys.
+
+use std::fmt;
+
+use serde::Serialize;
+
+use crate::cli::grammar::Syntax;
+use crate::show::crypto::key_data;
+use crate::show::{Context, Page, Show};
+
+/// The command.
+pub const COMMAND: Show = Show {
+    syntax: Syntax {
+        grammar: "show crypto key mypubkey rsa",
+        help: &[
+            ("show", "Show running system information"),
+            ("key", "Show long term public keys"),
+            ("mypubkey", "Show public keys of this box"),
+            ("rsa", "Show RSA public keys"),
+        ],
+    },
+    is_privileged: false,
+    run: |context, _| Page::of(&view(context)),
+};
+
+/// What it shows.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct View {
+    /// The keys in the order of their labels.
+    pub keys: Vec<Key>,
+}
+
+/// One key.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Key {
+    /// Its label.
+    pub label: String,
+    /// Bits of the modulus.
+    pub modulus_bits: usize,
+    /// Whether it may be exported.
+    pub is_exportable: bool,
+    /// SubjectPublicKeyInfo, DER, hexadecimal in words of four octets, eight to a line.
+    pub key_data: Vec<String>,
+}
+
+/// The keys of the box.
+#[must_use]
+pub fn view(context: &Context<'_>) -> View {
+    let keys = context.machines.rsa_keys().into_iter().map(|key| Key {
+        key_data: key_data(&key.public_key),
+        label: key.label,
+        modulus_bits: key.modulus_bits,
+        is_exportable: key.exportable,
+    });
+    View {
+        keys: keys.collect(),
+    }
+}
+
+impl fmt::Display for View {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for key in &self.keys {
+            let not = if key.is_exportable { "" } else { "not " };
+            writeln!(f, "% Key pair was generated at: unknown")?;
+            writeln!(f, "Key name: {}", key.label)?;
+            writeln!(f, "Key type: RSA KEYS {} bits", key.modulus_bits)?;
+            writeln!(f, " Storage Device: state directory")?;
+            writeln!(f, " Usage: General Purpose Key")?;
+            writeln!(f, " Key is {not}exportable.")?;
+            writeln!(f, " Key Data:")?;
+            for line in &key.key_data {
+                writeln!(f, "  {line}")?;
+            }
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,184 @@
+//! Pages of boxes whose machines answer with given values. The layouts with a public sample are
+//! those of the sample, octet by octet; the pages go through the unmodified Genie parsers in
+//! `tests/interop/genie_text.py`.
+
+pub(crate) mod fixture;
+
+use super::*;
+use crate::cli::grammar::{Form, Tree};
+use crate::cli::line;
+use fixture::{Guide, Idle};
+
+fn run(machines: &dyn machines::Machines, text: &str) -> Result<Page, String> {
+    let tree = Tree::new(COMMANDS.iter().map(|show| show.syntax));
+    let found = tree
+        .parse(text, &line::words(text), Form::Set)
+        .unwrap_or_else(|failure| panic!("{text}: {failure:?}"));
+    let boxed = fixture::Box::new(machines);
+    (COMMANDS[found.entry].run)(&boxed.context(), &found).map_err(|refusal| refusal.0)
+}
+
+fn page(text: &str) -> Page {
+    run(&Guide, text).unwrap_or_else(|refusal| panic!("{text}: {refusal}"))
+}
+
+/// The page of each command, one snapshot per command.
+macro_rules! pages {
+    ($($test:ident: $command:literal;)*) => {$(
+        #[test]
+        fn $test() {
+            insta::assert_snapshot!(page($command).text);
+        }
+    )*};
+}
+
+pages! {
+    access_lists: "show access-lists";
+    clock: "show clock";
+    gdoi: "show crypto gdoi";
+    gdoi_detail: "show crypto gdoi detail";
+    gdoi_gm: "show crypto gdoi gm";
+    gdoi_gm_acl: "show crypto gdoi gm acl";
+    gdoi_gm_acl_local: "show crypto gdoi gm acl local";
+    gdoi_gm_dataplan_counter: "show crypto gdoi gm dataplan counter";
+    gdoi_gm_pubkey: "show crypto gdoi gm pubkey";
+    gdoi_gm_rekey: "show crypto gdoi gm rekey";
+    gdoi_gm_rekey_detail: "show crypto gdoi gm rekey detail";
+    gdoi_group_g1: "show crypto gkm group G1";
+    gdoi_group_g2: "show crypto gdoi group G2";
+    gdoi_ipsec_sa: "show crypto gdoi ipsec sa";
+    gdoi_ks: "show crypto gdoi ks";
+    gdoi_ks_acl: "show crypto gdoi ks acl";
+    gdoi_ks_members: "show crypto gdoi ks members";
+    gdoi_ks_members_of_one_address: "show crypto gdoi ks members 10.1.14.2";
+    gdoi_ks_members_summary: "show crypto gdoi ks members summary";
+    gdoi_ks_policy: "show crypto gdoi ks policy";
+    gdoi_ks_rekey: "show crypto gdoi ks rekey";
+    gdoi_rekey_sa: "show crypto gdoi rekey sa";
+    gdoi_rekey_sa_detail: "show crypto gdoi rekey sa detail";
+    ipsec_sa: "show crypto ipsec sa";
+    ipsec_sa_detail: "show crypto ipsec sa interface Serial1/0 detail";
+    isakmp_sa: "show crypto isakmp sa";
+    isakmp_sa_detail: "show crypto isakmp sa detail";
+    key_mypubkey_rsa: "show crypto key mypubkey rsa";
+    map: "show crypto map";
+    version: "show version";
+}
+
+#[test]
+fn every_command_starts_with_show_and_every_word_has_help() {
+    for show in COMMANDS {
+        let grammar = show.syntax.grammar;
+        assert!(grammar.starts_with("show "), "{grammar}");
+    }
+    let tree = Tree::new(COMMANDS.iter().map(|show| show.syntax));
+    assert_eq!(tree.without_help(), Vec::<&str>::new());
+}
+
+#[test]
+fn every_page_has_json_whose_names_are_snake_case() {
+    let commands = [
+        "show access-lists",
+        "show clock",
+        "show crypto gdoi",
+        "show crypto gdoi gm acl",
+        "show crypto gdoi gm dataplane counter",
+        "show crypto gdoi gm pubkey",
+        "show crypto gdoi gm rekey",
+        "show crypto gdoi ipsec sa",
+        "show crypto gdoi ks",
+        "show crypto gdoi ks acl",
+        "show crypto gdoi ks members",
+        "show crypto gdoi ks policy",
+        "show crypto gdoi ks rekey",
+        "show crypto gdoi rekey sa",
+        "show crypto ipsec sa",
+        "show crypto isakmp sa",
+        "show crypto key mypubkey rsa",
+        "show crypto map",
+        "show logging",
+        "show version",
+    ];
+    let mut names = Vec::new();
+    for command in commands {
+        collect(&page(command).json.expect("a view has JSON"), &mut names);
+    }
+    assert!(names.len() > 100, "{} names", names.len());
+    let is_plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_';
+    let odd: Vec<_> = names.iter().filter(|name| !name.chars().all(is_plain)).collect();
+    assert!(odd.is_empty(), "{odd:?}");
+}
+
+fn collect(json: &serde_json::Value, names: &mut Vec<String>) {
+    match json {
+        serde_json::Value::Object(fields) => {
+            for (name, value) in fields {
+                names.push(name.clone());
+                collect(value, names);
+            }
+        }
+        serde_json::Value::Array(values) => values.iter().for_each(|value| collect(value, names)),
+        _ => {}
+    }
+}
+
+#[test]
+fn the_json_of_the_members_is_stable() {
+    let json = page("show crypto gdoi ks members").json.expect("a view has JSON");
+    insta::assert_snapshot!(format!("{json:#}"));
+}
+
+#[test]
+fn elapsed_and_remaining_are_the_life_of_every_traffic_key() {
+    let json = page("show crypto gdoi ks policy").json.expect("a view has JSON");
+    let teks = json["groups"][0]["teks"].as_array().expect("teks are a list").clone();
+    assert_eq!(teks.len(), 2);
+    for tek in teks {
+        let [life, remaining, elapsed] = ["lifetime_s", "remaining_lifetime_s", "elapsed_s"]
+            .map(|name| tek[name].as_u64().expect("seconds are a number"));
+        assert_eq!(life, remaining + elapsed);
+    }
+}
+
+#[test]
+fn with_several_permit_entries_each_block_has_its_entrys_packets() {
+    let json = page("show crypto ipsec sa").json.expect("a view has JSON");
+    let second = &json["interfaces"][1]["flows"];
+    let packets: Vec<_> = second.as_array().expect("flows are a list").iter().map(|flow| {
+        (flow["encrypted_packets"].as_u64(), flow["errors"]["no_sa_send"].as_u64())
+    }).collect();
+    assert_eq!(packets, [(Some(7), Some(3)), (Some(11), Some(0))]);
+}
+
+#[test]
+fn what_is_not_there_is_named() {
+    assert_eq!(
+        run(&Guide, "show crypto gdoi group NONE"),
+        Err("% group NONE doesn't yet exist.".to_owned())
+    );
+    assert_eq!(
+        run(&Guide, "show crypto gdoi ks members 10.9.9.9"),
+        Err("% 10.9.9.9 is not registered here".to_owned())
+    );
+    assert_eq!(
+        run(&Guide, "show crypto ipsec sa interface Ethernet0/0"),
+        Err("% Ethernet0/0 has no crypto map with a group".to_owned())
+    );
+    assert_eq!(
+        run(&Guide, "show access-lists 7"),
+        Err("% There is no access list 7".to_owned())
+    );
+    let idle = run(&Idle, "show crypto gdoi").map(|page| page.text);
+    assert_eq!(idle, Ok(String::new()));
+}
+
+#[test]
+fn a_member_without_a_policy_says_where_it_tries_and_why_it_failed() {
+    insta::assert_snapshot!(run(&fixture::Unregistered, "show crypto gdoi").unwrap().text);
+}
+
+#[test]
+fn a_key_server_without_its_key_says_so_and_how_to_make_it() {
+    let text = run(&fixture::Unregistered, "show crypto gdoi ks policy").unwrap().text;
+    assert!(text.contains("crypto key generate rsa label get"), "{text}");
+}
