@@ -60,7 +60,9 @@ impl<'a> Box<'a> {
         };
         Self {
             machines,
-            config: parse("gm1.cfg", CONFIG).expect("the configuration is right").config,
+            config: parse("gm1.cfg", CONFIG)
+                .expect("the configuration is right")
+                .config,
             target: Target {
                 attachments: vec![
                     attachment("Serial1/0", "wan", "gm1map", "G1"),

@@ -105,7 +105,10 @@ fn every_page_has_json_whose_names_are_snake_case() {
     }
     assert!(names.len() > 100, "{} names", names.len());
     let is_plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_';
-    let odd: Vec<_> = names.iter().filter(|name| !name.chars().all(is_plain)).collect();
+    let odd: Vec<_> = names
+        .iter()
+        .filter(|name| !name.chars().all(is_plain))
+        .collect();
     assert!(odd.is_empty(), "{odd:?}");
 }
 
@@ -124,14 +127,21 @@ fn collect(json: &serde_json::Value, names: &mut Vec<String>) {
 
 #[test]
 fn the_json_of_the_members_is_stable() {
-    let json = page("show crypto gdoi ks members").json.expect("a view has JSON");
+    let json = page("show crypto gdoi ks members")
+        .json
+        .expect("a view has JSON");
     insta::assert_snapshot!(format!("{json:#}"));
 }
 
 #[test]
 fn elapsed_and_remaining_are_the_life_of_every_traffic_key() {
-    let json = page("show crypto gdoi ks policy").json.expect("a view has JSON");
-    let teks = json["groups"][0]["teks"].as_array().expect("teks are a list").clone();
+    let json = page("show crypto gdoi ks policy")
+        .json
+        .expect("a view has JSON");
+    let teks = json["groups"][0]["teks"]
+        .as_array()
+        .expect("teks are a list")
+        .clone();
     assert_eq!(teks.len(), 2);
     for tek in teks {
         let [life, remaining, elapsed] = ["lifetime_s", "remaining_lifetime_s", "elapsed_s"]
@@ -144,9 +154,17 @@ fn elapsed_and_remaining_are_the_life_of_every_traffic_key() {
 fn with_several_permit_entries_each_block_has_its_entrys_packets() {
     let json = page("show crypto ipsec sa").json.expect("a view has JSON");
     let second = &json["interfaces"][1]["flows"];
-    let packets: Vec<_> = second.as_array().expect("flows are a list").iter().map(|flow| {
-        (flow["encrypted_packets"].as_u64(), flow["errors"]["no_sa_send"].as_u64())
-    }).collect();
+    let packets: Vec<_> = second
+        .as_array()
+        .expect("flows are a list")
+        .iter()
+        .map(|flow| {
+            (
+                flow["encrypted_packets"].as_u64(),
+                flow["errors"]["no_sa_send"].as_u64(),
+            )
+        })
+        .collect();
     assert_eq!(packets, [(Some(7), Some(3)), (Some(11), Some(0))]);
 }
 
@@ -174,11 +192,17 @@ fn what_is_not_there_is_named() {
 
 #[test]
 fn a_member_without_a_policy_says_where_it_tries_and_why_it_failed() {
-    insta::assert_snapshot!(run(&fixture::Unregistered, "show crypto gdoi").unwrap().text);
+    insta::assert_snapshot!(
+        run(&fixture::Unregistered, "show crypto gdoi")
+            .unwrap()
+            .text
+    );
 }
 
 #[test]
 fn a_key_server_without_its_key_says_so_and_how_to_make_it() {
-    let text = run(&fixture::Unregistered, "show crypto gdoi ks policy").unwrap().text;
+    let text = run(&fixture::Unregistered, "show crypto gdoi ks policy")
+        .unwrap()
+        .text;
     assert!(text.contains("crypto key generate rsa label get"), "{text}");
 }
