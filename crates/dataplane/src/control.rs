@@ -380,7 +380,10 @@ impl Control {
     /// The number of a protected interface, as [`Snapshot::interface_id`] gives it.
     #[must_use]
     pub fn interface_id(&self, name: &str) -> Option<InterfaceId> {
-        let place = self.interfaces.iter().position(|own| own.facts.name == name)?;
+        let place = self
+            .interfaces
+            .iter()
+            .position(|own| own.facts.name == name)?;
         u16::try_from(place).ok().map(InterfaceId)
     }
 

@@ -7,7 +7,7 @@ use std::time::Duration;
 use dataplane::{Drops, Hits, Totals};
 use event::DropReason;
 use gdoi::config::{IsakmpCipher, IsakmpHash};
-use gdoi::{gm, ike, ks};
+use gdoi::{RsaKeyView, gm, ike, ks};
 use policy::transform_set::{Encryption, Integrity, KeyBits};
 use policy::{
     Ace, Acl, Action, AddressMatch, GroupId, GroupName, GroupSize, KekCipher, KekSpi, PeerKind,
@@ -18,7 +18,7 @@ use crate::Interface;
 use crate::config::{Attachment, Config, Target, parse};
 use crate::logging::Logging;
 use crate::show::Context;
-use crate::show::machines::{Machines, RsaKey, Traffic};
+use crate::show::machines::{Machines, Traffic};
 
 const CONFIG: &str = "hostname GM1
 crypto gdoi group G1
@@ -405,6 +405,8 @@ impl Machines for Guide {
     }
 
     fn isakmp(&self) -> ike::View {
+        let mut counters = ike::Counters::default();
+        counters.established = 4;
         ike::View {
             rows: vec![ike::Row {
                 destination: address("10.1.11.2"),
@@ -427,19 +429,16 @@ impl Machines for Guide {
                 kin: true,
             }],
             half_open: 1,
-            counters: ike::Counters {
-                established: 4,
-                ..ike::Counters::default()
-            },
+            counters,
             ended: Vec::new(),
         }
     }
 
-    fn rsa_keys(&self) -> Vec<RsaKey> {
-        vec![RsaKey {
+    fn rsa_keys(&self) -> Vec<RsaKeyView> {
+        vec![RsaKeyView {
             label: "get".into(),
             modulus_bits: 1024,
-            is_exportable: true,
+            exportable: true,
             public_key: (0..162).collect(),
         }]
     }
@@ -522,7 +521,7 @@ impl Machines for Unregistered {
         Idle.isakmp()
     }
 
-    fn rsa_keys(&self) -> Vec<RsaKey> {
+    fn rsa_keys(&self) -> Vec<RsaKeyView> {
         Vec::new()
     }
 
@@ -552,7 +551,7 @@ impl Machines for Idle {
         }
     }
 
-    fn rsa_keys(&self) -> Vec<RsaKey> {
+    fn rsa_keys(&self) -> Vec<RsaKeyView> {
         Vec::new()
     }
 
