@@ -4,6 +4,8 @@
 
 pub(crate) mod fixture;
 
+use serde_json::Value;
+
 use super::*;
 use crate::cli::grammar::{Form, Tree};
 use crate::cli::line;
@@ -112,16 +114,16 @@ fn every_page_has_json_whose_names_are_snake_case() {
     assert!(odd.is_empty(), "{odd:?}");
 }
 
-fn collect(json: &serde_json::Value, names: &mut Vec<String>) {
+fn collect(json: &Value, names: &mut Vec<String>) {
     match json {
-        serde_json::Value::Object(fields) => {
+        Value::Object(fields) => {
             for (name, value) in fields {
                 names.push(name.clone());
                 collect(value, names);
             }
         }
-        serde_json::Value::Array(values) => values.iter().for_each(|value| collect(value, names)),
-        _ => {}
+        Value::Array(values) => values.iter().for_each(|value| collect(value, names)),
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
     }
 }
 

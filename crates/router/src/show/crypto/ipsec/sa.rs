@@ -327,7 +327,7 @@ impl Flow {
         }
         let local = self.local_endpoint;
         let (mtu, name) = (self.mtu, interface_word(&self.interface));
-        let plaintext = self.plaintext_mtu.unwrap_or(usize::from(mtu));
+        let plaintext = self.plaintext_mtu.unwrap_or_else(|| usize::from(mtu));
         writeln!(
             f,
             "\n     local crypto endpt.: {local}, remote crypto endpt.: 0.0.0.0"

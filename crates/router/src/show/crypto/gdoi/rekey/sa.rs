@@ -91,7 +91,7 @@ fn sas_of(gm: &gdoi::gm::View) -> impl Iterator<Item = Sa> {
             destination: kek.destination,
             destination_port: gm.local.port(),
             source: kek.source,
-            source_port: gm.server.map_or(gm.local.port(), |server| server.port()),
+            source_port: gm.server.as_ref().unwrap_or(&gm.local).port(),
             conn_id: kek.conn_id,
             phase,
             spi: kek.spi.to_string(),

@@ -1,0 +1,204 @@
+#!/usr/bin/env python3
+"""The unmodified Genie parsers read the pages of the router's snapshot tests, and read from them the
+values that the tests put in. Needs no network and no privilege; the live pages are read by
+genie_show.py."""
+
+import importlib
+import pathlib
+
+ROOT = pathlib.Path(__file__).resolve().parent.parent.parent
+SNAPSHOTS = ROOT / "crates" / "router" / "src" / "show" / "tests" / "snapshots"
+GDOI = "genie.libs.parser.iosxe.show_crypto_gdoi"
+CRYPTO = "genie.libs.parser.iosxe.show_crypto"
+ACL = "genie.libs.parser.iosxe.show_acl"
+
+MEMBER = ("group_name", "G1", "group_information")
+POLICY = ("key_server_policy", "group", "G1", "server", "10.1.11.2")
+KEK = (*POLICY, "kek_policy", "spi", "0x18864836BA888BCD1126671EEAFEB4C7")
+TEKS = (*POLICY, "tek_policy", "spi")
+MEMBERS = ("groups", "G1")
+IDENT = ("interface", "Serial1/0", "ident", "1")
+OTHER = ("interface", "wan2_100", "ident")
+COUNTERS = ("data_plane_statistics", "group", "G1")
+
+# Snapshot, module, parser, values by their path.
+PAGES = [
+    ("gdoi", GDOI, "ShowCryptoGdoi", {
+        (*MEMBER, "group_identity"): "3333",
+        (*MEMBER, "group_server_list"): "10.1.11.2",
+        (*MEMBER, "group_member", "10.1.13.2", "registration"): "Registered",
+        (*MEMBER, "group_member", "10.1.13.2", "server_ip"): "10.1.12.2",
+        (*MEMBER, "group_member", "10.1.13.2", "re_register_time_sec"): 139,
+        (*MEMBER, "group_member", "10.1.13.2", "last_rekey_server"): "10.1.11.2",
+        (*MEMBER, "kek_policy", "lifetime"): 878,
+        (*MEMBER, "kek_policy", "key_size"): 192,
+        (*MEMBER, "tek_policy", "interfaces", "Serial1/0", "ipsec_sa", "spi",
+         "0x8BF147EF(2347845615)", "sa_remaining_key_lifetime"): 200,
+        (*MEMBER, "p2p_policy", "reg_gm", "local_addr"): "10.1.13.2",
+        ("group_name", "G3", "group_information", "group_member", "10.1.13.2",
+         "registration"): "Registered",
+        ("group_name", "G3", "group_information", "tek_policy", "interfaces", "wan2.100",
+         "ipsec_sa", "spi", "0x10000002(268435458)", "anti_replay_count"): 16384,
+    }),
+    ("gdoi_detail", GDOI, "ShowCryptoGdoiDetail", {
+        (*MEMBER, "kek_policy", "sig_key_length"): 1024,
+    }),
+    ("gdoi_group_g1", GDOI, "ShowCryptoGkm", {(*MEMBER, "rekeys_received"): 1}),
+    ("gdoi_gm", GDOI, "ShowCryptoGdoiGm", {
+        ("group_member", "G1", "registered_ip"): "10.1.12.2",
+        ("group_member", "G1", "active_tek_number"): 1,
+        ("group_member", "G1", "rekey_recieved_time"): "00:05:20",
+    }),
+    ("gdoi_gm_acl_local", GDOI, "ShowCryptoGdoiGmAclLocal", {
+        ("group_name", "G3", "configured_acl_locally"): ["access-list   deny ospf any any"],
+    }),
+    # The parser reads `internal err` into the places of `encrypt` and `decrypt`.
+    ("gdoi_gm_dataplan_counter", GDOI, "ShowCryptoGdoiGmDataplanCounter", {
+        (*COUNTERS, "pkts_verify_fail"): 0,
+        ("data_plane_statistics", "group", "G3", "pkts_no_sa"): 3,
+    }),
+    ("gdoi_gm_pubkey", GDOI, "ShowCryptoGdoiGmPubkey", {
+        ("gdoi_group", "G1", 0, "ks_ipaddress"): "10.1.11.2",
+        ("gdoi_group", "G1", 0, "my_cookie"): "C5AC6039",
+    }),
+    ("gdoi_gm_rekey_detail", GDOI, "ShowCryptoGdoiGmRekeyDetail", {
+        ("gdoi_group", "G3", "rekey_sa_information", "Current", "his_cookie"): "88AD3ACA",
+        ("gdoi_group", "G3", "rekey_sa_information", "New", "conn_id"): "1114",
+        ("gdoi_group", "G1", "rekey_sa_information", "Previous", "dst"): "---",
+        ("gdoi_group", "G1", "rekey_acks_sent"): 1,
+    }),
+    ("gdoi_ipsec_sa", GDOI, "ShowCryptogdoiIpsecSa", {
+        ("sa_created_for_group", "G1", "interface", "Serial1/0", "protocol", "ip", 1,
+         "local_ident"): "ANY",
+        ("sa_created_for_group", "G1", "interface", "Serial1/0", "protocol", "ip", 1, "replay",
+         "method"): "Time",
+        ("sa_created_for_group", "G3", "interface", "wan2_100", "protocol", "udp", 2,
+         "remote_ident"): "192.168.0.0/16",
+        ("sa_created_for_group", "G3", "interface", "wan2_100", "protocol", "udp", 2,
+         "remote_port"): 123,
+    }),
+    ("gdoi_ks", GDOI, "ShowCryptoGdoiKs", {
+        ("crypto_gdoi_ks", "total_group_members"): 3,
+        ("crypto_gdoi_ks", "crypto_gdoi_ks_group", "acl_configured", "acl_name"): "ENCPOL",
+    }),
+    ("gdoi_ks_acl", GDOI, "ShowCryptoGdoiKsAcl", {
+        ("group_name", "G1", "configured_acl", 5): "access-list ENCPOL  permit ip any any",
+    }),
+    ("gdoi_ks_members", GDOI, "ShowCryptoGdoiKsMembers", {
+        (*MEMBERS, "rekeys_sent"): 346,
+        (*MEMBERS, "last_rekey_duration"): 12,
+        (*MEMBERS, "group_members", "10.1.14.2", "gm_state"): "Registered",
+        (*MEMBERS, "group_members", "10.1.14.2", "rcvd_seq_num", "seq1"): 2,
+        ("groups", "G2", "group_members", "10.1.15.2", "gm_version"): "0.0.0",
+    }),
+    ("gdoi_ks_members_of_one_address", GDOI, "ShowCryptoGdoiKsMembersIp", {
+        (*MEMBERS, "group_members", "10.1.14.2", "rekey_acks_rcvd"): 346,
+    }),
+    ("gdoi_ks_members_summary", GDOI, "ShowCryptoGdoiKsMembersSummary", {
+        ("group_member_information", "groups", "G2", "key_server_ids", "10.1.12.2", "members",
+         "10.1.15.2", "rekey_sent"): 346,
+        ("group_member_information", "groups", "G2", "key_server_ids", "10.1.12.2",
+         "gmdb_state"): "REDUNDANT",
+    }),
+    ("gdoi_ks_policy", GDOI, "ShowCryptoGdoiKsPolicy", {
+        (*POLICY, "teks_num"): 2,
+        (*POLICY, "seq_num"): 10,
+        (*KEK, "remaining_life_secs"): 528,
+        (*KEK, "time_to_rekey_sec"): "293",
+        (*KEK, "acknowledgement"): "getvpn",
+        (*TEKS, "0x91E3985A", "remaining_life_secs"): 796,
+        (*TEKS, "0x91E3985A", "elapsed_time_sec"): 1407,
+        (*TEKS, "0x91E3985A", "tek_life_sec"): 2203,
+        (*TEKS, "0x3A14695B", "time_to_rekey_sec"): "n/a",
+    }),
+    ("gdoi_rekey_sa", GDOI, "ShowCryptoGdoiRekeySa", {
+        ("getvpn_rekey", 1, "connection_id"): 1114,
+        ("getvpn_rekey", 1, "rekey_status"): "ACTIVE",
+    }),
+    ("gdoi_rekey_sa_detail", GDOI, "ShowCryptoGdoiRekeySaDetail", {
+        ("kek_sa_db_stats", "num_active"): 3,
+        ("kek_sa_db_stats", "kek_policy", "remote_details", "sig_key_length"): 162,
+        ("kek_sa_db_stats", "kek_policy", "remote_details", "seq_num"): 3,
+    }),
+    ("ipsec_sa", CRYPTO, "ShowCryptoIpsecSa", {
+        (*IDENT, "pkts_encaps"): 100,
+        (*IDENT, "pkts_decaps"): 98,
+        (*IDENT, "recv_errors"): 2,
+        (*IDENT, "plaintext_mtu"): 1446,
+        (*IDENT, "current_outbound_spi"): "0x8BF147EF(2347845615)",
+        (*IDENT, "inbound_esp_sas", "spi", "0x8BF147EF(2347845615)",
+         "remaining_key_lifetime"): "(200)",
+        (*OTHER, "2", "pkts_encaps"): 11,
+        (*OTHER, "1", "inbound_esp_sas", "spi", "0x10000002(268435458)", "transform"):
+            "esp-gcm 256",
+    }),
+    ("ipsec_sa_detail", CRYPTO, "ShowCryptoIpsecSaDetail", {
+        (*IDENT, "pkts_replay_failed_rcv"): 2,
+        (*IDENT, "outbound_esp_sas", "spi", "0x8BF147EF(2347845615)",
+         "remaining_key_lifetime"): "(4294967295/200)",
+    }),
+    ("isakmp_sa", CRYPTO, "ShowCryptoIsakmpSa", {
+        ("isakmp_stats", "IPv4", 1, "session_state"): "GDOI_REKEY",
+        ("isakmp_stats", "IPv4", 4, "session_state"): "GDOI_IDLE",
+        ("isakmp_stats", "IPv4", 4, "conn_id"): 1074,
+    }),
+    ("isakmp_sa_detail", CRYPTO, "ShowCryptoIsakmpSaDetail", {
+        ("isakmp_stats", "IPv4", 1, "encr_algo"): "aes256",
+        ("isakmp_stats", "IPv4", 1, "dh_group"): 19,
+        ("isakmp_stats", "IPv4", 1, "lifetime"): "01:01:01",
+        ("isakmp_stats", "IPv4", 1, "remote_ip"): "10.1.11.2",
+    }),
+    ("key_mypubkey_rsa", CRYPTO, "ShowCryptoKeyMypubkeyRsa", {
+        ("keys", 1, "key_name"): "get",
+    }),
+    ("access_lists", ACL, "ShowAccessLists", {
+        ("gdoi_group_G1_temp_acl", "aces", "60", "statistics", "matched_packets"): 201,
+    }),
+]
+
+
+def page(name):
+    """The text of a snapshot, without insta's head."""
+    text = (SNAPSHOTS / f"router__show__tests__{name}.snap").read_text()
+    return text.split("---\n", 2)[2]
+
+
+def parse(module, name, text):
+    """What the parser reads; its own schema refuses a result with a missing key."""
+    from genie.conf.base import Device
+
+    parser = getattr(importlib.import_module(module), name)
+    device = Device("router", os="iosxe")
+    device.custom.setdefault("abstraction", {})["order"] = ["os"]
+    return parser(device=device).parse(output=text)
+
+
+def at(tree, path):
+    """The value at a path; keys may have been read as text or as numbers."""
+    for key in path:
+        if isinstance(tree, list):
+            tree = tree[key]
+            continue
+        found = [value for own, value in tree.items() if str(own) == str(key)]
+        if not found:
+            return f"no {key} among {sorted(map(str, tree))}"
+        tree = found[0]
+    return tree
+
+
+def main():
+    from gv import Tally
+
+    tally = Tally()
+    for name, module, parser, values in PAGES:
+        with tally.part(f"{parser} reads {name}"):
+            parsed = parse(module, parser, page(name))
+            wrong = [f"{'.'.join(map(str, path))}: {at(parsed, path)}, expected {value}"
+                     for path, value in values.items() if at(parsed, path) != value]
+            tally.check(not wrong, f"{parser} reads {name}: {len(values)} values",
+                        "\n".join(wrong))
+    tally.finish()
+
+
+if __name__ == "__main__":
+    main()
