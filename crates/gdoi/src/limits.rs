@@ -30,8 +30,12 @@ pub const PUSH_BATCH_PAUSE: Duration = Duration::from_millis(100);
 pub const PUSH_IDENTICAL: Duration = Duration::from_secs(60);
 /// How long the second of two PUSHes to one member waits for the first's acknowledgement (P8).
 pub const PUSH_ORDER_WAIT: Duration = Duration::from_secs(1);
-/// PUSHes that wait behind one another in a group.
-pub const PUSHES_QUEUED_MAX: usize = 16;
+/// PUSHes of a group that are on their way, those for single members included.
+pub const PUSHES_QUEUED_MAX: usize = 1_024;
+/// An operator's rekey waits while so many are on their way.
+pub const ORDERED_REKEYS_MAX: usize = 4;
+/// A Rekey SA is replaced when its counter, which has 16 bits (PROTOCOL P17), comes near its end.
+pub const SEQ_COUNT_MAX: u32 = 0xFF00;
 /// PUSHes with an unknown KEK SPI that a member keeps ...
 pub const UNKNOWN_KEK_MAX: usize = 4;
 /// ... and for how long (PROTOCOL P8).

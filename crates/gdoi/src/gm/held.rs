@@ -221,6 +221,15 @@ impl Held {
         over
     }
 
+    /// The record that was sent on first: the one that is missed least when there are too many.
+    pub(super) fn oldest(&self) -> Option<Spi> {
+        let oldest = self
+            .teks
+            .values()
+            .min_by_key(|tek| (tek.activation, tek.spi));
+        oldest.map(|tek| tek.spi)
+    }
+
     /// Drops a record.
     pub(super) fn drop_tek(&mut self, spi: Spi) -> bool {
         if self.teks.remove(&spi).is_none() {

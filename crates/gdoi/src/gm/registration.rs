@@ -624,8 +624,15 @@ impl Member {
                 continue;
             }
             // A record never changes: what a key server says of it again says nothing new.
-            if held.teks.contains_key(&tek.spi) || held.teks.len() == TEKS_HELD_MAX {
+            if held.teks.contains_key(&tek.spi) {
                 continue;
+            }
+            if held.teks.len() == TEKS_HELD_MAX
+                && let Some(oldest) = held.oldest()
+            {
+                held.drop_tek(oldest);
+                let (group, spi) = (group.clone(), oldest);
+                cx.out.push(Output::RemoveSa { group, spi });
             }
             updated = true;
             held.teks.insert(tek.spi, tek.clone());

@@ -14,7 +14,7 @@ use policy::{
     Generation, KekCipher, KekSpi, KsIndex, PeerKind, PseudoTime, SigHash, Spi, Tek, Transform,
 };
 
-use crate::limits::{DELIVERY_DELAY, KEK_ACK_KEEP};
+use crate::limits::{DELIVERY_DELAY, KEK_ACK_KEEP, SEQ_COUNT_MAX};
 use crate::machine::TekKey;
 use crate::rekey_sa::{RekeySa, random};
 
@@ -159,6 +159,9 @@ impl GroupKeys {
     /// When the successor of a kind's Rekey SA is due.
     pub(crate) fn kek_due(&self, kind: PeerKind, wanted: &Wanted) -> Option<PseudoTime> {
         let kek = self.kek(kind)?;
+        if kek.seq >= SEQ_COUNT_MAX {
+            return Some(kek.minted);
+        }
         let lead = wanted.schedule.kek_lead(kek.orig_lifetime_s);
         Some(due(kek.minted, kek.expiry, lead))
     }

@@ -24,6 +24,7 @@ use event::Gdoi;
 use crate::config;
 use crate::context::Context;
 use crate::ike::SaId;
+use crate::limits::ORDERED_REKEYS_MAX;
 use crate::machine::Output;
 use crate::persist::{self, BootId, GroupRow, SidMark};
 use crate::policy_blob::PolicyBlob;
@@ -63,6 +64,8 @@ pub(crate) struct KeyServer {
     rekeys_sent: u64,
     unsolicited_acks: u64,
     last_sync: PseudoTime,
+    /// An operator's rekey waits until those on their way are fewer.
+    ordered: bool,
 }
 
 /// The longest time between two stamps of the group's clock (PROTOCOL P27).
@@ -101,6 +104,7 @@ impl KeyServer {
             rekeys_sent: 0,
             unsolicited_acks: 0,
             last_sync: PseudoTime::ZERO,
+            ordered: false,
             config: config.clone(),
         };
         if let Some((row, members)) = restored {
@@ -304,11 +308,8 @@ impl KeyServer {
 
     /// `crypto gdoi ks rekey`: a new traffic key, sent on as soon as every member can have it.
     pub(crate) fn order_rekey(&mut self, cx: &mut Context<'_>) {
-        if self.serving == Serving::Yes {
-            self.rekey_teks(cx, true);
-            self.persist_group(cx);
-            self.tick(cx);
-        }
+        self.ordered = true;
+        self.tick(cx);
     }
 
     /// The deadline has passed.
@@ -336,7 +337,9 @@ impl KeyServer {
             .min()
             .map(|due| self.clock.time_of(due));
         let pulls = self.pulls.values().map(Pull::deadline).min();
-        [pseudo, pulls, self.rekeying.deadline(now)]
+        let ordered = self.ordered && self.rekeying.len() < ORDERED_REKEYS_MAX;
+        let ordered = ordered.then_some(now);
+        [pseudo, pulls, self.rekeying.deadline(now), ordered]
             .into_iter()
             .flatten()
             .min()

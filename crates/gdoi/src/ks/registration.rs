@@ -20,7 +20,7 @@ use crate::context::Context;
 use crate::group_sa::{Grant, KekGrant, Offer, TekGrant};
 use crate::ike::{Expect, SaId};
 use crate::kin::{self, Bond, Proof};
-use crate::limits::{MEMBERS_MAX, PULL_PENDING, PULLS_PENDING_MAX, SIDS_PER_PULL_MAX};
+use crate::limits::{MEMBERS_MAX, PULL_PENDING, PULLS_PENDING_MAX, SIDS_PER_PULL_MAX, TEKS_MAX};
 use crate::machine::Output;
 use crate::persist;
 use crate::pull::{Message1, Responder};
@@ -197,7 +197,9 @@ impl KeyServer {
         let schedule = self.plan.as_ref().map(|plan| plan.wanted.schedule);
         let soon = schedule.map_or(now, |schedule| now.after(schedule.reregister_lead()));
         let running = self.keys.running(now).map(|record| record.tek.spi);
-        self.keys.usable(now).filter(move |record| {
+        // Of more than a member believes, those that most likely nobody sends on are left out.
+        let skipped = self.keys.usable(now).count().saturating_sub(TEKS_MAX);
+        self.keys.usable(now).skip(skipped).filter(move |record| {
             kind == PeerKind::Ours
                 || Some(record.tek.spi) == running
                 || (record.tek.activation > now && record.tek.activation <= soon)

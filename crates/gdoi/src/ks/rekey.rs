@@ -19,7 +19,9 @@ use super::{KeyServer, Serving};
 use crate::ack::Ack;
 use crate::context::Context;
 use crate::group_sa::{Grant, KekGrant, KekOffer, Offer, TekGrant, TekOffer};
-use crate::limits::{PUSH_BATCH, PUSH_BATCH_PAUSE, PUSH_LEN_MAX, PUSHES_QUEUED_MAX};
+use crate::limits::{
+    ORDERED_REKEYS_MAX, PUSH_BATCH, PUSH_BATCH_PAUSE, PUSH_LEN_MAX, PUSHES_QUEUED_MAX, TEKS_MAX,
+};
 use crate::machine::Output;
 use crate::private::{GroupStamp, KekRecord};
 use crate::push::{Encoding, seal};
@@ -50,6 +52,10 @@ impl KeyServer {
         let Some(plan) = self.plan.clone() else {
             return;
         };
+        if self.ordered && self.rekeying.len() < ORDERED_REKEYS_MAX {
+            self.ordered = false;
+            self.rekey_teks(cx, true);
+        }
         if self.keys.tek_due(&plan.wanted).is_none_or(|due| due <= now) {
             self.rekey_teks(cx, false);
         }
@@ -270,7 +276,7 @@ impl KeyServer {
                     .into_iter()
                     .rev()
                     .filter(|record| ours || record.tek.spi == *newest)
-                    .take(teks);
+                    .take(teks.min(TEKS_MAX));
                 for record in records {
                     offer.teks.push(tek_offer(record, now));
                     grant.teks.push(TekGrant {

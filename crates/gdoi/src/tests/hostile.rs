@@ -293,7 +293,9 @@ fn a_signed_rekey_that_lies_is_refused_by_name_and_bounded() {
     let held = network.node("gm1").plane().sas.len();
     let mut endless = stolen.tek.tek.clone();
     endless.spi.0 ^= 0xF0F0;
-    endless.expiry = endless.activation.after(crate::limits::LIFETIME_MAX + Duration::from_secs(1));
+    endless.expiry = endless
+        .activation
+        .after(crate::limits::LIFETIME_MAX + Duration::from_secs(1));
     network.transmit(push(&stolen, 12, &endless, &key));
     network.run_s(1);
     assert!(network.node("gm1").has_event("GM_REJECTING_SA_PAYLOAD"));

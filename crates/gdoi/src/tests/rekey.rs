@@ -115,3 +115,21 @@ fn a_policy_that_cannot_be_served_is_named_and_corrected_without_a_restart() {
     network.run_s(90);
     assert_eq!(network.registered(), 1, "{}", network.transcript);
 }
+
+#[test]
+fn an_operator_may_order_rekeys_as_often_as_he_likes() {
+    let mut network = Network::of(8, &key_server(3_600, 7_200), 2);
+    network.run_s(5);
+    for _ in 0..60 {
+        for _ in 0..5 {
+            network.command("ks1", Command::Rekey { group: None });
+        }
+        network.watch(Duration::from_secs(2), TICK, Network::assert_understood);
+    }
+    network.watch(Duration::from_secs(60), TICK, Network::assert_understood);
+    assert!(network.ks("ks1").teks.len() > crate::limits::TEKS_HELD_MAX);
+    assert!(network.node("gm1").plane().sas.len() <= crate::limits::TEKS_HELD_MAX);
+    network.add_member(3);
+    network.watch(Duration::from_secs(30), TICK, Network::assert_understood);
+    assert_eq!(network.registered(), 3, "a joiner can follow it");
+}
