@@ -188,7 +188,7 @@ impl KeyServer {
             return false;
         };
         let (spi, seq) = (under.sa.spi, under.seq + 1);
-        let Some(bytes) = self.seal(cx, kind, &spi, seq, &content) else {
+        let Some(bytes) = self.seal(cx, &spi, seq, &content) else {
             return false;
         };
         self.keys
@@ -215,7 +215,6 @@ impl KeyServer {
     fn seal(
         &self,
         cx: &Context<'_>,
-        kind: PeerKind,
         under: &KekSpi,
         seq: u32,
         content: &Content,
@@ -228,32 +227,36 @@ impl KeyServer {
             Encoding::DigestInfo
         };
         let now = self.clock.at(cx.now);
-        // What does not fit a datagram is left to the PUSHes before and after it (PROTOCOL P4).
-        let mut teks = usize::MAX;
+        // What does not fit a datagram is left to the PUSHes before and after it (PROTOCOL P4): older
+        // traffic keys, and a public key that members hold since their registration.
+        let mut room = usize::MAX;
         loop {
             let mut builder = Builder::new();
             builder.push(&Seq(seq));
-            let said = self
-                .compose(cx, kind, content, teks, now, &mut builder)
+            let dispensable = self
+                .compose(cx, kek, content, room, now, &mut builder)
                 .ok()?;
             let bytes = seal(&kek.sa, key, encoding, builder).ok()?;
-            if bytes.len() <= PUSH_LEN_MAX || said <= 1 {
+            if bytes.len() <= PUSH_LEN_MAX || dispensable == 0 {
                 return Some(bytes);
             }
-            teks = said - 1;
+            room = dispensable - 1;
         }
     }
 
-    /// Puts SA and KD into a PUSH, with at most `teks` traffic keys; says how many it has.
+    /// Puts SA and KD into a PUSH under `under`, with at most `room` parts that can be left out;
+    /// says how many of those it has.
     fn compose(
         &self,
         cx: &Context<'_>,
-        kind: PeerKind,
+        under: &Kek,
         content: &Content,
-        teks: usize,
+        room: usize,
         now: PseudoTime,
         builder: &mut Builder,
     ) -> Result<usize, wire::Error> {
+        let kind = under.kind;
+        let mut dispensable = 0;
         let ours = kind == PeerKind::Ours;
         let mut offer = self.frame(kind, now, PUSH_HASHES_INLINE);
         let mut grant = Grant::default();
@@ -261,7 +264,12 @@ impl KeyServer {
         match content {
             Content::Kek(new) => {
                 if let Some(kek) = self.keys.kek_by_spi(new) {
-                    public_key = cx.rsa.public_key_der(&kek.label);
+                    let known = kek.label == under.label;
+                    dispensable = usize::from(known).min(room);
+                    public_key = cx
+                        .rsa
+                        .public_key_der(&kek.label)
+                        .filter(|_| !known || dispensable > 0);
                     offer.kek = Some(self.kek_offer(cx, kek, now, None));
                     grant.kek = Some(KekGrant {
                         sa: &kek.sa,
@@ -276,7 +284,7 @@ impl KeyServer {
                     .into_iter()
                     .rev()
                     .filter(|record| ours || record.tek.spi == *newest)
-                    .take(teks.min(TEKS_MAX));
+                    .take(room.saturating_add(1).min(TEKS_MAX));
                 for record in records {
                     offer.teks.push(tek_offer(record, now));
                     grant.teks.push(TekGrant {
@@ -292,7 +300,7 @@ impl KeyServer {
         }
         builder.push(&offer.to_wire(kind)?);
         grant.with_wire(kind, |kd| builder.push(kd))?;
-        Ok(offer.teks.len())
+        Ok(dispensable.max(offer.teks.len().saturating_sub(1)))
     }
 
     /// What every SA payload to a kind begins with.
