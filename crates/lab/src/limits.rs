@@ -15,6 +15,8 @@ pub(crate) const NAME_MAX: usize = 24;
 pub(crate) const ROUTER_UP_MAX: Duration = Duration::from_secs(5);
 /// A command of a router is answered within this time (an RSA key of 4096 bits is made in it).
 pub(crate) const COMMAND_MAX: Duration = Duration::from_secs(30);
+/// A key server serves its groups within this time after its RSA key was ordered.
+pub(crate) const KEY_MADE_MAX: Duration = Duration::from_secs(15);
 /// A process that was asked to stop is killed after this time.
 pub(crate) const STOP_MAX: Duration = Duration::from_secs(2);
 /// All members are registered within this time after the key server got its rekey key.
@@ -50,3 +52,5 @@ pub(crate) const OFFENDERS_KEPT: usize = 8;
 pub(crate) const PROBE_MAX: Duration = Duration::from_secs(2);
 /// A probe that is repeated until it gets through waits this long for each answer.
 pub(crate) const PROBE_AGAIN: Duration = Duration::from_millis(100);
+/// A stray packet that has not arrived after this time does not arrive.
+pub(crate) const STRAY_MAX: Duration = Duration::from_millis(400);

@@ -17,10 +17,7 @@ pub(crate) fn inside<T: Send>(
             testbed::enter_net(namespace).context("enter the namespace")?;
             work()
         });
-        match worker.join() {
-            Ok(result) => result,
-            Err(_) => bail!("a worker of the lab panicked"),
-        }
+        join_scoped(worker)
     })
 }
 
@@ -38,6 +35,14 @@ pub(crate) fn spawn<T: Send + 'static>(
 
 /// Waits for a worker that [`spawn`] started.
 pub(crate) fn join<T>(worker: thread::JoinHandle<Result<T>>) -> Result<T> {
+    match worker.join() {
+        Ok(result) => result,
+        Err(_) => bail!("a worker of the lab panicked"),
+    }
+}
+
+/// Waits for a worker of a scope.
+pub(crate) fn join_scoped<T>(worker: thread::ScopedJoinHandle<'_, Result<T>>) -> Result<T> {
     match worker.join() {
         Ok(result) => result,
         Err(_) => bail!("a worker of the lab panicked"),

@@ -9,12 +9,12 @@ use std::time::Instant;
 use anyhow::{Context, Result, bail};
 use netio::testbed;
 
-use crate::control;
-use crate::limits::{LOOK_AGAIN, ROUTER_UP_MAX};
+use crate::limits::{KEY_MADE_MAX, LOOK_AGAIN, ROUTER_UP_MAX};
 use crate::place::Place;
 use crate::process::Process;
-use crate::state::Lab;
+use crate::state::{Lab, NodeState};
 use crate::topology::Node;
+use crate::{control, shows};
 
 /// Makes the folder of a router and writes its configuration there.
 pub(crate) fn prepare(place: &Place, node: &Node) -> Result<()> {
@@ -94,18 +94,42 @@ pub(crate) fn wait_up(place: &Place, lab: &Lab, name: &str) -> Result<()> {
     }
 }
 
-/// Gives every router the RSA keys that its configuration names and that it has not yet.
-pub(crate) fn provide_keys(place: &Place, lab: &Lab) -> Result<()> {
-    for node in lab.routers() {
-        for label in &node.rsa_labels {
-            let command = format!("crypto key generate rsa label {label} modulus 2048");
-            let answer = control::exec(&place.socket(&node.name), &command)?;
-            if !answer.accepted {
-                bail!("{}: `{command}`: {}", node.name, answer.text.trim());
-            }
+/// Gives a router the RSA keys that its configuration names, and waits until it serves with them.
+pub(crate) fn provide_keys(place: &Place, node: &NodeState) -> Result<()> {
+    for label in &node.rsa_labels {
+        ask(
+            place,
+            &node.name,
+            &format!("crypto key generate rsa label {label} modulus 2048"),
+        )?;
+    }
+    let until = Instant::now() + KEY_MADE_MAX;
+    // A key is made beside the router's work: its groups have traffic keys once it is there.
+    while !node.rsa_labels.is_empty() {
+        let policy = ask(place, &node.name, "show crypto gdoi ks policy")?;
+        if !shows::tek_spis(&policy).is_empty() {
+            break;
         }
+        if Instant::now() > until || testbed::interrupted() {
+            bail!(
+                "{} has no traffic key {} s after its RSA key was ordered:\n{}",
+                node.name,
+                KEY_MADE_MAX.as_secs(),
+                last_words(place, &node.name)
+            );
+        }
+        std::thread::sleep(LOOK_AGAIN);
     }
     Ok(())
+}
+
+/// What a router says to a command; a refusal is a fault.
+pub(crate) fn ask(place: &Place, router: &str, command: &str) -> Result<String> {
+    let answer = control::exec(&place.socket(router), command)?;
+    if !answer.accepted {
+        bail!("{router}: `{command}`: {}", answer.text.trim());
+    }
+    Ok(answer.text)
 }
 
 /// Kills the router of a node on the spot (SIGKILL).

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result};
 use netio::testbed;
 
-use crate::limits::PROBE_MAX;
+use crate::limits::STRAY_MAX;
 use crate::netns;
 use crate::probe::Host;
 
@@ -74,32 +74,37 @@ impl fmt::Display for Strays {
     }
 }
 
-/// Lets every host send packets of each sort to every other.
+/// Lets every host send packets of each sort to every other, all at once.
 pub(crate) fn send_all(hosts: &[Host]) -> Result<Strays> {
     let mut all = Strays::default();
-    for a in hosts {
-        for b in hosts.iter().filter(|b| b.address != a.address) {
-            all.add(send(a, b, EACH)?);
+    std::thread::scope(|scope| {
+        let mut ways = Vec::new();
+        for a in hosts {
+            for b in hosts.iter().filter(|b| b.address != a.address) {
+                ways.push((
+                    scope.spawn(|| protocol_50(a, b, EACH)),
+                    scope.spawn(|| datagrams(a, b, a.address.into(), b.address.into(), EACH)),
+                    scope.spawn(|| match (ipv6_of(a)?, ipv6_of(b)?) {
+                        (Some(from), Some(to)) => datagrams(a, b, from.into(), to.into(), EACH),
+                        _ => Ok((0, 0)),
+                    }),
+                ));
+            }
         }
-    }
-    Ok(all)
-}
-
-/// Sends `count` packets of each sort from `a` to `b`.
-fn send(a: &Host, b: &Host, count: u64) -> Result<Strays> {
-    let (esp_sent, esp_arrived) = protocol_50(a, b, count)?;
-    let (udp_sent, udp_arrived) = datagrams(a, b, a.address.into(), b.address.into(), count)?;
-    let (ipv6_sent, ipv6_arrived) = match (ipv6_of(a)?, ipv6_of(b)?) {
-        (Some(from), Some(to)) => datagrams(a, b, from.into(), to.into(), count)?,
-        _ => (0, 0),
-    };
-    Ok(Strays {
-        esp_sent,
-        esp_arrived,
-        udp_sent,
-        udp_arrived,
-        ipv6_sent,
-        ipv6_arrived,
+        for (esp, udp, ipv6) in ways {
+            let (esp_sent, esp_arrived) = netns::join_scoped(esp)?;
+            let (udp_sent, udp_arrived) = netns::join_scoped(udp)?;
+            let (ipv6_sent, ipv6_arrived) = netns::join_scoped(ipv6)?;
+            all.add(Strays {
+                esp_sent,
+                esp_arrived,
+                udp_sent,
+                udp_arrived,
+                ipv6_sent,
+                ipv6_arrived,
+            });
+        }
+        Ok(all)
     })
 }
 
@@ -127,7 +132,7 @@ fn protocol_50(a: &Host, b: &Host, count: u64) -> Result<(u64, u64)> {
     })?;
     let mut arrived = 0;
     let mut buffer = vec![0; 2048];
-    let until = Instant::now() + PROBE_MAX / 4;
+    let until = Instant::now() + STRAY_MAX;
     while arrived < count && Instant::now() < until {
         let Some(len) = testbed::raw_receive(&receiver, &mut buffer)? else {
             continue;
@@ -165,7 +170,7 @@ fn datagrams(a: &Host, b: &Host, from: IpAddr, to: IpAddr, count: u64) -> Result
     })?;
     let mut arrived = 0;
     let mut buffer = [0; 256];
-    let until = Instant::now() + PROBE_MAX / 8;
+    let until = Instant::now() + STRAY_MAX;
     while arrived < sent && Instant::now() < until {
         if receiver
             .recv(&mut buffer)

@@ -259,17 +259,24 @@ fn up(place: &Place, what: &str, wishes: Wishes) -> Result<i32> {
     Ok(GREEN)
 }
 
-/// Starts all routers, waits until they answer, and gives them their keys.
+/// Starts the key servers and gives them their rekey keys, then starts the other routers: a member
+/// that asks a key server without a key is refused and tries again much later.
 pub(crate) fn bring_up(place: &Place, folder: &Folder, lab: &mut Lab) -> Result<()> {
-    let names: Vec<String> = lab.routers().map(|node| node.name.clone()).collect();
-    for name in &names {
-        routers::start(place, lab, name)?;
-        folder.save(lab)?;
+    let (servers, others): (Vec<_>, Vec<_>) = lab
+        .routers()
+        .cloned()
+        .partition(|node| !node.rsa_labels.is_empty());
+    for round in [servers, others] {
+        for node in &round {
+            routers::start(place, lab, &node.name)?;
+            folder.save(lab)?;
+        }
+        for node in &round {
+            routers::wait_up(place, lab, &node.name)?;
+            routers::provide_keys(place, node)?;
+        }
     }
-    for name in &names {
-        routers::wait_up(place, lab, name)?;
-    }
-    routers::provide_keys(place, lab)
+    Ok(())
 }
 
 fn down(place: &Place) -> Result<i32> {
