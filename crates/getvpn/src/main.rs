@@ -11,6 +11,7 @@ mod logging;
 mod ports;
 mod rsa;
 mod service;
+mod simulate;
 mod steering;
 mod storage;
 
@@ -97,6 +98,8 @@ enum Verb {
     },
     /// Build networks of namespaces with the real program in the routers
     Lab(lab::Args),
+    /// Let the guide's network live in virtual time, under random faults or a scenario
+    Sim(simulate::Arguments),
 }
 
 fn main() -> ExitCode {
@@ -121,6 +124,7 @@ fn main() -> ExitCode {
         Verb::Cli { socket } => client::cli(&socket),
         Verb::Close { config, wait } => steering::close(&config, Duration::from_secs(wait)),
         Verb::Release { config } => steering::release(&config),
+        Verb::Sim(arguments) => simulate::run(&arguments),
         Verb::Lab(arguments) => {
             let status = lab::main(arguments);
             return ExitCode::from(u8::try_from(status).unwrap_or(CANNOT));

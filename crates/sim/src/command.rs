@@ -13,7 +13,7 @@ use crypto::SeededRng;
 
 /// What the command line asks for.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Args {
+pub enum Work {
     /// `--scenario FILE`: its text, with the seed; the transcript too if `explain`.
     Scenario {
         /// The scenario.
@@ -27,10 +27,12 @@ pub enum Args {
     Seeds {
         /// The first seed.
         first: u64,
-        /// How many.
+        /// How many at most.
         count: u64,
         /// Virtual hours of each.
         hours: u32,
+        /// No further seed is begun after this time.
+        time: Option<Duration>,
     },
     /// `--seed S --explain`: one of them with its ladder.
     Explain {
@@ -58,27 +60,33 @@ pub enum Outcome {
 /// # Errors
 /// When `out` cannot be written.
 pub fn run(
-    args: &Args,
+    work: &Work,
     out: &mut dyn Write,
     elapsed: &mut dyn FnMut() -> Duration,
 ) -> std::io::Result<Outcome> {
-    match args {
-        Args::Scenario {
+    match work {
+        Work::Scenario {
             text,
             seed,
             explain,
         } => run_scenario(text, *seed, *explain, out),
-        Args::Seeds {
+        Work::Seeds {
             first,
             count,
             hours,
+            time,
         } => {
             let mut violations = 0_usize;
-            for seed in *first..first.saturating_add(*count) {
+            let mut seeds: u64 = 0;
+            while seeds < *count && time.is_none_or(|time| elapsed() < time) {
+                let seed = first.saturating_add(seeds);
                 let failed = run_seed(seed, *hours, None);
+                seeds += 1;
                 violations += failed.len();
-                for failure in failed {
+                for failure in &failed {
                     writeln!(out, "seed {seed}: {failure}")?;
+                }
+                if !failed.is_empty() {
                     writeln!(
                         out,
                         "replay: getvpn sim --seed {seed} --hours {hours} --explain"
@@ -87,14 +95,14 @@ pub fn run(
             }
             let minutes = elapsed().as_secs_f64() / 60.0;
             let rate = if minutes > 0.0 {
-                *count as f64 / minutes
+                seeds as f64 / minutes
             } else {
                 0.0
             };
-            let total = u64::from(*hours) * count;
+            let total = u64::from(*hours) * seeds;
             writeln!(
                 out,
-                "seeds {count}  virtual hours {total}  violations {violations}  {rate:.1} seeds/core-minute"
+                "seeds {seeds}  virtual hours {total}  violations {violations}  {rate:.1} seeds/core-minute"
             )?;
             Ok(if violations == 0 {
                 Outcome::Green
@@ -102,7 +110,7 @@ pub fn run(
                 Outcome::Failed
             })
         }
-        Args::Explain { seed, hours } => {
+        Work::Explain { seed, hours } => {
             let mut transcript = String::new();
             let failed = run_seed(*seed, *hours, Some(&mut transcript));
             write!(out, "{transcript}")?;

@@ -15,5 +15,4 @@ pub mod scenario;
 pub mod traffic;
 pub mod world;
 
-pub use command::Args;
 pub use world::VirtualWorld;
