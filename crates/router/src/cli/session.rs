@@ -334,23 +334,8 @@ fn printed(page: Page, wants_json: bool, modifiers: &[Modifier], stamp: String) 
 
 /// `Time source is hardware calendar, *21:06:26.469 UTC Wed Nov 13 2013` (mission row 15).
 fn time_source(context: &Context<'_>) -> String {
-    let civil = context.wall.civil();
-    let (source, star) = if context.wall.synchronised {
-        ("NTP", "")
-    } else {
-        ("hardware calendar", "*")
-    };
-    format!(
-        "Time source is {source}, {star}{:02}:{:02}:{:02}.{:03} UTC {} {} {} {}\n\n",
-        civil.hour,
-        civil.minute,
-        civil.second,
-        civil.millisecond,
-        civil.weekday_name(),
-        civil.month_name(),
-        civil.day,
-        civil.year
-    )
+    let clock = show::clock::view(context);
+    format!("Time source is {}, {}\n\n", clock.source, clock.time)
 }
 
 /// A command of the exec mode.

@@ -70,12 +70,7 @@ impl fmt::Display for View {
             uptime_text(self.uptime_s)
         )?;
         writeln!(f, "System started at {}\n", self.started)?;
-        writeln!(
-            f,
-            "{} network interfaces: {}",
-            self.interfaces.len(),
-            self.interfaces.join(", ")
-        )
+        writeln!(f, "Network interfaces: {}", self.interfaces.join(", "))
     }
 }
 

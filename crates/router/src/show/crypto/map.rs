@@ -3,6 +3,7 @@
 use std::fmt;
 use std::net::Ipv4Addr;
 
+use policy::GroupId;
 use serde::Serialize;
 
 use crate::cli::grammar::Syntax;
@@ -46,7 +47,7 @@ pub struct Entry {
     pub sequence: u16,
     /// The group, if the entry names one.
     pub group: Option<String>,
-    /// The group's identity.
+    /// The group's identity, `number 3333`.
     pub identity: Option<String>,
     /// The group's key servers.
     pub servers: Vec<Ipv4Addr>,
@@ -70,7 +71,7 @@ pub fn view(context: &Context<'_>) -> View {
                 Entry {
                     sequence: *sequence,
                     group: entry.group.clone(),
-                    identity: group.and_then(|group| group.id).map(|id| id.to_string()),
+                    identity: group.and_then(|group| group.id).map(identity_text),
                     servers: group.map(|group| group.servers.clone()).unwrap_or_default(),
                     access_list: entry.acl.clone(),
                 }
@@ -85,6 +86,14 @@ pub fn view(context: &Context<'_>) -> View {
     });
     View {
         maps: maps.collect(),
+    }
+}
+
+/// As the configuration says it.
+fn identity_text(id: GroupId) -> String {
+    match id {
+        GroupId::Number(number) => format!("number {number}"),
+        GroupId::Address(address) => format!("address ipv4 {address}"),
     }
 }
 
@@ -106,7 +115,7 @@ impl fmt::Display for View {
                     group.as_deref().unwrap_or("none")
                 )?;
                 if let Some(identity) = identity {
-                    writeln!(f, "        identity number {identity}")?;
+                    writeln!(f, "        identity {identity}")?;
                 }
                 for server in servers {
                     writeln!(f, "        server address ipv4 {server}")?;

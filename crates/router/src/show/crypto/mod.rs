@@ -33,6 +33,11 @@ pub(crate) fn hours(span: Duration) -> String {
     format!("{:02}:{:02}:{:02}", s / 3_600, s / 60 % 60, s % 60)
 }
 
+/// A span in whole seconds, begun ones included: what has not happened yet is never 0 away.
+pub(crate) fn seconds_until(span: Duration) -> u64 {
+    span.as_secs() + u64::from(span.subsec_nanos() > 0)
+}
+
 /// A span in whole milliseconds.
 pub(crate) fn milliseconds(span: Duration) -> u64 {
     u64::try_from(span.as_millis()).unwrap_or(u64::MAX)

@@ -7,7 +7,7 @@ use std::time::Duration;
 use gdoi::gm::Status;
 use serde::Serialize;
 
-use crate::show::crypto::{Replay, acknowledgement_word, hours, spi_text};
+use crate::show::crypto::{Replay, acknowledgement_word, hours, seconds_until, spi_text};
 
 /// A group that this box is a member of.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -148,7 +148,7 @@ impl Tek {
             spi: spi_text(tek.spi),
             transform: transform.show(),
             remaining_lifetime_s: tek.remaining.as_secs(),
-            activates_in_s: tek.activates_in.as_secs(),
+            activates_in_s: seconds_until(tek.activates_in),
             is_outbound: tek.outbound,
             replay: Replay::of(transform, tbar_window_s),
             alg_key_size_octets: transform.key_len() - salt,

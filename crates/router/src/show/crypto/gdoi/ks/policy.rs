@@ -9,7 +9,7 @@ use serde::Serialize;
 use crate::cli::grammar::Syntax;
 use crate::show::crypto::gdoi::HELP;
 use crate::show::crypto::gdoi::server::not_serving;
-use crate::show::crypto::{Replay, acknowledgement_word};
+use crate::show::crypto::{Replay, acknowledgement_word, seconds_until};
 use crate::show::{Context, Page, Show};
 
 /// The command.
@@ -157,7 +157,7 @@ impl Tek {
             remaining_lifetime_s,
             lifetime_s,
             elapsed_s: lifetime_s - remaining_lifetime_s,
-            activates_in_s: tek.activates_in.as_secs(),
+            activates_in_s: seconds_until(tek.activates_in),
             time_to_rekey_s: tek.time_to_rekey.as_ref().map(Duration::as_secs),
             replay: Replay::of(transform, tek.tbar_window_s),
         }
