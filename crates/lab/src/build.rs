@@ -141,6 +141,20 @@ pub(crate) fn need_iproute2() -> Result<()> {
     }
 }
 
+/// Fails where a router could not make its TAP device: an ordinary user must be allowed to open the
+/// character device, which udev allows and a machine without udev does not.
+pub(crate) fn need_tap(place: &Place, topology: &Topology) -> Result<()> {
+    const TUN: &str = "/dev/net/tun";
+    let routers = topology.nodes.iter().any(|node| node.kind == Kind::Getvpn);
+    if !routers || place.as_root {
+        return Ok(());
+    }
+    let opened = fs::File::options().read(true).write(true).open(TUN);
+    opened.map(drop).with_context(|| {
+        format!("routers need {TUN}: run as root, or let users open it (`chmod 0666 {TUN}`)")
+    })
+}
+
 /// Runs lines of iproute2's batch mode, in a named namespace if one is given.
 pub(crate) fn ip_batch(namespace: Option<&str>, lines: &str) -> Result<()> {
     if lines.is_empty() {

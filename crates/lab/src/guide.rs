@@ -64,6 +64,7 @@ struct Run<'a> {
 pub(crate) fn run(place: &Place, options: &Options) -> Result<bool> {
     testbed::note_interrupts();
     let mut topology = topology::load("guide")?;
+    build::need_tap(place, &topology)?;
     shorten_keys(&mut topology)?;
     let mut screen = Screen::new();
     screen.line("getvpn lab: the network of the guide, in namespaces of this machine");
@@ -393,6 +394,12 @@ impl Run<'_> {
                 out > 0 && back > 0,
                 format_args!("{member} counts both ways"),
             );
+            // gm2 died on the way, and its counters with it.
+            if member == "gm1" {
+                let seen = self.core.esp_from(self.hosts[0].address, out);
+                let what = format!("gm1 encrypted {out} packets, the core saw {seen} of h1's");
+                self.screen.check(seen == out, what);
+            }
         }
         Ok(())
     }

@@ -54,3 +54,5 @@ pub(crate) const PROBE_MAX: Duration = Duration::from_secs(2);
 pub(crate) const PROBE_AGAIN: Duration = Duration::from_millis(100);
 /// A stray packet that has not arrived after this time does not arrive.
 pub(crate) const STRAY_MAX: Duration = Duration::from_millis(400);
+/// A frame is in the tally of a watch this long after it passed, at most.
+pub(crate) const WATCH_DELAY_MAX: Duration = Duration::from_millis(300);

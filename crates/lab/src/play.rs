@@ -29,6 +29,7 @@ pub(crate) fn run(place: &Place, topology: &str, file: &Path) -> Result<bool> {
         anyhow::anyhow!("{}", said.join("\n"))
     })?;
     let topology = topology::load(topology)?;
+    build::need_tap(place, &topology)?;
     testbed::note_interrupts();
     let mut screen = Screen::new();
     let (folder, mut lab) = build::network(place, &topology, Wishes::default())?;

@@ -191,6 +191,12 @@ impl Sight {
         alike.map(|(_, count)| count.packets).sum()
     }
 
+    /// ESP packets from a host.
+    pub(crate) fn esp_from(&self, host: Ipv4Addr) -> u64 {
+        let alike = self.esp.iter().filter(|(at, _)| at.from == host);
+        alike.map(|(_, count)| count.packets).sum()
+    }
+
     /// ESP packets by SPI.
     pub(crate) fn by_spi(&self) -> BTreeMap<u32, u64> {
         let mut found = BTreeMap::new();

@@ -235,6 +235,9 @@ fn print(text: std::fmt::Arguments<'_>) {
 
 fn up(place: &Place, what: &str, wishes: Wishes) -> Result<i32> {
     let topology = topology::load(what)?;
+    if !wishes.plain {
+        build::need_tap(place, &topology)?;
+    }
     testbed::note_interrupts();
     let begin = Instant::now();
     let (folder, mut lab) = build::network(place, &topology, wishes)?;

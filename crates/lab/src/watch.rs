@@ -2,11 +2,14 @@
 //! core is a look at every port of it.
 
 use std::collections::BTreeSet;
+use std::net::Ipv4Addr;
+use std::time::Instant;
 
 use anyhow::Result;
 use netio::testbed;
 
 use crate::capture::{Record, Watch};
+use crate::limits::{LOOK_AGAIN, WATCH_DELAY_MAX};
 use crate::netns;
 use crate::place::Place;
 use crate::probe::Host;
@@ -50,6 +53,23 @@ impl Core {
             watch.look(|captured| all.extend(captured.sight.last_spi.values().copied()));
         }
         all.into_iter().collect()
+    }
+
+    /// ESP packets from a host so far; waits a little until there are `expected`, since the watch
+    /// reads a moment behind.
+    pub(crate) fn esp_from(&self, host: Ipv4Addr, expected: u64) -> u64 {
+        let until = Instant::now() + WATCH_DELAY_MAX;
+        loop {
+            let seen = self
+                .watches
+                .iter()
+                .map(|watch| watch.look(|c| c.sight.esp_from(host)))
+                .sum();
+            if seen >= expected || Instant::now() > until {
+                return seen;
+            }
+            std::thread::sleep(LOOK_AGAIN);
+        }
     }
 
     /// Ends the watch: what all ports saw, and how many frames the kernel had no room for.
