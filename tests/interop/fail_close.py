@@ -8,7 +8,7 @@ import re
 import struct
 import time
 
-from gv import Lab, Tally, frames, inside, need_root, udp_socket, until
+from gv import SHORT, Lab, Tally, frames, inside, need_root, udp_socket, until
 
 HOSTS = ("192.168.20.10", "192.168.21.10")
 BACK_S = 3.0
@@ -179,7 +179,7 @@ def main():
         control(tally)
     with tally.part("never registered"):
         unregistered(tally)
-    with tally.part("deaths"), Lab("failclose", keylog=False) as lab:
+    with tally.part("deaths"), Lab("failclose", {"ks1": SHORT}, keylog=False) as lab:
         lab.wait_registered()
         for number in range(rounds):
             for name in ("gm1", "gm2"):

@@ -24,6 +24,15 @@ LIBC = ctypes.CDLL(None, use_errno=True)
 GETVPN = os.environ.get("GETVPN", str(ROOT / "target" / "release" / "getvpn"))
 
 
+# The shortest lives that a key server gives its keys: TEK 60 s, KEK 120 s. All times of a rekey
+# shrink with them; members send on a new key two seconds after an operator's rekey.
+SHORT = [
+    ("set security-association lifetime seconds 3600",
+     "set security-association lifetime seconds 60"),
+    ("rekey lifetime seconds 7200", "rekey lifetime seconds 120"),
+]
+
+
 class Tally:
     """Counts checks; prints each one and, at the end, the sum."""
 

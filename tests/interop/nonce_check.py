@@ -4,14 +4,14 @@ with an IV. The judge is `getvpn lab nonces` over captures of the core and the k
 
 import subprocess
 
-from gv import GETVPN, Lab, Tally
+from gv import GETVPN, SHORT, Lab, Tally
 
 TRANSFORM = "esp-gcm 256"
 SUITES = ["esp-gcm 256", "esp-gmac 128", "esp-aes 256 esp-sha256-hmac", "esp-3des esp-sha-hmac"]
 
 
 def suite(tally, words):
-    with Lab("nonces", {"ks1": [(TRANSFORM, words)]}) as lab:
+    with Lab("nonces", {"ks1": [(TRANSFORM, words), *SHORT]}) as lab:
         lab.wait_registered()
         captures = [lab.work / f"{port}.pcap" for port in ("to-gm1", "to-gm2")]
         with lab.capture("core", "to-gm1", captures[0], 96), \
@@ -23,7 +23,7 @@ def suite(tally, words):
                 lab.wait_registered()
                 lab.traffic(pps=2000, seconds=1)
             lab.cli("ks1", "crypto gdoi ks rekey")
-            lab.traffic(pps=2000, seconds=2)
+            lab.traffic(pps=2000, seconds=3)
             lab.cli("gm1", "clear crypto gdoi")
             lab.wait_registered()
             lab.traffic(pps=2000, seconds=1)

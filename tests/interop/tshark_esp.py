@@ -8,7 +8,7 @@ import os
 import pathlib
 import subprocess
 
-from gv import Lab, Tally
+from gv import SHORT, Lab, Tally
 
 # Name, transform words, octets of ICV that tshark checks.
 SUITES = [
@@ -42,13 +42,13 @@ def tshark_json(config, capture, display):
 
 def suite(tally, name, words):
     """One lab under one transform set: every ESP packet on the core must open."""
-    with Lab("tshark", {"ks1": [(TRANSFORM, words)]}) as lab:
+    with Lab("tshark", {"ks1": [(TRANSFORM, words), *SHORT]}) as lab:
         lab.wait_registered()
         capture = lab.work / "core.pcap"
         with lab.capture("core", "to-gm1", capture):
             tally.check(lab.matrix(), f"{name}: the matrix is green")
             lab.cli("ks1", "crypto gdoi ks rekey")
-            lab.traffic(pps=200, seconds=2)
+            lab.traffic(pps=200, seconds=3)
         config = lab.folder("gm1") / "keylog"
         everything = tshark(config, capture, "esp", "frame.number", "frame.protocols", "esp.spi")
         shut = [row for row in everything if "esp:ip" not in row[1] or "malformed" in row[1]]

@@ -63,22 +63,17 @@ impl KeyLog {
                 (&mut self.isakmp, row)
             }
             KeyLogLine::Esp { tek, key } => {
-                let (cipher, integrity) = (
-                    cipher_name(tek.transform.encryption()),
-                    integrity_name(tek.transform.integrity()),
-                );
+                let (known, cipher) = cipher_name(tek.transform.encryption());
+                let integrity = integrity_name(tek.transform.integrity());
                 let spi = tek.spi.0;
-                let row = match (cipher, integrity) {
-                    (Some(cipher), Some(integrity)) => {
-                        let [encryption, authentication] =
-                            [&key.encryption, &key.integrity].map(|key| key_text(key.expose()));
-                        format!(
-                            "\"IPv4\",\"*\",\"*\",\"0x{spi:08x}\",\"{cipher}\",\"{encryption}\",\
-                             \"{integrity}\",\"{authentication}\"\n"
-                        )
-                    }
-                    _ => format!("# SPI 0x{spi:08x}: Wireshark has no name for its transform\n"),
-                };
+                // Wireshark refuses the whole table for one name that it does not know.
+                let mark = if known { "" } else { "# " };
+                let [encryption, authentication] =
+                    [&key.encryption, &key.integrity].map(|key| key_text(key.expose()));
+                let row = format!(
+                    "{mark}\"IPv4\",\"*\",\"*\",\"0x{spi:08x}\",\"{cipher}\",\"{encryption}\",\
+                     \"{integrity}\",\"{authentication}\"\n"
+                );
                 (&mut self.esp, row)
             }
         };
@@ -106,25 +101,26 @@ fn key_text(key: &[u8]) -> String {
     format!("0x{}", hex(key))
 }
 
-/// Wireshark's name of the cipher (packet-ipsec.c). Keys of GCM carry their salt.
-const fn cipher_name(cipher: Encryption) -> Option<&'static str> {
+/// Wireshark's name of the cipher (packet-ipsec.c), and whether it is one: GMAC has none, and its
+/// row is a comment for other readers. Keys of GCM and GMAC carry their salt.
+const fn cipher_name(cipher: Encryption) -> (bool, &'static str) {
     match cipher {
-        Encryption::Null => Some("NULL"),
-        Encryption::TripleDes => Some("TripleDES-CBC [RFC2451]"),
-        Encryption::AesCbc(_) => Some("AES-CBC [RFC3602]"),
-        Encryption::AesGcm(_) => Some("AES-GCM with 16 octet ICV [RFC4106]"),
-        Encryption::AesGmac(_) => None,
+        Encryption::Null => (true, "NULL"),
+        Encryption::TripleDes => (true, "TripleDES-CBC [RFC2451]"),
+        Encryption::AesCbc(_) => (true, "AES-CBC [RFC3602]"),
+        Encryption::AesGcm(_) => (true, "AES-GCM with 16 octet ICV [RFC4106]"),
+        Encryption::AesGmac(_) => (false, "AES-GMAC [RFC4543]"),
     }
 }
 
 /// Wireshark's name of the integrity (packet-ipsec.c).
-const fn integrity_name(integrity: Integrity) -> Option<&'static str> {
+const fn integrity_name(integrity: Integrity) -> &'static str {
     match integrity {
-        Integrity::Combined => Some("NULL"),
-        Integrity::HmacSha1 => Some("HMAC-SHA-1-96 [RFC2404]"),
-        Integrity::HmacSha256 => Some("HMAC-SHA-256-128 [RFC4868]"),
-        Integrity::HmacSha384 => Some("HMAC-SHA-384-192 [RFC4868]"),
-        Integrity::HmacSha512 => Some("HMAC-SHA-512-256 [RFC4868]"),
+        Integrity::Combined => "NULL",
+        Integrity::HmacSha1 => "HMAC-SHA-1-96 [RFC2404]",
+        Integrity::HmacSha256 => "HMAC-SHA-256-128 [RFC4868]",
+        Integrity::HmacSha384 => "HMAC-SHA-384-192 [RFC4868]",
+        Integrity::HmacSha512 => "HMAC-SHA-512-256 [RFC4868]",
     }
 }
 
@@ -185,7 +181,7 @@ mod tests {
             )
         );
         assert!(rows[1].contains("\"AES-CBC [RFC3602]\"") && rows[1].contains("[RFC4868]\""));
-        assert!(rows[2].starts_with('#'));
+        assert!(rows[2].starts_with("# \"IPv4\"") && rows[2].contains("\"AES-GMAC [RFC4543]\""));
         assert_eq!(
             read("ikev1_decryption_table"),
             format!("01020304050607ff,{}\n", "cd".repeat(32))
