@@ -19,27 +19,44 @@ pub(crate) struct Process {
     started: u64,
 }
 
-/// State letter and start time out of `/proc/PID/stat`, whose second field may hold anything.
-fn state_and_start(stat: &str) -> Option<(char, u64)> {
-    let (_, after_name) = stat.rsplit_once(") ")?;
-    let mut fields = after_name.split(' ');
-    let state = fields.next()?.chars().next()?;
-    Some((state, fields.nth(18)?.parse().ok()?))
+/// What `/proc/PID/stat` says of a process.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Stat {
+    state: char,
+    threads: u64,
+    started: u64,
+}
+
+impl Stat {
+    /// Reads the line; its second field, the name, may hold anything.
+    fn of(line: &str) -> Option<Self> {
+        let (_, after_name) = line.rsplit_once(") ")?;
+        let fields: Vec<&str> = after_name.split(' ').collect();
+        Some(Self {
+            state: fields.first()?.chars().next()?,
+            threads: fields.get(17)?.parse().ok()?,
+            started: fields.get(19)?.parse().ok()?,
+        })
+    }
+
+    /// Its first thread waits to be collected and no other one runs: then its files are closed too.
+    fn has_ended(self) -> bool {
+        matches!(self.state, 'Z' | 'X') && self.threads <= 1
+    }
 }
 
 impl Process {
     /// The process that has this number now.
     pub(crate) fn of(pid: u32) -> Option<Self> {
         let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
-        let (_, started) = state_and_start(&stat)?;
+        let started = Stat::of(&stat)?.started;
         Some(Self { pid, started })
     }
 
     /// It runs: it exists, is the one meant, and is not merely waiting to be collected.
     pub(crate) fn is_alive(self) -> bool {
         let stat = fs::read_to_string(format!("/proc/{}/stat", self.pid)).unwrap_or_default();
-        matches!(state_and_start(&stat),
-            Some((state, started)) if started == self.started && state != 'Z' && state != 'X')
+        Stat::of(&stat).is_some_and(|stat| stat.started == self.started && !stat.has_ended())
     }
 
     /// Sends the signal if the process is still the one meant.
@@ -103,10 +120,23 @@ mod tests {
             .map(|n| n.to_string())
             .collect::<Vec<_>>()
             .join(" ");
-        assert_eq!(
-            state_and_start(&format!("7 (a ) S b) R {fields}")),
-            Some(('R', 22))
-        );
+        let found = Stat {
+            state: 'R',
+            threads: 20,
+            started: 22,
+        };
+        assert_eq!(Stat::of(&format!("7 (a ) S b) R {fields}")), Some(found));
+    }
+
+    #[test]
+    fn a_process_whose_other_threads_still_run_has_not_ended() {
+        let stat = |state, threads| Stat {
+            state,
+            threads,
+            started: 1,
+        };
+        assert!(stat('Z', 1).has_ended());
+        assert!(!stat('Z', 2).has_ended() && !stat('S', 1).has_ended());
     }
 
     #[test]
