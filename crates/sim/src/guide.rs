@@ -90,7 +90,7 @@ fn wan(config: &Config) -> Option<&String> {
 }
 
 /// How long the guide's boxes may take until both members are registered.
-const BOOT: std::time::Duration = std::time::Duration::from_secs(30);
+const BOOT: std::time::Duration = std::time::Duration::from_secs(120);
 
 /// Starts every box, makes the rekey key, and waits until both members are registered.
 ///
