@@ -96,6 +96,18 @@ pub(crate) fn exec(socket: &Path, command: &str) -> Result<u8> {
     })
 }
 
+/// The text of the answer to one command.
+///
+/// # Errors
+/// The box cannot be reached, or refuses.
+pub(crate) fn ask(socket: &Path, command: &str) -> Result<String> {
+    let answer = Client::connect(socket, false)?.ask(command)?;
+    match answer.status {
+        Status::Ok => Ok(answer.text),
+        Status::Refused | Status::Error => bail!("`{command}`: {}", answer.text.trim()),
+    }
+}
+
 /// `getvpn cli`: lines until the session closes, the input ends or the box goes away.
 ///
 /// # Errors

@@ -1,5 +1,6 @@
 //! The getvpn program: verbs, exit status, wiring. Decides nothing that a box decides.
 
+mod bench;
 mod client;
 mod control;
 mod datagrams;
@@ -96,6 +97,8 @@ enum Verb {
         #[arg(long)]
         config: PathBuf,
     },
+    /// Measure registrations, ESP and throughput on this machine, beside what bounds them
+    Bench(bench::Args),
     /// Build networks of namespaces with the real program in the routers
     Lab(lab::Args),
     /// Let the guide's network live in virtual time, under random faults or a scenario
@@ -125,6 +128,7 @@ fn main() -> ExitCode {
         Verb::Close { config, wait } => steering::close(&config, Duration::from_secs(wait)),
         Verb::Release { config } => steering::release(&config),
         Verb::Sim(arguments) => simulate::run(&arguments),
+        Verb::Bench(arguments) => bench::run(&arguments),
         Verb::Lab(arguments) => {
             let status = lab::main(arguments);
             return ExitCode::from(u8::try_from(status).unwrap_or(CANNOT));

@@ -1,6 +1,7 @@
-//! The clocks that are handed to the cores.
+//! The clocks that are handed to the cores, and those that say what something cost.
 
 use std::io;
+use std::time::Duration;
 
 use policy::{Time, WallClock};
 
@@ -33,9 +34,41 @@ pub fn boot_id() -> io::Result<[u8; 16]> {
         .map_err(|_| io::ErrorKind::InvalidData.into())
 }
 
+/// Processor time that the calling thread has used.
+#[must_use]
+pub fn thread_cpu() -> Duration {
+    let nanos = crate::sys::clock_nanos(libc::CLOCK_THREAD_CPUTIME_ID);
+    Duration::from_nanos(u64::try_from(nanos).unwrap_or(0))
+}
+
+/// Processor time that a process has used, in user and kernel mode, in all its threads.
+///
+/// # Errors
+/// There is no such process.
+pub fn process_cpu(pid: u32) -> io::Result<Duration> {
+    crate::sys::clock_if_there(crate::sys::cpu_clock(pid)?)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn processor_time_is_that_of_the_work_and_not_of_the_wait() {
+        let process = || process_cpu(std::process::id()).unwrap();
+        let (thread_before, process_before) = (thread_cpu(), process());
+        let mut octets = vec![1_u8; 1 << 16];
+        while thread_cpu() - thread_before < Duration::from_millis(5) {
+            octets.sort_unstable();
+            std::hint::black_box(&mut octets);
+        }
+        let worked = thread_cpu();
+        std::thread::sleep(Duration::from_millis(50));
+        assert!(thread_cpu() - worked < Duration::from_millis(25));
+        assert!(process() - process_before >= Duration::from_millis(5));
+        assert!(process_cpu(u32::MAX).is_err());
+        assert!(process_cpu(u32::MAX / 2).is_err());
+    }
 
     #[test]
     fn the_clocks_run_forward_and_agree_with_std() {
