@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 
 use super::registration::verdict;
 use super::statistics::Spread;
-use super::{Found, bound};
+use super::{Effort, Found, bound};
 
 /// Octets of the inner packets.
 const LENGTHS: [usize; 3] = [64, 512, 1_400];
@@ -66,7 +66,7 @@ impl Row {
 ///
 /// # Errors
 /// No SA can be made of a suite.
-pub(super) fn measure() -> Result<Found> {
+pub(super) fn measure(effort: Effort) -> Result<Found> {
     let mut text = format!(
         "ESP, ns per packet of one core, without packet I/O; cipher = the same octets through the \
          bare cipher\n{:<28} {:>6} {:>7} {:>7} {:>18} {:>7} {:>7} {:>18}  goal\n",
@@ -74,14 +74,18 @@ pub(super) fn measure() -> Result<Found> {
     );
     let mut rows = Vec::new();
     let mut rng = bound::rng()?;
+    let (samples, batches) = match effort {
+        Effort::Full => (SAMPLES, BATCHES),
+        Effort::Quick => (1, 20),
+    };
     let begin = Instant::now();
     for (encryption, integrity) in SUITES {
         let transform = Transform::new(encryption, integrity)
             .map_err(|error| anyhow::anyhow!("{encryption:?} with {integrity:?}: {error}"))?;
         for len in LENGTHS {
             let mut costs = Vec::new();
-            for _ in 0..SAMPLES {
-                let cost = measure::measure(transform, len, BATCHES, &mut rng, || begin.elapsed())?;
+            for _ in 0..samples {
+                let cost = measure::measure(transform, len, batches, &mut rng, || begin.elapsed())?;
                 costs.push(cost);
             }
             let row = Row::of(&costs);

@@ -41,11 +41,11 @@ const KEY_LEN: usize = 28;
 ///
 /// # Errors
 /// The key server does not start, or a member does not register.
-pub(crate) fn run(folder: &Path, rounds: Rounds) -> Result<Value> {
+pub(crate) fn run(folder: &Path, rounds: &Rounds) -> Result<Value> {
     network()?;
     let mut rng = bound::rng()?;
     let keys: Vec<String> = (0..rounds.members()).map(|_| secret(&mut rng)).collect();
-    let server = KeyServer::start(folder, &rounds, &keys)?;
+    let server = KeyServer::start(folder, rounds, &keys)?;
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()?;
@@ -56,7 +56,7 @@ pub(crate) fn run(folder: &Path, rounds: Rounds) -> Result<Value> {
         let server_before = server.cpu_at_rest()?;
         let (load_before, begin) = (clock::thread_cpu(), Instant::now());
         let members = (first..).zip(&keys[first..first + rounds.per_round]);
-        let public_values = runtime.block_on(register_all(&rounds, members))?;
+        let public_values = runtime.block_on(register_all(rounds, members))?;
         let (wall, load) = (begin.elapsed(), clock::thread_cpu() - load_before);
         let server_cpu = server.cpu_at_rest()? - server_before;
         let bound = (bound_before + bound::exchange(rounds.group)?) / 2;

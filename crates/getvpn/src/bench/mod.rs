@@ -32,6 +32,9 @@ pub(crate) struct Args {
     /// These parts only
     #[arg(long, value_enum)]
     only: Vec<Part>,
+    /// Take each figure once and from little: shows that it works, not how fast
+    #[arg(long)]
+    quick: bool,
     /// Where the key server's state file stands while it is measured
     #[arg(long, value_name = "FOLDER", default_value_os_t = std::env::temp_dir())]
     state: PathBuf,
@@ -63,7 +66,20 @@ enum Inner {
         folder: PathBuf,
         /// Number of the Diffie-Hellman group
         group: u16,
+        /// How often ...
+        rounds: usize,
+        /// ... how many members register
+        per_round: usize,
     },
+}
+
+/// How often things are measured.
+#[derive(Copy, Clone, Debug, PartialEq, Eq)]
+enum Effort {
+    /// Until the median says something.
+    Full,
+    /// Once.
+    Quick,
 }
 
 /// What a part found out, or why it could not.
@@ -77,11 +93,23 @@ enum Found {
 /// # Errors
 /// Nothing could be measured, or nobody can read the result.
 pub(crate) fn run(args: &Args) -> Result<u8> {
-    if let Some(Inner::Load { folder, group }) = &args.inner {
-        let rounds = load::run(folder, Rounds::of(*group)?)?;
-        say(&rounds.to_string())?;
+    if let Some(Inner::Load {
+        folder,
+        group,
+        rounds,
+        per_round,
+    }) = &args.inner
+    {
+        let rounds = Rounds::new(*group, *rounds, *per_round)?;
+        let measured = load::run(folder, &rounds)?;
+        say(&measured.to_string())?;
         return Ok(0);
     }
+    let effort = if args.quick {
+        Effort::Quick
+    } else {
+        Effort::Full
+    };
     netio::testbed::note_interrupts();
     let machine = Machine::look();
     if !args.json {
@@ -94,9 +122,9 @@ pub(crate) fn run(args: &Args) -> Result<u8> {
             continue;
         }
         let (name, found) = match part {
-            Part::Registrations => ("registrations", registration::measure(&args.state)),
-            Part::Esp => ("esp", esp::measure()),
-            Part::Throughput => ("throughput", throughput::measure()),
+            Part::Registrations => ("registrations", registration::measure(&args.state, effort)),
+            Part::Esp => ("esp", esp::measure(effort)),
+            Part::Throughput => ("throughput", throughput::measure(effort)),
         };
         let found = found.unwrap_or_else(|error| Found::Skipped(format!("{error:#}")));
         if netio::testbed::interrupted() {

@@ -12,9 +12,8 @@ use crypto::dh::Group;
 use netio::namespace;
 use serde_json::{Value, json};
 
-use super::Found;
-use super::machine;
 use super::statistics::Spread;
+use super::{Effort, Found, machine};
 
 /// The groups that are measured, with their name and the algorithm of `openssl speed`.
 const GROUPS: [(Group, &str, &str); 2] = [
@@ -33,23 +32,32 @@ pub(crate) struct Rounds {
 }
 
 impl Rounds {
-    /// The rounds of the Diffie-Hellman group with that number: some tenths of a second each.
+    /// So many rounds with the Diffie-Hellman group of that number.
     ///
     /// # Errors
     /// There is no such group.
-    pub(crate) fn of(number: u16) -> Result<Self> {
-        let group = Group::from_number(number)
-            .with_context(|| format!("there is no Diffie-Hellman group {number}"))?;
-        let per_round = if matches!(group, Group::Ecp256) {
-            1_000
-        } else {
-            300
-        };
+    pub(crate) fn new(group: u16, rounds: usize, per_round: usize) -> Result<Self> {
+        let group = Group::from_number(group)
+            .with_context(|| format!("there is no Diffie-Hellman group {group}"))?;
         Ok(Self {
             group,
-            rounds: 7,
+            rounds,
             per_round,
         })
+    }
+
+    /// Rounds that take some tenths of a second each, or a few registrations.
+    fn of(group: Group, effort: Effort) -> Self {
+        let (rounds, per_round) = match (effort, group) {
+            (Effort::Quick, _) => (1, 50),
+            (Effort::Full, Group::Ecp256) => (7, 1_000),
+            (Effort::Full, _) => (7, 300),
+        };
+        Self {
+            group,
+            rounds,
+            per_round,
+        }
     }
 
     /// Members in all rounds.
@@ -92,7 +100,7 @@ struct Row {
 ///
 /// # Errors
 /// No namespace can be made, or somebody did not register.
-pub(super) fn measure(state: &Path) -> Result<Found> {
+pub(super) fn measure(state: &Path, effort: Effort) -> Result<Found> {
     let mut text = format!(
         "Registrations of a key server: PSK, SHA-256, AES-256, a fresh key pair each, state file on \
          disk,\nper second of its process's CPU time; the bound is 1 / (generate + agree) with the \
@@ -108,7 +116,7 @@ pub(super) fn measure(state: &Path) -> Result<Found> {
     );
     let mut rows = Vec::new();
     for (group, name, openssl_name) in GROUPS {
-        let row = measure_group(state, group)?;
+        let row = measure_group(state, &Rounds::of(group, effort))?;
         let openssl = machine::openssl(openssl_name);
         let percent = Spread {
             median: row.ratio.median * 100.0,
@@ -143,13 +151,15 @@ pub(super) fn verdict(met: bool, goal: &str) -> String {
     format!("{goal} {}", if met { "yes" } else { "NO" })
 }
 
-fn measure_group(state: &Path, group: Group) -> Result<Row> {
-    let folder = Folder::make(state, group)?;
+fn measure_group(state: &Path, rounds: &Rounds) -> Result<Row> {
+    let folder = Folder::make(state, rounds.group)?;
     let mut command = Command::new("/proc/self/exe");
     command
         .args(["bench", "load"])
         .arg(&folder.0)
-        .arg(group.number().to_string())
+        .arg(rounds.group.number().to_string())
+        .arg(rounds.rounds.to_string())
+        .arg(rounds.per_round.to_string())
         .stdin(Stdio::null())
         .stderr(Stdio::piped());
     namespace::isolate(&mut command);

@@ -10,8 +10,8 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, bail};
 use serde_json::{Value, json};
 
-use super::Found;
 use super::statistics::Spread;
+use super::{Effort, Found};
 
 const ROUNDS: usize = 3;
 const SECONDS: u32 = 3;
@@ -120,7 +120,7 @@ impl Lab {
     }
 
     /// Gbit/s that arrive.
-    fn transfer(&self) -> Result<f64> {
+    fn transfer(&self, seconds: u32) -> Result<f64> {
         let mut server = Server(
             self.inside("h2", &["iperf3", "--server", "--one-off"])
                 .stdout(Stdio::null())
@@ -129,10 +129,10 @@ impl Lab {
         );
         let end = Instant::now() + LISTENING_MAX;
         loop {
-            let (seconds, segment) = (SECONDS.to_string(), SEGMENT.to_string());
+            let (time, segment) = (seconds.to_string(), SEGMENT.to_string());
             let output = self
                 .inside("h1", &["iperf3", "--json", "--client", SERVER])
-                .args(["--time", &seconds, "--set-mss", &segment])
+                .args(["--time", &time, "--set-mss", &segment])
                 .output()?;
             let answer: Value = serde_json::from_slice(&output.stdout).unwrap_or_default();
             let bits = answer["end"]["sum_received"]["bits_per_second"].as_f64();
@@ -184,14 +184,18 @@ fn need(program: &str, package: &str) -> Result<()> {
 ///
 /// # Errors
 /// A program is missing, or no lab can be built.
-pub(super) fn measure() -> Result<Found> {
+pub(super) fn measure(effort: Effort) -> Result<Found> {
     need("iperf3", "iperf3")?;
     need("ethtool", "ethtool")?;
+    let (rounds, seconds) = match effort {
+        Effort::Full => (ROUNDS, SECONDS),
+        Effort::Quick => (1, 1),
+    };
     let group = Lab::up("group", &[])?;
     let plain = Lab::up("plain", &["--plain"])?;
     group.registered()?;
     let mut text = format!(
-        "Host to host through the lab: one TCP stream (iperf3, {SECONDS} s, segments of {SEGMENT}), \
+        "Host to host through the lab: one TCP stream (iperf3, {seconds} s, segments of {SEGMENT}), \
          both hosts and both members on this machine\n{:<32} {:>22} {:>22} {:>20}\n",
         "WAN", "group, Gbit/s", "plain, Gbit/s", "group / plain"
     );
@@ -201,9 +205,9 @@ pub(super) fn measure() -> Result<Found> {
         for lab in [&group, &plain] {
             lab.set(wan)?;
         }
-        for _ in 0..ROUNDS {
-            groups.push(group.transfer()?);
-            plains.push(plain.transfer()?);
+        for _ in 0..rounds {
+            groups.push(group.transfer(seconds)?);
+            plains.push(plain.transfer(seconds)?);
         }
         let ratio = Spread::of(
             groups
