@@ -3,7 +3,6 @@
 use std::collections::BTreeMap;
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4};
-use std::sync::Arc;
 
 use tokio::net::UdpSocket;
 use tokio::sync::mpsc;
@@ -24,7 +23,15 @@ pub(crate) struct Datagram {
 pub(crate) struct Datagrams {
     arrived: mpsc::Sender<Datagram>,
     wanted: Vec<Ipv4Addr>,
-    sockets: BTreeMap<Ipv4Addr, (Arc<UdpSocket>, JoinHandle<()>)>,
+    sockets: BTreeMap<Ipv4Addr, Open>,
+}
+
+/// One socket: its sending end, and the task that receives. What is sent goes to the kernel at once:
+/// the runtime would hold a datagram for unsendable that leaves before it has ever looked at the
+/// socket, so the first one of every start.
+struct Open {
+    sender: std::net::UdpSocket,
+    receiver: JoinHandle<()>,
 }
 
 impl Datagrams {
@@ -39,10 +46,10 @@ impl Datagrams {
 
     /// Listens at these addresses and at no others. What could not be done, with the address.
     pub(crate) fn listen(&mut self, addresses: Vec<Ipv4Addr>) -> Vec<(Ipv4Addr, io::Error)> {
-        self.sockets.retain(|address, (_, task)| {
+        self.sockets.retain(|address, socket| {
             let stays = addresses.contains(address);
             if !stays {
-                task.abort();
+                socket.receiver.abort();
             }
             stays
         });
@@ -58,17 +65,21 @@ impl Datagrams {
                 continue;
             }
             let local = SocketAddrV4::new(address, PORT);
-            match netio::udp::bind(local).and_then(UdpSocket::from_std) {
+            match self.open(local) {
                 Ok(socket) => {
-                    let socket = Arc::new(socket);
-                    let arrived = self.arrived.clone();
-                    let task = tokio::spawn(receive(Arc::clone(&socket), local, arrived));
-                    self.sockets.insert(address, (socket, task));
+                    self.sockets.insert(address, socket);
                 }
                 Err(error) => failed.push((address, error)),
             }
         }
         failed
+    }
+
+    fn open(&self, local: SocketAddrV4) -> io::Result<Open> {
+        let sender = netio::udp::bind(local)?;
+        let socket = UdpSocket::from_std(sender.try_clone()?)?;
+        let receiver = tokio::spawn(receive(socket, local, self.arrived.clone()));
+        Ok(Open { sender, receiver })
     }
 
     /// Sends a datagram; one that cannot be sent now is lost, as any datagram may be.
@@ -81,15 +92,15 @@ impl Datagrams {
         peer: SocketAddrV4,
         octets: &[u8],
     ) -> io::Result<()> {
-        let (socket, _) = self
+        let socket = self
             .sockets
             .get(local.ip())
             .ok_or(io::ErrorKind::AddrNotAvailable)?;
-        socket.try_send_to(octets, peer.into()).map(drop)
+        socket.sender.send_to(octets, peer).map(drop)
     }
 }
 
-async fn receive(socket: Arc<UdpSocket>, local: SocketAddrV4, arrived: mpsc::Sender<Datagram>) {
+async fn receive(socket: UdpSocket, local: SocketAddrV4, arrived: mpsc::Sender<Datagram>) {
     let mut buffer = vec![0; DATAGRAM_MAX];
     loop {
         // An error here is an ICMP answer to something that was sent earlier.
@@ -104,5 +115,40 @@ async fn receive(socket: Arc<UdpSocket>, local: SocketAddrV4, arrived: mpsc::Sen
         if arrived.send(datagram).await.is_err() {
             return;
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::time::Duration;
+
+    #[tokio::test]
+    async fn the_first_datagram_leaves_although_the_socket_is_new() {
+        let peer = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
+        peer.set_read_timeout(Some(Duration::from_secs(5))).unwrap();
+        let (arrived, mut datagrams) = mpsc::channel(4);
+        let mut sockets = Datagrams::new(arrived);
+        let local = SocketAddrV4::new(Ipv4Addr::LOCALHOST, 0);
+        let open = sockets.open(local).unwrap();
+        let SocketAddr::V4(bound) = open.sender.local_addr().unwrap() else {
+            panic!("an IPv4 socket");
+        };
+        sockets.sockets.insert(*local.ip(), open);
+        let SocketAddr::V4(to) = peer.local_addr().unwrap() else {
+            panic!("an IPv4 socket");
+        };
+        sockets.send(local, to, b"message 1").unwrap();
+        let mut buffer = [0; 16];
+        assert_eq!(peer.recv(&mut buffer).unwrap(), 9);
+        peer.send_to(b"message 2", bound).unwrap();
+        let datagram = datagrams.recv().await.unwrap();
+        assert_eq!(
+            (datagram.peer, &datagram.octets[..]),
+            (to, &b"message 2"[..])
+        );
+        let elsewhere = SocketAddrV4::new([192, 0, 2, 1].into(), 0);
+        let error = sockets.send(elsewhere, to, b"x").unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::AddrNotAvailable);
     }
 }
