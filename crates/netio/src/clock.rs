@@ -68,6 +68,7 @@ mod tests {
         assert!(process() - process_before >= Duration::from_millis(5));
         assert!(process_cpu(u32::MAX).is_err());
         assert!(process_cpu(u32::MAX / 2).is_err());
+        assert!(process_cpu(0).is_err());
     }
 
     #[test]

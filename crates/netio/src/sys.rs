@@ -399,8 +399,12 @@ pub(crate) fn clock_nanos(clock: libc::clockid_t) -> i128 {
 /// clock_getcpuclockid(3) makes it.
 pub(crate) fn cpu_clock(pid: u32) -> io::Result<libc::clockid_t> {
     const SCHED: libc::clockid_t = 2;
-    let pid = libc::pid_t::try_from(pid).map_err(|_| io::ErrorKind::InvalidInput)?;
-    Ok((!pid << 3) | SCHED)
+    // The kernel's greatest; beyond it the number would name another clock.
+    const PID_MAX: libc::pid_t = 1 << 22;
+    match libc::pid_t::try_from(pid) {
+        Ok(pid @ 1..=PID_MAX) => Ok((!pid << 3) | SCHED),
+        Ok(_) | Err(_) => Err(io::ErrorKind::InvalidInput.into()),
+    }
 }
 
 /// clock_gettime(2) of a clock that may be gone.

@@ -133,6 +133,8 @@ async fn register(address: Ipv4Addr, config: Arc<Config>) -> Result<Vec<u8>> {
 struct GroupMember {
     machine: Machine,
     socket: UdpSocket,
+    /// The same socket, which sends without asking the runtime first.
+    sender: std::net::UdpSocket,
     local: SocketAddrV4,
     registered: bool,
     public_value: Vec<u8>,
@@ -141,11 +143,12 @@ struct GroupMember {
 impl GroupMember {
     fn new(address: Ipv4Addr, config: Arc<Config>) -> Result<Self> {
         let local = SocketAddrV4::new(address, PORT);
-        let socket = netio::udp::bind(local).with_context(|| format!("cannot bind {local}"))?;
+        let sender = netio::udp::bind(local).with_context(|| format!("cannot bind {local}"))?;
         let machine = Machine::new(bound::boxed_rng()?, false, BootId::default(), Vec::new())?;
         let mut member = Self {
             machine,
-            socket: UdpSocket::from_std(socket)?,
+            socket: UdpSocket::from_std(sender.try_clone()?)?,
+            sender,
             local,
             registered: false,
             public_value: Vec::new(),
@@ -182,7 +185,7 @@ impl GroupMember {
             match output {
                 Output::Transmit { peer, bytes, .. } => {
                     // Lost, as any datagram may be: it is repeated.
-                    let _ = self.socket.try_send_to(&bytes, peer.into());
+                    let _ = self.sender.send_to(&bytes, peer);
                 }
                 Output::InstallSa { .. } => self.registered = true,
                 // A member without a data plane: nothing of this costs the key server anything.

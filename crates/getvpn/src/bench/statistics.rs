@@ -32,13 +32,14 @@ impl Spread {
     }
 }
 
-/// `median (min..max)`, with the precision that is asked for.
+/// `median (min..max)`, with the precision and the width that are asked for.
 impl fmt::Display for Spread {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let precision = f.precision().unwrap_or(1);
         let Self { median, min, max } = self;
         let text = format!("{median:.precision$} ({min:.precision$}..{max:.precision$})");
-        f.pad_integral(true, "", &text)
+        let width = f.width().unwrap_or(0);
+        write!(f, "{text:>width$}")
     }
 }
 
@@ -51,6 +52,6 @@ mod tests {
         let spread = Spread::of([4.0, 1.0, 10.0, 2.0]);
         assert_eq!((spread.median, spread.min, spread.max), (3.0, 1.0, 10.0));
         assert_eq!(Spread::of([7.0]).median, 7.0);
-        assert_eq!(format!("{:>16.1}", Spread::of([3.0])), "   3.0 (3.0..3.0)");
+        assert_eq!(format!("{:>16.1}", Spread::of([3.0])), "  3.0 (3.0..3.0)");
     }
 }
