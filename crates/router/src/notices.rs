@@ -1,12 +1,21 @@
 //! What the forwarders noticed, in the operator's words, and what it asks of the machines.
 
+use std::net::IpAddr;
+
 use dataplane::{Happening, Notice};
 use event::{Crypto, DropReason, Event};
 use gdoi::machine;
 use policy::Spi;
 
-/// ESP, in log lines that name a protocol.
-const PROTOCOL_ESP: u8 = 50;
+/// A packet that was dropped, as far as it could be read.
+struct Drop {
+    reason: DropReason,
+    group: Option<String>,
+    spi: Spi,
+    source: IpAddr,
+    destination: IpAddr,
+    protocol: u8,
+}
 
 /// The event of a notice, if operators care, and the machine's input, if it must act.
 pub(crate) fn translate(notice: Notice) -> (Option<Event>, Option<machine::Input<'static>>) {
@@ -23,88 +32,21 @@ pub(crate) fn translate(notice: Notice) -> (Option<Event>, Option<machine::Input
             let (Some(source), Some(destination)) = (source, destination) else {
                 return (None, None);
             };
-            let spi = spi.unwrap_or(Spi(0));
-            match reason {
-                DropReason::InvalidSpi => (
-                    Some(
-                        Crypto::RECVD_PKT_INV_SPI {
-                            destination,
-                            protocol,
-                            spi,
-                            source,
-                        }
-                        .into(),
-                    ),
-                    Some(machine::Input::UnknownSpi { spi }),
-                ),
-                DropReason::BadIcv => (
-                    Some(
-                        Crypto::RECVD_PKT_MAC_ERR {
-                            spi,
-                            source,
-                            destination,
-                        }
-                        .into(),
-                    ),
-                    None,
-                ),
-                DropReason::ClearText => (
-                    Some(
-                        Crypto::RECVD_PKT_NOT_IPSEC {
-                            destination,
-                            source,
-                            protocol,
-                        }
-                        .into(),
-                    ),
-                    None,
-                ),
-                DropReason::Replayed => (
-                    Some(
-                        Crypto::PKT_REPLAY_ERR {
-                            spi,
-                            source,
-                            destination,
-                        }
-                        .into(),
-                    ),
-                    None,
-                ),
-                DropReason::FailClose
-                | DropReason::NoSa
-                | DropReason::NoSid
-                | DropReason::IvExhausted
-                | DropReason::TooBig
-                | DropReason::Unprotectable
-                | DropReason::Malformed
-                | DropReason::BadPadding
-                | DropReason::BadEcn
-                | DropReason::AddressMismatch
-                | DropReason::TimeReplay
-                | DropReason::NotInPolicy
-                | DropReason::DeviceFull => {
-                    let group = group.map_or_else(|| "-".to_owned(), |name| name.to_string());
-                    let protocol = if protocol == 0 {
-                        PROTOCOL_ESP
-                    } else {
-                        protocol
-                    };
-                    let reason = reason.word().to_owned();
-                    (
-                        Some(
-                            Crypto::PKT_DROP {
-                                reason,
-                                group,
-                                source,
-                                destination,
-                                protocol,
-                            }
-                            .into(),
-                        ),
-                        None,
-                    )
-                }
-            }
+            let group = group.map(|name| name.to_string());
+            let spi = spi.unwrap_or_default();
+            let recover = reason == DropReason::InvalidSpi;
+            let event = dropped(Drop {
+                reason,
+                group,
+                spi,
+                source,
+                destination,
+                protocol,
+            });
+            (
+                Some(event),
+                recover.then_some(machine::Input::UnknownSpi { spi }),
+            )
         }
         Happening::SidNearlyUsed { group, .. } => (
             None,
@@ -120,4 +62,58 @@ pub(crate) fn translate(notice: Notice) -> (Option<Event>, Option<machine::Input
             )
         }
     }
+}
+
+fn dropped(drop: Drop) -> Event {
+    let Drop {
+        reason,
+        group,
+        spi,
+        source,
+        destination,
+        protocol,
+    } = drop;
+    match reason {
+        DropReason::InvalidSpi => Crypto::RECVD_PKT_INV_SPI {
+            destination,
+            protocol,
+            spi,
+            source,
+        },
+        DropReason::BadIcv => Crypto::RECVD_PKT_MAC_ERR {
+            spi,
+            source,
+            destination,
+        },
+        DropReason::ClearText => Crypto::RECVD_PKT_NOT_IPSEC {
+            destination,
+            source,
+            protocol,
+        },
+        DropReason::Replayed => Crypto::PKT_REPLAY_ERR {
+            spi,
+            source,
+            destination,
+        },
+        DropReason::FailClose
+        | DropReason::NoSa
+        | DropReason::NoSid
+        | DropReason::IvExhausted
+        | DropReason::TooBig
+        | DropReason::Unprotectable
+        | DropReason::Malformed
+        | DropReason::BadPadding
+        | DropReason::BadEcn
+        | DropReason::AddressMismatch
+        | DropReason::TimeReplay
+        | DropReason::NotInPolicy
+        | DropReason::DeviceFull => Crypto::PKT_DROP {
+            reason: reason.word().to_owned(),
+            group: group.unwrap_or_else(|| "-".to_owned()),
+            source,
+            destination,
+            protocol,
+        },
+    }
+    .into()
 }

@@ -93,7 +93,10 @@ catalogue! {
 
     /// A packet was dropped for another reason; the word is that of the drop counter.
     #[action = "`show crypto ipsec sa detail` has the counters; the reason says which end to look at."]
-    6 PKT_DROP in Infra { reason: String, group: String, source: IpAddr, destination: IpAddr, protocol: u8 }
+    6 PKT_DROP in Infra {
+        reason: String, group: String, source: IpAddr,
+        destination: IpAddr, protocol: u8,
+    }
         "packet dropped: {reason}, group {group}, srcaddr={source}, destaddr={destination}, prot={protocol}";
 
     /// A copy of a packet that was accepted before came again.
@@ -103,7 +106,10 @@ catalogue! {
 
     /// An ESP packet carries an SPI that this member does not hold.
     #[action = "If it lasts, compare `show crypto gdoi ks policy` with `show crypto ipsec sa`."]
-    4 RECVD_PKT_INV_SPI in Infra { destination: IpAddr, protocol: u8, spi: policy::Spi, source: IpAddr }
+    4 RECVD_PKT_INV_SPI in Infra {
+        destination: IpAddr, protocol: u8,
+        spi: policy::Spi, source: IpAddr,
+    }
         "decaps: rec'd IPSEC packet has invalid spi for destaddr={destination}, prot={protocol}, spi={spi}, srcaddr={source}";
 
     /// A packet's integrity check failed: it was changed on the way, or the keys differ.
