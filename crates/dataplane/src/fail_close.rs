@@ -5,6 +5,10 @@
 //! flows that the member's own list denies: they stay in clear after registration too, and routing
 //! and management may need them to reach a key server at all. `no fail-close` lets traffic pass in
 //! clear before the *first* registration; a group that once had a policy never falls back to that.
+//!
+//! Fail-close also holds IPv6 that no line of the policy names: two hosts that speak both families
+//! would else go round an IPv4 policy without anybody noticing. A line that denies it, or
+//! `no fail-close`, lets it pass.
 
 use policy::{Acl, Action, FlowKey};
 

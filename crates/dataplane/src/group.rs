@@ -235,6 +235,7 @@ impl GroupState {
         Group {
             name: Arc::clone(&self.name),
             closed_without_policy: self.fail_close || self.was_registered,
+            closes_v6: self.fail_close,
             local_acl: self.local_acl.clone(),
             policies: self.policies.clone(),
             records: (first_sa..first_sa + self.sas.len()).collect(),

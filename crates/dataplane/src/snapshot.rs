@@ -31,6 +31,9 @@ pub(crate) struct Group {
     pub(crate) name: Arc<GroupName>,
     /// Whether everything is dropped while there is no policy.
     pub(crate) closed_without_policy: bool,
+    /// Whether IPv6 that no line names is dropped: hosts that speak both families must not go round
+    /// an IPv4 policy.
+    pub(crate) closes_v6: bool,
     pub(crate) local_acl: Option<Arc<Acl>>,
     /// In the order of their activations.
     pub(crate) policies: Vec<Arc<Policy>>,
@@ -279,6 +282,7 @@ impl Judge<'_> {
         }
         let mut denied = None;
         let mut fail_close = !self.interface.complete;
+        let mut unnamed_v6 = false;
         for (place, group, phase) in self.groups() {
             let Some(policy) = phase.policy else {
                 fail_close |= group.closed_without_policy
@@ -286,6 +290,7 @@ impl Judge<'_> {
                 continue;
             };
             let Some((line, action)) = group.policies[policy].outbound.first_match(flow) else {
+                unnamed_v6 |= group.closes_v6 && flow.key.source.is_ipv6();
                 continue;
             };
             let decisive = Decisive {
@@ -298,7 +303,7 @@ impl Judge<'_> {
                 Action::Deny => denied = denied.or(Some(decisive)),
             }
         }
-        if fail_close {
+        if fail_close || (unnamed_v6 && denied.is_none()) {
             Outbound::FailClose
         } else {
             Outbound::Clear(denied)

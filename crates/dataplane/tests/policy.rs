@@ -200,8 +200,15 @@ fn esp_of_others_goes_on_only_where_the_policy_leaves_it_in_clear() {
 }
 
 #[test]
-fn ipv6_that_must_be_protected_is_dropped_and_the_rest_passes() {
+fn ipv6_passes_only_where_a_line_or_no_fail_close_says_so() {
     let mut a = Member::registered(1, gcm());
+    assert!(a.send(&[ipv6(17)]).is_empty(), "no line names it");
+    assert_eq!(a.dropped(DropReason::FailClose), 1);
+    a.apply(Update::Group {
+        group: group(),
+        fail_close: false,
+        local_acl: None,
+    });
     assert_eq!(a.send(&[ipv6(17)]), [ipv6(17)]);
     a.policy(&[deny_port(17, 5001), Ace::PERMIT_IP_ANY_ANY]);
     assert_eq!(a.send(&[ipv6(17), ipv6(58)]), [ipv6(17)]);

@@ -61,7 +61,7 @@ fn lay(place: &Place, topology: &Topology, lab: &mut Lab) -> Result<()> {
     ip_batch(None, &plan::namespaces(place, topology))?;
     for node in &topology.nodes {
         let namespace = place.open_namespace(&node.name)?;
-        let settings = plan::settings(topology, node, lab.plain);
+        let settings = plan::settings(topology, node);
         netns::inside(&namespace, || {
             settings
                 .iter()

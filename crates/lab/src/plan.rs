@@ -66,14 +66,8 @@ pub(crate) fn node(topology: &Topology, node: &Node, addressing: &Addressing) ->
 
 /// Settings of a node's namespace below `/proc/sys/net`, written before its ports exist.
 ///
-/// A member protects IPv4; where a policy names IPv4 networks only, IPv6 is none of its business
-/// and would pass as the kernel routes it. So the lab's routers route no IPv6 unless it is built to
-/// forward in plain, where the same packets show that they would get through.
-pub(crate) fn settings(
-    topology: &Topology,
-    node: &Node,
-    plain: bool,
-) -> Vec<(&'static str, &'static str)> {
+/// Routers route IPv6 too: that none of it passes a member is the member's doing.
+pub(crate) fn settings(topology: &Topology, node: &Node) -> Vec<(&'static str, &'static str)> {
     let mut settings = vec![
         // No second of waiting for the check that an IPv6 address is nobody else's.
         ("ipv6/conf/all/accept_dad", "0"),
@@ -86,10 +80,8 @@ pub(crate) fn settings(
     ];
     if !topology.is_host(node) {
         settings.push(("ipv4/ip_forward", "1"));
-        if plain || node.kind == Kind::Linux {
-            settings.push(("ipv6/conf/all/forwarding", "1"));
-            settings.push(("ipv6/conf/default/forwarding", "1"));
-        }
+        settings.push(("ipv6/conf/all/forwarding", "1"));
+        settings.push(("ipv6/conf/default/forwarding", "1"));
     }
     settings
 }
@@ -139,12 +131,12 @@ mod tests {
     #[test]
     fn a_host_does_not_forward_and_a_router_does() {
         let (_, topology) = guide();
-        let has = |name: &str, plain, setting: &str| {
-            let found = settings(&topology, topology.node(name).unwrap(), plain);
+        let has = |name: &str, setting: &str| {
+            let found = settings(&topology, topology.node(name).unwrap());
             found.contains(&(setting, "1"))
         };
         let (v4, v6) = ("ipv4/ip_forward", "ipv6/conf/all/forwarding");
-        assert!(has("gm1", false, v4) && has("core", false, v4) && !has("h1", true, v4));
-        assert!(has("gm1", true, v6) && has("core", false, v6) && !has("gm1", false, v6));
+        assert!(has("gm1", v4) && has("core", v4) && !has("h1", v4));
+        assert!(has("gm1", v6) && has("core", v6) && !has("h1", v6));
     }
 }
