@@ -205,6 +205,8 @@ class Lab:
         """Numbered UDP both ways; the reports of both streams."""
         words = ["traffic", a, b, "--pps", pps, "--size", size, "--seconds", seconds, "--json"]
         out = self.lab(*map(str, words), check=False, timeout=seconds + 60)
+        if not out.strip():
+            raise Fault(f"lab {' '.join(map(str, words))} was cut off without a report")
         return json.loads(out)
 
     def tek_spis(self, server="ks1"):
