@@ -213,6 +213,11 @@ const MAIN_MODE_AUTH: &[Rule] = &[
     NAT_OA,
     CERTIFICATE_REQUESTS,
 ];
+const COOP: &[Rule] = &[
+    one(PayloadType::HASH),
+    optional(PayloadType::NONCE),
+    one(PayloadType::GETVPN_COOP),
+];
 /// RFC 3547 has these in PULL. A KE would mean that the keys are masked with a Diffie-Hellman
 /// secret, which RFC 6407 took out again; we cannot read such keys and must say so.
 const PULL_KE: Rule = forbidden(PayloadType::KE);
@@ -349,6 +354,23 @@ pub const MESSAGES: &[Message] = &[
             one(PayloadType::HASH),
             up_to(8, PayloadType::GETVPN_POLICY_CHUNK),
         ],
+    )
+    .beginning(PayloadType::HASH),
+    // The nonce is the proof of kin (PROTOCOL P2) in the first exchange under an SA.
+    message(
+        "COOP 1",
+        ExchangeType::GETVPN_COOP,
+        1,
+        Protection::Isakmp,
+        COOP,
+    )
+    .beginning(PayloadType::HASH),
+    message(
+        "COOP 2",
+        ExchangeType::GETVPN_COOP,
+        2,
+        Protection::Isakmp,
+        COOP,
     )
     .beginning(PayloadType::HASH),
     message(

@@ -72,6 +72,8 @@ numbers! {
         GETVPN_POLICY_REQUEST = 128;
         /// Private: a piece of the policy blob (PROTOCOL P5).
         GETVPN_POLICY_CHUNK = 129;
+        /// Private: what key servers tell each other. 130 is NAT-D in drafts of RFC 3947.
+        GETVPN_COOP = 131;
     }
 }
 

@@ -23,3 +23,7 @@ pub const SIDS_HELD_MAX: usize = 64;
 pub const POLICY_OCTETS_MAX: u32 = 1 << 20;
 /// Chunk hashes that stand in a policy name itself.
 pub const CHUNKS_INLINE_MAX: usize = 64;
+/// Key servers that an announcement speaks of: as many as a group can have (PROTOCOL P19).
+pub const COOP_HEARD_MAX: usize = 16;
+/// Records in one announcement, which parts limit to some 60,000 octets.
+pub const COOP_RECORDS_MAX: usize = 4_096;

@@ -6,6 +6,7 @@
 //! crate does not know `policy`.
 
 pub mod ack;
+pub mod coop;
 pub mod fetch;
 pub mod name;
 pub mod nonce;
@@ -14,6 +15,7 @@ pub mod policy;
 pub mod record;
 
 pub use ack::{AckFlags, AckStatus};
+pub use coop::{Announcement, CoopFlags, CoopGroup, CoopMarks, CoopRecord, CoopRole, Heard};
 pub use fetch::{ChunkKind, PolicyChunk, PolicyRequest};
 pub use name::{ChunkList, PolicyName};
 pub use nonce::KinNonce;

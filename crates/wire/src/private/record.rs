@@ -8,7 +8,7 @@ use crate::limits::SIDS_HELD_MAX;
 /// The group's generation: one counter per key server index (PROTOCOL P14).
 pub type Generation = [u32; 16];
 
-fn read_generation(r: &mut Reader<'_>) -> Result<Generation, Error> {
+pub(super) fn read_generation(r: &mut Reader<'_>) -> Result<Generation, Error> {
     let map = r.u16()?;
     let mut generation = Generation::default();
     for (index, counter) in generation.iter_mut().enumerate() {
@@ -26,7 +26,7 @@ fn read_generation(r: &mut Reader<'_>) -> Result<Generation, Error> {
     Ok(generation)
 }
 
-fn write_generation(generation: &Generation, w: &mut Writer) {
+pub(super) fn write_generation(generation: &Generation, w: &mut Writer) {
     let map = generation
         .iter()
         .enumerate()
@@ -39,7 +39,7 @@ fn write_generation(generation: &Generation, w: &mut Writer) {
 }
 
 /// An index 0..=15.
-fn read_index(r: &mut Reader<'_>, field: &'static str) -> Result<u8, Error> {
+pub(super) fn read_index(r: &mut Reader<'_>, field: &'static str) -> Result<u8, Error> {
     match r.u8()? {
         index @ 0..=15 => Ok(index),
         other => Err(r.bad(field, other, "0 to 15")),
