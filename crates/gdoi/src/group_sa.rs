@@ -326,6 +326,8 @@ impl KekOffer {
 pub(crate) struct TekGrant<'a> {
     /// The record.
     pub(crate) tek: &'a Tek,
+    /// From when the receiver sends on it: its activation, or later (PROTOCOL P15).
+    pub(crate) activation: PseudoTime,
     /// The key.
     pub(crate) key: &'a TekKey,
 }
@@ -368,7 +370,7 @@ impl Grant<'_> {
             let integrity = grant.key.integrity.expose();
             let encryption = grant.key.encryption.expose();
             let record = ours
-                .then(|| tek_record(grant.tek).attribute())
+                .then(|| tek_record(grant.tek, grant.activation).attribute())
                 .transpose()?;
             packets.push(KeyPacket::Tek(TekKeys {
                 spi: grant.tek.spi.0,

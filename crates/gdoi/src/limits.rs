@@ -36,6 +36,10 @@ pub const PUSHES_QUEUED_MAX: usize = 1_024;
 pub const ORDERED_REKEYS_MAX: usize = 4;
 /// A Rekey SA is replaced when its counter, which has 16 bits (PROTOCOL P17), comes near its end.
 pub const SEQ_COUNT_MAX: u32 = 0xFF00;
+/// The counter's bits of a sequence number.
+pub const SEQ_COUNT_MASK: u32 = 0xFFFF;
+/// The term's bits of a sequence number: so many key servers can lead in turn under one Rekey SA.
+pub const TERM_MAX: u32 = 0x0FFF;
 /// PUSHes with an unknown KEK SPI that a member keeps ...
 pub const UNKNOWN_KEK_MAX: usize = 4;
 /// ... and for how long (PROTOCOL P8).
@@ -66,6 +70,45 @@ pub const UNKNOWN_SPI_WINDOW: Duration = Duration::from_secs(2);
 pub const RECOVERY_PAUSE: Duration = Duration::from_secs(60);
 /// Time for a packet to cross the network: how long a record is received on after its expiry.
 pub const DELIVERY_DELAY: Duration = Duration::from_secs(5);
+// ------------------------------------------------------------ COOP (PROTOCOL section D)
+
+/// From one announcement to the next.
+pub const ANNOUNCE_PERIOD: Duration = Duration::from_secs(20);
+/// A key server that was not heard for so long is unreachable, whatever else is known.
+pub const PEER_SILENCE_MAX: Duration = Duration::from_secs(45);
+/// A primary that another key server has heard within this time lives (PROTOCOL P25).
+pub const PRIMARY_REPORTED: Duration = Duration::from_secs(30);
+/// How long a key server that starts waits for those that it does not hear.
+pub const COOP_START_WAIT: Duration = Duration::from_secs(10);
+/// How long an election waits for the others' announcements.
+pub const ELECTION_WAIT: Duration = Duration::from_secs(2);
+/// Pause before a peer is tried again that did not answer.
+pub const PEER_RETRY: Duration = Duration::from_secs(5);
+/// The one of two with the higher index waits so long for the other's phase 1 to begin.
+pub const PEER_YIELD: Duration = Duration::from_millis(500);
+/// A key server that has not acknowledged after this time lags (PROTOCOL P13).
+pub const REPLICATION_WAIT_MAX: Duration = Duration::from_secs(10);
+/// Flaps of a peer ...
+pub const FLAPS_MAX: usize = 3;
+/// ... within this time ...
+pub const FLAP_WINDOW: Duration = Duration::from_secs(600);
+/// ... after which the next election waits (PROTOCOL P25).
+pub const FLAP_WAIT: Duration = Duration::from_secs(300);
+/// Octets of the records of one announcement.
+pub const ANNOUNCEMENT_OCTETS_MAX: usize = 48_000;
+/// Octets of a piece of a policy blob.
+pub const POLICY_PIECE_OCTETS: usize = 16_384;
+/// Sequence numbers of announcements that one write to disk covers.
+pub const COOP_SEQUENCE_BLOCK: u64 = 1_024;
+/// From a merge until members send on the other side's keys (PROTOCOL P15).
+pub const MERGE_SEND_WAIT: Duration = Duration::from_secs(30);
+/// How fast a secondary's clock follows the primary's, millionths (PROTOCOL P27).
+pub const CLOCK_SLEW_PPM: u64 = 500;
+/// A difference of clocks that no drift explains: the clock is set on, never back.
+pub const CLOCK_STEP_MIN: Duration = Duration::from_secs(1);
+/// Copies of an unreachable key server's marks are kept; removed members are remembered so many.
+pub const TOMBSTONES_MAX: usize = 10_000;
+
 /// Added to the persisted pseudotime after a boot of the machine, for the time it was off.
 pub const REBOOT_MARGIN: Duration = Duration::from_secs(300);
 /// The same refusal of the same peer is reported once in this time; it is always counted.

@@ -16,6 +16,7 @@ use policy::{
     PeerKind, PseudoTime, Sid, SidSpace, SigHash, Spi, Tek, Time, Transform,
 };
 use wire::codec::{Error, Reader, Writer};
+use wire::private::CoopMarks;
 
 use crate::context::{RsaKey, RsaKeys};
 use crate::ks::{GroupKeys, Kek, Member, Members, SidAllocator, SidLease, TekRecord};
@@ -25,10 +26,11 @@ use crate::policy_blob::PolicyBlob;
 use crate::rekey_sa::RekeySa;
 
 /// The version of every row.
-const VERSION: u8 = 1;
+const VERSION: u8 = 2;
 const GROUP: &str = "group/";
 const MEMBER: &str = "member/";
 const RSA: &str = "rsa/";
+const COOP: &str = "coop/";
 
 /// One boot of the machine: core time goes on within it and begins anew with the next.
 #[derive(Copy, Clone, Debug, Default, PartialEq, Eq)]
@@ -114,6 +116,8 @@ impl GroupRow {
 pub(crate) struct Restored {
     /// Groups with their members.
     pub(crate) groups: BTreeMap<GroupName, (GroupRow, Members)>,
+    /// What groups remember of their key servers.
+    pub(crate) coop: BTreeMap<GroupName, CoopRow>,
     /// Rekey keys.
     pub(crate) rsa: RsaKeys,
 }
@@ -143,6 +147,9 @@ impl Restored {
                 let (name, address) = member_key(rest).map_err(corrupt)?;
                 let member = read_member(value.expose()).map_err(corrupt)?;
                 members.entry(name).or_default().insert(address, member);
+            } else if let Some(name) = row.strip_prefix(COOP) {
+                let coop = CoopRow::read(value.expose()).map_err(corrupt)?;
+                restored.coop.insert(GroupName::new(name), coop);
             } else if let Some(label) = row.strip_prefix(RSA) {
                 let key = read_rsa(value.expose()).map_err(corrupt)?;
                 restored.rsa.insert(label.to_owned(), key);
@@ -210,6 +217,68 @@ pub(crate) fn group_record(name: &GroupName, row: &GroupRow) -> Record {
     record(format!("{GROUP}{name}"), w)
 }
 
+/// What a group remembers of its key servers (PROTOCOL P17, P22).
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct CoopRow {
+    /// The highest term that is known.
+    pub(crate) term: u32,
+    /// The term that this key server opened last.
+    pub(crate) tenure: u32,
+    /// Sequence numbers of its messages lie below this.
+    pub(crate) sequence_mark: u64,
+    /// The version of the policy in force: the term of its primary, and its count.
+    pub(crate) policy_version: (u32, u32),
+    /// The marks of every key server, by index.
+    pub(crate) marks: [CoopMarks; KS_MAX],
+}
+
+impl CoopRow {
+    /// The row.
+    pub(crate) fn record(&self, name: &GroupName) -> Record {
+        let mut w = Writer::new();
+        w.u8(VERSION);
+        w.u32(self.term);
+        w.u32(self.tenure);
+        w.u64(self.sequence_mark);
+        w.u32(self.policy_version.0);
+        w.u32(self.policy_version.1);
+        for mark in &self.marks {
+            w.u64(mark.sid);
+            w.u32(mark.term);
+            w.u64(mark.sequence);
+            w.u32(mark.generation);
+        }
+        record(format!("{COOP}{name}"), w)
+    }
+
+    fn read(octets: &[u8]) -> Result<Self, Error> {
+        let mut r = Reader::new("key servers", octets);
+        version(&mut r)?;
+        let mut row = Self {
+            term: r.u32()?,
+            tenure: r.u32()?,
+            sequence_mark: r.u64()?,
+            policy_version: (r.u32()?, r.u32()?),
+            marks: [CoopMarks::default(); KS_MAX],
+        };
+        for mark in &mut row.marks {
+            *mark = CoopMarks {
+                sid: r.u64()?,
+                term: r.u32()?,
+                sequence: r.u64()?,
+                generation: r.u32()?,
+            };
+        }
+        r.end()?;
+        Ok(row)
+    }
+}
+
+/// The row of a group whose key servers need not be remembered.
+pub(crate) fn no_coop(name: &GroupName) -> Record {
+    no_record(format!("{COOP}{name}").into_bytes())
+}
+
 /// The row of a group that is no longer served.
 pub(crate) fn no_group(name: &GroupName) -> Record {
     no_record(format!("{GROUP}{name}").into_bytes())
@@ -263,6 +332,7 @@ fn read_group(octets: &[u8]) -> Result<GroupRow, Error> {
             teks,
             spi_key,
             generation,
+            tenure: 0,
         },
         sid_marks,
         policy,
@@ -271,7 +341,7 @@ fn read_group(octets: &[u8]) -> Result<GroupRow, Error> {
     })
 }
 
-fn write_kek(kek: &Kek, w: &mut Writer) {
+pub(crate) fn write_kek(kek: &Kek, w: &mut Writer) {
     w.bytes(&kek.sa.spi.0);
     w.u8(match kek.sa.cipher {
         KekCipher::TripleDes => 0,
@@ -296,11 +366,12 @@ fn write_kek(kek: &Kek, w: &mut Writer) {
     w.u8(kek.minted_by.get());
     w.length_u8("label", |w| w.bytes(kek.label.as_bytes()));
     w.u32(kek.seq);
-    w.u8(u8::from(kek.delivered));
+    w.u8(flags(kek.delivered, kek.announced, false));
+    w.u32(kek.tenure);
     w.u64(kek.replaced.map_or(u64::MAX, PseudoTime::as_nanos));
 }
 
-fn read_kek(r: &mut Reader<'_>) -> Result<Kek, Error> {
+pub(crate) fn read_kek(r: &mut Reader<'_>) -> Result<Kek, Error> {
     let spi = KekSpi(r.array()?);
     let cipher = match r.u8()? {
         0 => KekCipher::TripleDes,
@@ -341,7 +412,8 @@ fn read_kek(r: &mut Reader<'_>) -> Result<Kek, Error> {
     let len = usize::from(r.u8()?);
     let label = String::from_utf8_lossy(r.take(len)?).into_owned();
     let seq = r.u32()?;
-    let delivered = r.u8()? == 1;
+    let (delivered, announced, _) = read_flags(r)?;
+    let tenure = r.u32()?;
     let replaced = match r.u64()? {
         u64::MAX => None,
         nanos => Some(PseudoTime::from_nanos(nanos)),
@@ -357,12 +429,14 @@ fn read_kek(r: &mut Reader<'_>) -> Result<Kek, Error> {
         minted_by,
         label,
         seq,
+        tenure,
+        announced,
         delivered,
         replaced,
     })
 }
 
-fn write_tek(record: &TekRecord, w: &mut Writer) {
+pub(crate) fn write_tek(record: &TekRecord, w: &mut Writer) {
     let tek = &record.tek;
     w.u32(tek.spi.0);
     write_transform(tek.transform, w);
@@ -375,10 +449,15 @@ fn write_tek(record: &TekRecord, w: &mut Writer) {
     write_secret(&record.key.encryption, w);
     write_secret(&record.key.integrity, w);
     w.u64(record.minted.as_nanos());
-    w.u8(u8::from(record.delivered));
+    w.u8(flags(
+        record.delivered,
+        record.announced,
+        record.withdrawn,
+    ));
+    w.u64(record.send_from.unwrap_or_default().as_nanos());
 }
 
-fn read_tek(r: &mut Reader<'_>) -> Result<TekRecord, Error> {
+pub(crate) fn read_tek(r: &mut Reader<'_>) -> Result<TekRecord, Error> {
     let spi = Spi(r.u32()?);
     let transform = read_transform(r)?;
     let tek = Tek {
@@ -403,12 +482,29 @@ fn read_tek(r: &mut Reader<'_>) -> Result<TekRecord, Error> {
             "those of its transform",
         ));
     }
+    let minted = PseudoTime::from_nanos(r.u64()?);
+    let (delivered, announced, withdrawn) = read_flags(r)?;
+    let send_from = Some(PseudoTime::from_nanos(r.u64()?));
     Ok(TekRecord {
         tek,
         key,
-        minted: PseudoTime::from_nanos(r.u64()?),
-        delivered: r.u8()? == 1,
+        minted,
+        announced,
+        delivered,
+        withdrawn,
+        send_from: send_from.filter(|at| *at > PseudoTime::ZERO),
     })
+}
+
+fn flags(delivered: bool, announced: bool, withdrawn: bool) -> u8 {
+    u8::from(delivered) | u8::from(announced) << 1 | u8::from(withdrawn) << 2
+}
+
+fn read_flags(r: &mut Reader<'_>) -> Result<(bool, bool, bool), Error> {
+    match r.u8()? {
+        flags @ 0..=7 => Ok((flags & 1 != 0, flags & 2 != 0, flags & 4 != 0)),
+        other => Err(r.bad("flags of a key", other, "0 to 7")),
+    }
 }
 
 fn write_transform(transform: Transform, w: &mut Writer) {
@@ -459,15 +555,24 @@ fn read_transform(r: &mut Reader<'_>) -> Result<Transform, Error> {
 /// The row of a member.
 pub(crate) fn member_record(group: &GroupName, address: Ipv4Addr, member: &Member) -> Record {
     let mut w = Writer::new();
+    write_member(member, &mut w);
+    record(format!("{MEMBER}{group}/{address}"), w)
+}
+
+/// The octets of a member's row.
+pub(crate) fn write_member(member: &Member, w: &mut Writer) {
     w.u8(VERSION);
     for end in [member.peer, member.local] {
         w.bytes(&end.ip().octets());
         w.u16(end.port());
     }
+    w.bytes(&member.server.octets());
+    w.u64(member.joined.as_nanos());
+    w.bytes(&member.kek.0);
     w.u8(kind_number(member.kind));
     let version = member.version.as_deref().unwrap_or_default();
     w.length_u8("version", |w| w.bytes(version.as_bytes()));
-    write_secret(&member.ack_base, &mut w);
+    write_secret(&member.ack_base, w);
     for counter in [
         member.rekeys_sent,
         member.retries,
@@ -486,7 +591,6 @@ pub(crate) fn member_record(group: &GroupName, address: Ipv4Addr, member: &Membe
         w.count_u16("member", "SIDs", lease.sids.len());
         lease.sids.iter().for_each(|sid| w.u32(sid.0));
     }
-    record(format!("{MEMBER}{group}/{address}"), w)
 }
 
 /// The row of a member that is no longer there.
@@ -494,7 +598,8 @@ pub(crate) fn no_member(group: &GroupName, address: Ipv4Addr) -> Record {
     no_record(format!("{MEMBER}{group}/{address}").into_bytes())
 }
 
-fn read_member(octets: &[u8]) -> Result<Member, Error> {
+/// A member of its row's octets.
+pub(crate) fn read_member(octets: &[u8]) -> Result<Member, Error> {
     let mut r = Reader::new("member", octets);
     version(&mut r)?;
     let mut end = || -> Result<SocketAddrV4, Error> {
@@ -502,6 +607,9 @@ fn read_member(octets: &[u8]) -> Result<Member, Error> {
         Ok(SocketAddrV4::new(address, r.u16()?))
     };
     let (peer, local) = (end()?, end()?);
+    let server = Ipv4Addr::from(r.array::<4>()?);
+    let joined = PseudoTime::from_nanos(r.u64()?);
+    let kek = KekSpi(r.array()?);
     let kind = read_kind(&mut r)?;
     let len = usize::from(r.u8()?);
     let version = String::from_utf8_lossy(r.take(len)?).into_owned();
@@ -530,6 +638,9 @@ fn read_member(octets: &[u8]) -> Result<Member, Error> {
     Ok(Member {
         peer,
         local,
+        server,
+        joined,
+        kek,
         kind,
         version: (!version.is_empty()).then_some(version),
         ack_base,
@@ -564,19 +675,19 @@ fn read_rsa(octets: &[u8]) -> Result<RsaKey, Error> {
         .map_err(|_| r.bad("octets", octets.len() as u64, "an RSA key in PKCS#8"))
 }
 
-fn version(r: &mut Reader<'_>) -> Result<(), Error> {
+pub(crate) fn version(r: &mut Reader<'_>) -> Result<(), Error> {
     match r.u8()? {
         VERSION => Ok(()),
-        other => Err(r.bad("version", other, "1")),
+        other => Err(r.bad("version", other, "2")),
     }
 }
 
-fn write_secret(secret: &Secret, w: &mut Writer) {
+pub(crate) fn write_secret(secret: &Secret, w: &mut Writer) {
     let start = w.len() + 2;
     w.length_u16("secret", start, |w| w.bytes(secret.expose()));
 }
 
-fn read_secret(r: &mut Reader<'_>) -> Result<Secret, Error> {
+pub(crate) fn read_secret(r: &mut Reader<'_>) -> Result<Secret, Error> {
     let len = usize::from(r.u16()?);
     r.take(len).map(Secret::copy_of)
 }

@@ -72,10 +72,10 @@ fn believable(record: &KeyRecord) -> Result<(), Unacceptable> {
     Ok(())
 }
 
-/// The record of a traffic key (PROTOCOL P11).
-pub(crate) const fn tek_record(tek: &Tek) -> KeyRecord {
+/// The record of a traffic key (PROTOCOL P11), for a receiver that sends on it from `activation`.
+pub(crate) const fn tek_record(tek: &Tek, activation: PseudoTime) -> KeyRecord {
     KeyRecord {
-        activation_ns: tek.activation.as_nanos(),
+        activation_ns: activation.as_nanos(),
         expiry_ns: tek.expiry.as_nanos(),
         clock_generation: CLOCK_GENERATION,
         orig_lifetime_s: tek.orig_lifetime_s,

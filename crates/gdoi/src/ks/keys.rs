@@ -14,7 +14,8 @@ use policy::{
     Generation, KekCipher, KekSpi, KsIndex, PeerKind, PseudoTime, SigHash, Spi, Tek, Transform,
 };
 
-use crate::limits::{DELIVERY_DELAY, KEK_ACK_KEEP, SEQ_COUNT_MAX};
+use crate::group_sa::TekGrant;
+use crate::limits::{DELIVERY_DELAY, KEK_ACK_KEEP, SEQ_COUNT_MASK, SEQ_COUNT_MAX, TERM_MAX};
 use crate::machine::TekKey;
 use crate::rekey_sa::{RekeySa, random};
 
@@ -41,6 +42,10 @@ pub(crate) struct Kek {
     pub(crate) label: String,
     /// The sequence number of its last PUSH, on disk before that leaves (PROTOCOL P17).
     pub(crate) seq: u32,
+    /// The term of the key server that minted it, when it did (PROTOCOL P17).
+    pub(crate) tenure: u32,
+    /// Whether it is in use: it was announced, or given to a member.
+    pub(crate) announced: bool,
     /// Whether the rekey that announces it is over.
     pub(crate) delivered: bool,
     /// When its successor took over.
@@ -56,8 +61,59 @@ pub(crate) struct TekRecord {
     pub(crate) key: TekKey,
     /// When it was minted.
     pub(crate) minted: PseudoTime,
+    /// Whether members are told it: it was announced, or given to a member.
+    pub(crate) announced: bool,
     /// Whether the rekey that announces it is over.
     pub(crate) delivered: bool,
+    /// A change of the transform came before anybody held it: it is never sent on (PROTOCOL P12).
+    pub(crate) withdrawn: bool,
+    /// Members that learn it now send on it from then only: after a merge others do not hold it yet
+    /// (PROTOCOL P15).
+    pub(crate) send_from: Option<PseudoTime>,
+}
+
+impl TekRecord {
+    /// From when members are to hold it: from the activation of the one before it (PROTOCOL P11).
+    pub(crate) fn hand_from(&self, overlap: Duration) -> PseudoTime {
+        let life = self.tek.expiry.since(self.tek.activation);
+        self.tek.activation.before(life.saturating_sub(overlap))
+    }
+
+    /// From when a member that learns it now sends on it.
+    pub(crate) fn told_activation(&self) -> PseudoTime {
+        self.tek.activation.max(self.send_from.unwrap_or_default())
+    }
+}
+
+impl<'a> TekGrant<'a> {
+    /// A record as members are told it.
+    pub(crate) fn of(record: &'a TekRecord) -> Self {
+        Self {
+            tek: &record.tek,
+            activation: record.told_activation(),
+            key: &record.key,
+        }
+    }
+}
+
+/// What a change of the transform does to keys that were minted ahead.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Withdrawn {
+    /// Keys that are never sent on.
+    pub(crate) spis: Vec<Spi>,
+    /// When the keys that members hold already would be sent on.
+    pub(crate) held: Vec<PseudoTime>,
+}
+
+/// When a new traffic key is to be sent on.
+#[derive(Copy, Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Activation {
+    /// Shortly before the end of the last one.
+    InTurn,
+    /// As soon as all members can have it.
+    Soonest,
+    /// Then, or as soon as all members can have it.
+    NotBefore(PseudoTime),
 }
 
 /// What new keys are to be like.
@@ -92,6 +148,8 @@ pub(crate) struct GroupKeys {
     pub(crate) spi_key: Secret,
     /// The generation that keys must have.
     pub(crate) generation: Generation,
+    /// The term that this key server opened when it last became primary (PROTOCOL P17).
+    pub(crate) tenure: u32,
 }
 
 /// The kinds of member that a Rekey SA is kept for.
@@ -105,6 +163,7 @@ impl GroupKeys {
             teks: Vec::new(),
             spi_key: random(rng, 32),
             generation: Generation::default(),
+            tenure: 0,
         }
     }
 
@@ -113,7 +172,7 @@ impl GroupKeys {
         self.keks
             .iter()
             .rev()
-            .find(|kek| kek.kind == kind && kek.replaced.is_none())
+            .find(|kek| kek.kind == kind && kek.announced && kek.replaced.is_none())
     }
 
     /// The Rekey SA of that SPI.
@@ -126,16 +185,55 @@ impl GroupKeys {
         self.keks.iter_mut().find(|kek| kek.sa.spi == *spi)
     }
 
-    /// The traffic key that is minted last.
+    /// The traffic key that is sent on last.
     pub(crate) fn newest(&self) -> Option<&TekRecord> {
-        self.teks.last()
+        self.teks.iter().rev().find(|record| !record.withdrawn)
     }
 
-    /// The traffic keys that members are to hold at `now`.
-    pub(crate) fn usable(&self, now: PseudoTime) -> impl Iterator<Item = &TekRecord> {
+    /// The traffic key of that SPI.
+    pub(crate) fn tek_by_spi(&self, spi: Spi) -> Option<&TekRecord> {
+        self.teks.iter().find(|record| record.tek.spi == spi)
+    }
+
+    /// The traffic keys that are good at `now`, minted ahead or in use.
+    //= getvpn P14
+    pub(crate) fn alive(&self, now: PseudoTime) -> impl Iterator<Item = &TekRecord> {
         self.teks.iter().filter(move |record| {
-            now < record.tek.expiry && record.tek.generation.is_alive_in(&self.generation)
+            !record.withdrawn
+                && now < record.tek.expiry
+                && record.tek.generation.is_alive_in(&self.generation)
         })
+    }
+
+    /// The traffic keys that members are to hold at `now`, the one that is sent on last at the end.
+    pub(crate) fn usable(&self, now: PseudoTime) -> impl Iterator<Item = &TekRecord> {
+        self.alive(now).filter(|record| record.announced)
+    }
+
+    /// Puts a record into its place.
+    pub(crate) fn insert_tek(&mut self, record: TekRecord) {
+        let key = |record: &TekRecord| (record.tek.activation, record.tek.spi);
+        let at = self.teks.partition_point(|held| key(held) < key(&record));
+        self.teks.insert(at, record);
+    }
+
+    /// Lets the traffic keys of another transform that nobody holds yet never be sent on, and says
+    /// from when on those that members hold already would be.
+    //= getvpn P12
+    pub(crate) fn withdraw_others(&mut self, transform: Transform, now: PseudoTime) -> Withdrawn {
+        let mut withdrawn = Withdrawn::default();
+        for record in &mut self.teks {
+            let other = record.tek.transform != transform && !record.withdrawn;
+            if other && record.tek.activation > now {
+                if record.announced {
+                    withdrawn.held.push(record.tek.activation);
+                } else {
+                    record.withdrawn = true;
+                    withdrawn.spis.push(record.tek.spi);
+                }
+            }
+        }
+        withdrawn
     }
 
     /// The traffic key that members send on at `now`.
@@ -159,54 +257,64 @@ impl GroupKeys {
     /// When the successor of a kind's Rekey SA is due.
     pub(crate) fn kek_due(&self, kind: PeerKind, wanted: &Wanted) -> Option<PseudoTime> {
         let kek = self.kek(kind)?;
-        if kek.seq >= SEQ_COUNT_MAX {
+        if kek.seq & SEQ_COUNT_MASK >= SEQ_COUNT_MAX {
             return Some(kek.minted);
         }
         let lead = wanted.schedule.kek_lead(kek.orig_lifetime_s);
         Some(due(kek.minted, kek.expiry, lead))
     }
 
-    /// Mints the next traffic key. It is sent on when every copy of the rekey has had time to
-    /// arrive, and not before its predecessor's last part; a first key is sent on at once.
+    /// Mints the next traffic key, which is announced later. It is sent on when every copy of the
+    /// rekey has had time to arrive, and not before its predecessor's last part; a first key is
+    /// sent on at once.
     pub(crate) fn mint_tek(
         &mut self,
         wanted: &Wanted,
-        urgent: bool,
+        when: Activation,
         spread: Duration,
         now: PseudoTime,
         rng: &mut dyn Rng,
-    ) -> &TekRecord {
+    ) -> Spi {
         let earliest = now.after(wanted.schedule.activation_delay(spread));
-        let before = self.usable(now).map(|record| &record.tek).last();
-        let activation = match before {
-            None => now,
-            Some(_) if urgent => earliest,
-            Some(before) => before
-                .expiry
-                .before(wanted.schedule.overlap())
-                .max(earliest),
+        let before = self.alive(now).map(|record| record.tek.expiry).max();
+        let activation = match (before, when) {
+            (None, _) => now,
+            (Some(_), Activation::Soonest) => earliest,
+            (Some(_), Activation::NotBefore(at)) => at.max(earliest),
+            (Some(expiry), Activation::InTurn) => {
+                expiry.before(wanted.schedule.overlap()).max(earliest)
+            }
         };
-        let tek = Tek {
-            spi: self.free_spi(wanted.index, rng),
-            transform: wanted.transform,
-            activation,
-            expiry: activation.after(Duration::from_secs(u64::from(wanted.tek_lifetime_s))),
-            generation: self.generation,
-            ks_list_hash: wanted.ks_list_hash,
-            minted_by: wanted.index,
-            orig_lifetime_s: wanted.tek_lifetime_s,
-        };
-        let first = before.is_none();
-        self.teks.push(TekRecord {
+        let spi = self.free_spi(wanted.index, rng);
+        self.insert_tek(TekRecord {
             key: mint_key(wanted.transform, rng),
-            tek,
+            tek: Tek {
+                spi,
+                transform: wanted.transform,
+                activation,
+                expiry: activation.after(Duration::from_secs(u64::from(wanted.tek_lifetime_s))),
+                generation: self.generation,
+                ks_list_hash: wanted.ks_list_hash,
+                minted_by: wanted.index,
+                orig_lifetime_s: wanted.tek_lifetime_s,
+            },
             minted: now,
-            delivered: first,
+            announced: false,
+            delivered: before.is_none(),
+            withdrawn: false,
+            send_from: None,
         });
-        self.teks.last().expect("it was pushed just now")
+        spi
     }
 
-    /// Mints the next Rekey SA of a kind; the one in use stays in use until it is `promote`d.
+    /// Members are told these from now on.
+    pub(crate) fn announce_teks(&mut self, spis: &[Spi]) {
+        for record in &mut self.teks {
+            record.announced |= spis.contains(&record.tek.spi);
+        }
+    }
+
+    /// Mints the next Rekey SA of a kind; the one in use stays in use until `announce_kek`.
     pub(crate) fn mint_kek(
         &mut self,
         kind: PeerKind,
@@ -217,13 +325,6 @@ impl GroupKeys {
     ) -> KekSpi {
         let sa = RekeySa::mint(rng, wanted.kek_cipher, wanted.sig_hash);
         let spi = sa.spi;
-        if let Some(before) = self
-            .keks
-            .iter_mut()
-            .find(|kek| kek.kind == kind && kek.replaced.is_none())
-        {
-            before.replaced = Some(now);
-        }
         self.keks.push(Kek {
             sa,
             kind,
@@ -235,10 +336,32 @@ impl GroupKeys {
             minted_by: wanted.index,
             label: label.to_owned(),
             seq: 0,
+            tenure: self.tenure,
+            announced: false,
             delivered: false,
             replaced: None,
         });
         spi
+    }
+
+    /// A Rekey SA is the one in use of its kind from now on.
+    pub(crate) fn announce_kek(&mut self, spi: &KekSpi, now: PseudoTime) {
+        let Some(kind) = self.kek_by_spi(spi).map(|kek| kek.kind) else {
+            return;
+        };
+        for kek in self.keks.iter_mut().filter(|kek| kek.kind == kind) {
+            if kek.sa.spi == *spi {
+                kek.announced = true;
+            } else if kek.announced {
+                kek.replaced.get_or_insert(now);
+            }
+        }
+    }
+
+    /// The Rekey SA of a kind that is minted and not in use yet.
+    pub(crate) fn kek_ahead(&self, kind: PeerKind) -> Option<&Kek> {
+        let ahead = |kek: &&Kek| kek.kind == kind && !kek.announced && kek.replaced.is_none();
+        self.keks.iter().rev().find(ahead)
     }
 
     /// The Rekey SA that a new one of that kind is announced under: the one that it replaced.
@@ -271,6 +394,21 @@ impl GroupKeys {
             .filter(|kek| kek.replaced.is_some())
             .map(|kek| kek.expiry.after(KEK_ACK_KEEP));
         teks.chain(keks).min()
+    }
+
+    /// The next sequence number under a Rekey SA. Who minted it and leads since counts in term 0;
+    /// whoever led later counts in a term and under an index of its own, so that no two key
+    /// servers ever use one number and receivers see it rise.
+    //= getvpn P17
+    pub(crate) fn next_seq(&self, kek: &Kek, own: KsIndex) -> u32 {
+        let term = self.tenure.saturating_sub(kek.tenure).min(TERM_MAX);
+        let minter = kek.minted_by == own && term == 0;
+        let begin = if minter {
+            0
+        } else {
+            (term << 20) | (u32::from(own.get()) << 16)
+        };
+        (kek.seq + 1).max(begin + 1)
     }
 
     //= getvpn P18
@@ -347,15 +485,16 @@ mod tests {
             let wanted = wanted(lifetime_s, 2 * lifetime_s);
             let mut keys = GroupKeys::new(&mut rng);
             let mut now = PseudoTime::from_secs(1_000);
-            keys.mint_tek(&wanted, false, Duration::ZERO, now, &mut rng);
+            let first = keys.mint_tek(&wanted, Activation::InTurn, Duration::ZERO, now, &mut rng);
+            keys.announce_teks(&[first]);
             for _ in 0..20 {
                 let expiring = keys.newest().unwrap().tek.clone();
                 now = keys.tek_due(&wanted).unwrap();
                 assert!(expiring.is_active(now));
-                let next = keys
-                    .mint_tek(&wanted, false, Duration::ZERO, now, &mut rng)
-                    .tek
-                    .clone();
+                let spi =
+                    keys.mint_tek(&wanted, Activation::InTurn, Duration::ZERO, now, &mut rng);
+                keys.announce_teks(&[spi]);
+                let next = keys.tek_by_spi(spi).unwrap().tek.clone();
                 assert!(next.activation.since(now) >= wanted.schedule.retransmit_span());
                 assert!(next.activation < expiring.expiry, "the two overlap");
                 assert_ne!(next.spi, expiring.spi);
@@ -384,12 +523,57 @@ mod tests {
         let mut keys = GroupKeys::new(&mut rng);
         let start = PseudoTime::from_secs(10);
         let first = keys.mint_kek(PeerKind::Ours, &wanted, "get", start, &mut rng);
+        assert!(keys.kek(PeerKind::Ours).is_none(), "minted, not in use");
+        keys.announce_kek(&first, start);
         let due = keys.kek_due(PeerKind::Ours, &wanted).unwrap();
         assert!(start < due && due < start.after(Duration::from_secs(120)));
         let second = keys.mint_kek(PeerKind::Ours, &wanted, "get", due, &mut rng);
+        assert_eq!(keys.kek_ahead(PeerKind::Ours).unwrap().sa.spi, second);
+        keys.announce_kek(&second, due);
         assert_eq!(keys.kek(PeerKind::Ours).unwrap().sa.spi, second);
         assert!(keys.kek_by_spi(&first).is_some());
         keys.expire(start.after(Duration::from_secs(120) + KEK_ACK_KEEP));
         assert!(keys.kek_by_spi(&first).is_none() && keys.kek_by_spi(&second).is_some());
+    }
+    #[test]
+    fn no_two_key_servers_use_one_sequence_number_and_it_rises() {
+        let mut rng = SeededRng::from_number(3);
+        let wanted = wanted(60, 120);
+        let mut keys = GroupKeys::new(&mut rng);
+        let now = PseudoTime::from_secs(10);
+        let spi = keys.mint_kek(PeerKind::Ours, &wanted, "get", now, &mut rng);
+        let (minter, other) = (KsIndex::new(0).unwrap(), KsIndex::new(3).unwrap());
+        let mut seqs = Vec::new();
+        let mut send = |keys: &mut GroupKeys, own| {
+            let seq = keys.next_seq(keys.kek_by_spi(&spi).unwrap(), own);
+            keys.kek_by_spi_mut(&spi).unwrap().seq = seq;
+            seqs.push(seq);
+        };
+        send(&mut keys, minter);
+        send(&mut keys, minter);
+        keys.tenure = 1;
+        send(&mut keys, other);
+        send(&mut keys, other);
+        keys.tenure = 2;
+        send(&mut keys, minter);
+        assert_eq!(seqs, [1, 2, 0x0013_0001, 0x0013_0002, 0x0020_0001]);
+    }
+
+    #[test]
+    fn a_change_of_the_transform_withdraws_what_nobody_holds() {
+        let mut rng = SeededRng::from_number(3);
+        let wanted = wanted(60, 120);
+        let mut keys = GroupKeys::new(&mut rng);
+        let now = PseudoTime::from_secs(10);
+        let spis: Vec<Spi> = (0..3)
+            .map(|_| keys.mint_tek(&wanted, Activation::InTurn, Duration::ZERO, now, &mut rng))
+            .collect();
+        keys.announce_teks(&spis[..2]);
+        let null = Transform::new(Encryption::Null, Integrity::HmacSha256).unwrap();
+        let withdrawn = keys.withdraw_others(null, now);
+        assert_eq!(withdrawn.spis, spis[2..]);
+        let held = keys.tek_by_spi(spis[1]).unwrap().tek.activation;
+        assert_eq!(withdrawn.held, [held]);
+        assert_eq!(keys.alive(now).count(), 2);
     }
 }

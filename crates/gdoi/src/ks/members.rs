@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, SocketAddrV4};
 
 use crypto::Secret;
-use policy::{PeerKind, PseudoTime, Sid, Time};
+use policy::{KekSpi, PeerKind, PseudoTime, Sid, Time};
 
 use super::sid::SidLease;
 
@@ -18,6 +18,12 @@ pub(crate) struct Member {
     pub(crate) peer: SocketAddrV4,
     /// Our address that it registered with.
     pub(crate) local: SocketAddrV4,
+    /// The key server where it registered.
+    pub(crate) server: Ipv4Addr,
+    /// When, in pseudotime.
+    pub(crate) joined: PseudoTime,
+    /// The Rekey SA that it certainly holds.
+    pub(crate) kek: KekSpi,
     /// What it proved to be.
     pub(crate) kind: PeerKind,
     /// Its version as its vendor id says.
@@ -72,6 +78,34 @@ impl Member {
         }
     }
 
+    /// What another key server knows of it: the later registration counts, the identifiers of both
+    /// stay in use as long as their records.
+    //= getvpn P20
+    pub(crate) fn join(&mut self, other: Self, until: PseudoTime, now: PseudoTime) {
+        let newer = (other.joined, other.server) > (self.joined, self.server);
+        let same = (other.joined, other.server) == (self.joined, self.server);
+        if same {
+            return;
+        }
+        let mut old = if newer {
+            std::mem::replace(self, other)
+        } else {
+            other
+        };
+        old.end_lease(until, now);
+        for lease in old.leases {
+            let held = |own: &SidLease| own.sids == lease.sids;
+            if !self.leases.iter().any(held) {
+                self.leases.insert(0, lease);
+            }
+        }
+        if newer {
+            (self.rekeys_sent, self.retries) = (old.rekeys_sent, old.retries);
+            (self.acks_received, self.acks_missed) = (old.acks_received, old.acks_missed);
+            (self.sent_seqs, self.received_seqs) = (old.sent_seqs, old.received_seqs);
+        }
+    }
+
     /// A rekey was sent to it for the first time.
     pub(crate) fn sent(&mut self, seq: u32) {
         self.rekeys_sent += 1;
@@ -92,6 +126,9 @@ impl Default for Member {
         Self {
             peer: nowhere,
             local: nowhere,
+            server: Ipv4Addr::UNSPECIFIED,
+            joined: PseudoTime::ZERO,
+            kek: KekSpi::default(),
             kind: PeerKind::Rfc6407,
             version: None,
             ack_base: Secret::default(),

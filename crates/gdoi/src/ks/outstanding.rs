@@ -274,6 +274,17 @@ impl Rekeying {
         }
     }
 
+    /// What a PUSH is about that was sent lately.
+    pub(crate) fn content(&self, kek: &KekSpi, seq: u32) -> Option<&Content> {
+        let of = |push: &&Outstanding| push.push.kek == *kek && push.push.seq == seq;
+        self.pushes.iter().find(of).map(|push| &push.push.content)
+    }
+
+    /// Another key server leads: nothing of what was on its way is repeated.
+    pub(crate) fn clear(&mut self) {
+        self.pushes.clear();
+    }
+
     /// A member has registered again: what was on its way to it is no longer needed.
     pub(crate) fn forget(&mut self, member: Ipv4Addr) {
         for push in &mut self.pushes {

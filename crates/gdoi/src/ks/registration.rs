@@ -10,6 +10,7 @@ use crypto::Secret;
 use event::Gdoi;
 use wire::iana::PayloadType;
 
+use super::coop::Key;
 use super::keys::TekRecord;
 use super::members::Member;
 use super::outstanding::Content;
@@ -108,6 +109,9 @@ impl KeyServer {
                 return Err(Refusal::NoRekeyKey(label.clone().unwrap_or_default()));
             }
             Serving::Incomplete(reason) => return Err(Refusal::Incomplete(reason.clone())),
+        }
+        if let Some(reason) = self.waits(cx.now) {
+            return Err(Refusal::Incomplete(reason.to_owned()));
         }
         self.room_for(*peer.ip(), kind)?;
         if kind == PeerKind::Ours {
@@ -275,6 +279,9 @@ impl KeyServer {
         let member = Member {
             peer: pull.peer,
             local: pull.local,
+            server: self.config.address,
+            joined: now,
+            kek: pull.kek,
             kind: pull.kind,
             version: pull.version.clone(),
             ack_base,
@@ -291,6 +298,7 @@ impl KeyServer {
         let record = persist::member_record(&self.config.group, address, &member);
         cx.out.push(Output::Persist(record));
         self.members.insert(address, member);
+        self.coop.changed(Key::Member(address));
         Ok(built)
     }
 
@@ -332,10 +340,7 @@ impl KeyServer {
         for spi in &pull.teks {
             let record = self.keys.teks.iter().find(|record| record.tek.spi == *spi);
             let record = record.ok_or(Refusal::NoPull)?;
-            grant.teks.push(TekGrant {
-                tek: &record.tek,
-                key: &record.key,
-            });
+            grant.teks.push(TekGrant::of(record));
         }
         Responder::message_4(Some(kek.seq), &grant, pull.kind).map_err(Refusal::Malformed)
     }
@@ -351,11 +356,11 @@ impl KeyServer {
             .map(|kek| kek.sa.spi)
             .filter(|spi| *spi != pull.kek);
         if let Some(spi) = newer_kek {
-            self.send(cx, pull.kind, Content::Kek(spi), vec![address]);
+            self.send(cx, pull.kind, &Content::Kek(spi), vec![address]);
         }
         let newest = self.keys.usable(now).last().map(|record| record.tek.spi);
         if let Some(spi) = newest.filter(|spi| !pull.teks.contains(spi)) {
-            self.send(cx, pull.kind, Content::Teks(spi), vec![address]);
+            self.send(cx, pull.kind, &Content::Teks(spi), vec![address]);
         }
         self.tick(cx);
     }

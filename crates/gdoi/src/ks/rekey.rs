@@ -3,18 +3,21 @@
 //! Decides when keys follow one another and what a PUSH says. Copies and batches are
 //! `ks::outstanding`, the message's octets `push`.
 
+use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr};
 use std::time::Duration;
 
-use ::policy::{KekSpi, PeerKind, PseudoTime};
+use ::policy::{KekSpi, PeerKind, PseudoTime, Spi};
 use event::Gdoi;
 use wire::gdoi::Seq;
 use wire::iana::AckType;
 use wire::isakmp::Builder;
 use wire::private::AckFlags;
 
-use super::keys::{KINDS, Kek, TekRecord};
+use super::coop::Key;
+use super::keys::{Activation, GroupKeys, KINDS, Kek, TekRecord, Wanted};
 use super::outstanding::{Answer, Content, Copies, Push};
+use super::policy::Plan;
 use super::{KeyServer, Serving};
 use crate::ack::Ack;
 use crate::context::Context;
@@ -40,7 +43,7 @@ pub(crate) const fn ack_type(kind: PeerKind) -> Option<AckType> {
 }
 
 impl KeyServer {
-    /// Time has passed: keys that are due are minted and sent, copies repeated.
+    /// Time has passed: keys that are due are minted and announced, copies repeated.
     pub(super) fn tick(&mut self, cx: &mut Context<'_>) {
         if self.serving != Serving::Yes {
             return;
@@ -49,41 +52,121 @@ impl KeyServer {
         if self.switch_policy(now) | self.keys.expire(now) {
             self.persist_group(cx);
         }
-        let Some(plan) = self.plan.clone() else {
+        let Some(plan) = self.plan.clone().filter(|_| self.coop.leads()) else {
             return;
         };
         if self.ordered && self.rekeying.len() < ORDERED_REKEYS_MAX {
             self.ordered = false;
-            self.rekey_teks(cx, true);
+            self.mint_tek(cx, Activation::Soonest);
         }
-        if self.keys.tek_due(&plan.wanted).is_none_or(|due| due <= now) {
-            self.rekey_teks(cx, false);
-        }
-        for kind in KINDS {
-            let due = self.keys.kek_due(kind, &plan.wanted);
-            if due.is_none_or(|due| due <= now) {
-                self.rekey_kek(cx, kind);
-            }
-        }
+        self.mint_ahead(cx, &plan);
+        self.announce_due(cx);
         if self.sync_due(now) {
             self.begin(cx);
-            self.announce_teks(cx);
+            self.send_teks(cx);
         }
         self.send_due(cx);
     }
 
-    /// Mints the next traffic key and sends it. An urgent one is sent on as soon as all members can
-    /// have it, another one shortly before its predecessor's end.
-    pub(super) fn rekey_teks(&mut self, cx: &mut Context<'_>, urgent: bool) {
+    /// Mints what the look-ahead asks for; without one, what follows a key that ends soon.
+    //= getvpn P12
+    fn mint_ahead(&mut self, cx: &mut Context<'_>, plan: &Plan) {
+        let now = self.clock.at(cx.now);
+        let look_ahead = self.look_ahead();
+        if self.mint_due(&plan.wanted).is_none_or(|due| due <= now) {
+            let ahead = |keys: &GroupKeys| keys.alive(now).filter(|r| r.tek.activation > now).count();
+            self.mint_tek(cx, Activation::InTurn);
+            while ahead(&self.keys) < look_ahead {
+                self.mint_tek(cx, Activation::InTurn);
+            }
+        }
+        for kind in KINDS {
+            let due = self.keys.kek_due(kind, &plan.wanted);
+            let none_ahead = self.keys.kek_ahead(kind).is_none();
+            if none_ahead && due.is_none_or(|due| due <= now) {
+                self.mint_kek(cx, kind);
+            }
+        }
+    }
+
+    /// Periods after the running one that keys are minted for.
+    pub(super) fn look_ahead(&self) -> usize {
+        if self.coop.is_alone() {
+            0
+        } else {
+            usize::from(self.config.look_ahead)
+        }
+    }
+
+    /// When the next traffic key is to be minted; `None` for at once.
+    pub(super) fn mint_due(&self, wanted: &Wanted) -> Option<PseudoTime> {
+        let look_ahead = self.look_ahead();
+        if look_ahead == 0 {
+            return self.keys.tek_due(wanted);
+        }
+        // When the last but `look_ahead` of them begins to be sent on, one more is needed.
+        let mut all = self.keys.teks.iter().rev().filter(|r| !r.withdrawn);
+        all.nth(look_ahead - 1).map(|record| record.tek.activation)
+    }
+
+    /// Mints a traffic key; it is announced when its time has come.
+    pub(super) fn mint_tek(&mut self, cx: &mut Context<'_>, when: Activation) -> Option<Spi> {
+        let plan = self.plan.clone()?;
+        let now = self.clock.at(cx.now);
+        let spread = self.spread() + self.replication_wait();
+        let spi = self.keys.mint_tek(&plan.wanted, when, spread, now, cx.rng);
+        self.persist_group(cx);
+        Some(spi)
+    }
+
+    /// Mints a kind's next Rekey SA; it is announced when every key server has it.
+    pub(super) fn mint_kek(&mut self, cx: &mut Context<'_>, kind: PeerKind) {
         let Some(plan) = self.plan.clone() else {
             return;
         };
         let now = self.clock.at(cx.now);
-        let spread = self.spread();
         self.keys
-            .mint_tek(&plan.wanted, urgent, spread, now, cx.rng);
-        self.begin(cx);
-        self.announce_teks(cx);
+            .mint_kek(kind, &plan.wanted, &plan.label, now, cx.rng);
+        self.persist_group(cx);
+    }
+
+    /// The traffic keys that members are to be told now.
+    pub(super) fn teks_due(&self, now: PseudoTime) -> Vec<Spi> {
+        let overlap = self.overlap();
+        let due = |record: &&TekRecord| !record.announced && record.hand_from(overlap) <= now;
+        let spis = self.keys.alive(now).filter(due);
+        spis.map(|record| record.tek.spi).collect()
+    }
+
+    pub(super) fn overlap(&self) -> Duration {
+        let plan = self.plan.as_ref();
+        plan.map_or(Duration::ZERO, |plan| plan.wanted.schedule.overlap())
+    }
+
+    /// Announces the keys whose time has come and that every key server of the view holds.
+    //= getvpn P13
+    pub(super) fn announce_due(&mut self, cx: &mut Context<'_>) {
+        let now = self.clock.at(cx.now);
+        let mut keys: Vec<Key> = Vec::new();
+        for kind in KINDS {
+            keys.extend(self.keys.kek_ahead(kind).map(|kek| Key::Kek(kek.sa.spi)));
+        }
+        let teks = self.teks_due(now);
+        keys.extend(teks.iter().copied().map(Key::Tek));
+        if keys.is_empty() || !self.may_use(cx, &keys) {
+            return;
+        }
+        for key in &keys {
+            if let Key::Kek(spi) = key {
+                self.announce_kek(cx, *spi);
+            }
+        }
+        if !teks.is_empty() {
+            self.keys.announce_teks(&teks);
+            self.begin(cx);
+            self.send_teks(cx);
+        }
+        self.persist_group(cx);
     }
 
     /// How long the batches of one rekey take.
@@ -100,14 +183,15 @@ impl KeyServer {
     }
 
     /// Sends the traffic keys in force to every member.
-    pub(super) fn announce_teks(&mut self, cx: &mut Context<'_>) {
-        let Some(newest) = self.keys.newest().map(|record| record.tek.spi) else {
+    pub(super) fn send_teks(&mut self, cx: &mut Context<'_>) {
+        let now = self.clock.at(cx.now);
+        let Some(newest) = self.keys.usable(now).last().map(|record| record.tek.spi) else {
             return;
         };
         let mut sent = false;
         for kind in KINDS {
             let members: Vec<Ipv4Addr> = self.members.of_kind(kind).collect();
-            sent |= self.send(cx, kind, Content::Teks(newest), members);
+            sent |= self.send(cx, kind, &Content::Teks(newest), members);
         }
         if !sent {
             self.mark_delivered(&Content::Teks(newest));
@@ -115,47 +199,65 @@ impl KeyServer {
         }
     }
 
-    /// Mints a kind's next Rekey SA and sends it under the one in use.
+    /// A Rekey SA is in use from now on; it is sent under those that its members hold.
     //= RFC 6407 4.3
     //# If the
     //# message is using the new KEK attribute for the first time, the SEQ is
     //# reset to 1 in this message.
-    pub(super) fn rekey_kek(&mut self, cx: &mut Context<'_>, kind: PeerKind) {
-        let Some(plan) = self.plan.clone() else {
+    fn announce_kek(&mut self, cx: &mut Context<'_>, spi: KekSpi) {
+        let now = self.clock.at(cx.now);
+        self.keys.announce_kek(&spi, now);
+        let Some(kind) = self.keys.kek_by_spi(&spi).map(|kek| kek.kind) else {
             return;
         };
-        let now = self.clock.at(cx.now);
-        let spi = self
-            .keys
-            .mint_kek(kind, &plan.wanted, &plan.label, now, cx.rng);
         let members: Vec<Ipv4Addr> = self.members.of_kind(kind).collect();
         if !members.is_empty() {
             self.begin(cx);
         }
-        if !self.send(cx, kind, Content::Kek(spi), members) {
+        if !self.send(cx, kind, &Content::Kek(spi), members) {
             self.mark_delivered(&Content::Kek(spi));
-            self.persist_group(cx);
         }
     }
 
-    /// After a restart: rekeys that were not over are sent again, as new PUSHes.
+    /// Members that hold another Rekey SA than the one in use are told it, under the one they hold.
+    //= getvpn P15
+    pub(super) fn unify_keks(&mut self, cx: &mut Context<'_>) {
+        for kind in KINDS {
+            let Some(current) = self.keys.kek(kind).map(|kek| kek.sa.spi) else {
+                continue;
+            };
+            let strangers: Vec<Ipv4Addr> = self
+                .members
+                .iter()
+                .filter(|(_, member)| member.kind == kind && member.kek != current)
+                .map(|(address, _)| address)
+                .collect();
+            if !strangers.is_empty() {
+                self.begin(cx);
+                self.send(cx, kind, &Content::Kek(current), strangers);
+            }
+        }
+    }
+
+    /// After a restart or a change of the primary: rekeys that were not over are sent again, as new
+    /// PUSHes.
     pub(super) fn resume(&mut self, cx: &mut Context<'_>) {
         let keks: Vec<(PeerKind, KekSpi)> = self
             .keks_undelivered()
             .map(|kek| (kek.kind, kek.sa.spi))
             .collect();
-        let teks = self.keys.teks.iter().any(|record| !record.delivered);
+        let teks = self.keys.teks.iter().any(|r| r.announced && !r.delivered);
         if teks || !keks.is_empty() {
             self.rekeying.begin(cx.now);
         }
         for (kind, spi) in keks {
             let members = self.members.of_kind(kind).collect();
-            if !self.send(cx, kind, Content::Kek(spi), members) {
+            if !self.send(cx, kind, &Content::Kek(spi), members) {
                 self.mark_delivered(&Content::Kek(spi));
             }
         }
         if teks {
-            self.announce_teks(cx);
+            self.send_teks(cx);
         }
     }
 
@@ -163,32 +265,77 @@ impl KeyServer {
         self.keys
             .keks
             .iter()
-            .filter(|kek| !kek.delivered && kek.replaced.is_none())
+            .filter(|kek| kek.announced && !kek.delivered && kek.replaced.is_none())
     }
 
-    /// Makes one PUSH and queues it for these members. The sequence number is on disk before the
-    /// datagram leaves. Says whether there is one.
-    //= getvpn P17
+    /// Makes PUSHes and queues them for these members, one under each Rekey SA that some of them
+    /// hold. Says whether there is one.
     pub(super) fn send(
         &mut self,
         cx: &mut Context<'_>,
         kind: PeerKind,
-        content: Content,
+        content: &Content,
         members: Vec<Ipv4Addr>,
     ) -> bool {
+        let now = self.clock.at(cx.now);
+        let mut by_kek: BTreeMap<KekSpi, Vec<Ipv4Addr>> = BTreeMap::new();
+        for member in members {
+            if let Some(kek) = self.kek_for(kind, content, member, now) {
+                by_kek.entry(kek).or_default().push(member);
+            }
+        }
+        let mut sent = false;
+        for (kek, members) in by_kek {
+            sent |= self.send_under(cx, kek, content, members);
+        }
+        sent
+    }
+
+    /// The Rekey SA that a member can read: the one that it certainly holds, else the one in use,
+    /// or, for a new Rekey SA, the one before it.
+    fn kek_for(
+        &self,
+        kind: PeerKind,
+        content: &Content,
+        member: Ipv4Addr,
+        now: PseudoTime,
+    ) -> Option<KekSpi> {
+        let new = match content {
+            Content::Teks(_) => None,
+            Content::Kek(new) => Some(new),
+        };
+        let held = self
+            .members
+            .find(member)
+            .and_then(|member| self.keys.kek_by_spi(&member.kek))
+            .filter(|kek| kek.kind == kind && now < kek.expiry && Some(&kek.sa.spi) != new);
+        let usual = || match new {
+            None => self.keys.kek(kind),
+            Some(new) => self.keys.predecessor(kind, new),
+        };
+        let kek = held.or_else(usual).filter(|kek| now < kek.expiry)?;
+        Some(kek.sa.spi)
+    }
+
+    /// Makes one PUSH and queues it for these members. The sequence number is on disk before the
+    /// datagram leaves.
+    //= getvpn P17
+    fn send_under(
+        &mut self,
+        cx: &mut Context<'_>,
+        spi: KekSpi,
+        content: &Content,
+        members: Vec<Ipv4Addr>,
+    ) -> bool {
+        let own = self.sids.space().index;
+        let Some(under) = self.keys.kek_by_spi(&spi) else {
+            return false;
+        };
         if members.is_empty() || self.rekeying.len() >= PUSHES_QUEUED_MAX {
             return false;
         }
-        let now = self.clock.at(cx.now);
-        let under = match &content {
-            Content::Teks(_) => self.keys.kek(kind),
-            Content::Kek(new) => self.keys.predecessor(kind, new),
-        };
-        let Some(under) = under.filter(|kek| now < kek.expiry) else {
-            return false;
-        };
-        let (spi, seq) = (under.sa.spi, under.seq + 1);
-        let Some(bytes) = self.seal(cx, &spi, seq, &content) else {
+        let (kind, seq) = (under.kind, self.keys.next_seq(under, own));
+        let Some(bytes) = self.seal(cx, &spi, seq, content) else {
             return false;
         };
         self.keys
@@ -205,7 +352,7 @@ impl KeyServer {
             kind,
             kek: spi,
             seq,
-            content,
+            content: content.clone(),
             bytes,
         };
         self.rekeying.add(cx.now, push, members.into_iter());
@@ -287,12 +434,9 @@ impl KeyServer {
                     .take(room.saturating_add(1).min(TEKS_MAX));
                 for record in records {
                     offer.teks.push(tek_offer(record, now));
-                    grant.teks.push(TekGrant {
-                        tek: &record.tek,
-                        key: &record.key,
-                    });
+                    grant.teks.push(TekGrant::of(record));
                 }
-                if let Some(newest) = self.keys.newest().filter(|_| !ours) {
+                if let Some(newest) = self.keys.tek_by_spi(*newest).filter(|_| !ours) {
                     let delay = newest.tek.activation.since(now).as_secs();
                     offer.activation_delay_s = u16::try_from(delay).ok().filter(|s| *s > 0);
                 }
@@ -389,7 +533,7 @@ impl KeyServer {
             }
         }
         for (kind, content, members) in due.again {
-            self.send(cx, kind, content, members);
+            self.send(cx, kind, &content, members);
         }
         let over = !due.over.is_empty();
         for content in due.over {
@@ -442,7 +586,11 @@ impl KeyServer {
         };
         match answer {
             Answer::First => {
+                let learned = self.rekeying.content(&ack.spi, ack.seq).cloned();
                 if let Some(member) = self.members.find_mut(peer) {
+                    if let Some(Content::Kek(new)) = learned {
+                        member.kek = new;
+                    }
                     member.acknowledged(ack.seq);
                     member.policy_behind = ack
                         .status
