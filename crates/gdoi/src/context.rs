@@ -70,6 +70,11 @@ impl RsaKeys {
         self.by_label.insert(label, key);
     }
 
+    /// The key of a label.
+    pub(crate) fn key(&self, label: &str) -> Option<&RsaKey> {
+        self.by_label.get(label)
+    }
+
     /// The private key of a label.
     pub(crate) fn private_key(&self, label: &str) -> Option<&PrivateKey> {
         self.by_label.get(label).map(|key| &key.key)

@@ -8,6 +8,9 @@
 use crypto::{Rng, Secret};
 use subtle::ConstantTimeEq as _;
 
+use crate::context::Context;
+use crate::ike::SaId;
+
 /// Random octets of a nonce of ours.
 const RANDOM_LEN: usize = 32;
 /// Octets of each tag.
@@ -96,6 +99,26 @@ const fn role(initiator: bool) -> &'static [u8] {
 
 fn cut(output: &Secret) -> [u8; TAG_LEN] {
     std::array::from_fn(|i| output.expose()[i])
+}
+
+/// Calls `with` with the bond of a phase-1 SA; `None` if it is gone.
+pub(crate) fn with_bond<R>(
+    cx: &mut Context<'_>,
+    sa: SaId,
+    with: impl FnOnce(&Bond<'_>, &mut dyn Rng) -> R,
+) -> Option<R> {
+    let sa = cx.isakmp.sa(sa)?;
+    let bond = Bond {
+        prf: &|parts| sa.prf_a(parts),
+        cookies: [sa.initiator_cookie(), sa.responder_cookie()]
+            .concat()
+            .try_into()
+            .ok()?,
+        initiator: sa.is_initiator(),
+        received: sa.vendor_ids_received(),
+        sent: sa.vendor_ids_sent(),
+    };
+    Some(with(&bond, cx.rng))
 }
 
 #[cfg(test)]

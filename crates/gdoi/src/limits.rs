@@ -181,6 +181,12 @@ pub const MESSAGE_OCTETS_MAX: usize = 65_507;
 pub const DPD_RETRY: Duration = Duration::from_secs(2);
 /// R-U-THERE without an answer after which the peer is dead.
 pub const DPD_SENDINGS_MAX: u32 = 5;
+/// A key server's silence after which another one asks ...
+pub const WATCHED_SILENCE: Duration = Duration::from_millis(1_500);
+/// ... and asks again ...
+pub const WATCHED_RETRY: Duration = Duration::from_millis(500);
+/// ... until it is dead after so many: three seconds after it was heard.
+pub const WATCHED_SENDINGS_MAX: u32 = 3;
 /// R-U-THERE of one SA that are answered in a second.
 pub const DPD_ANSWERS_PER_S_MAX: u32 = 4;
 

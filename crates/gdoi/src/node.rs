@@ -11,14 +11,14 @@ use event::Gdoi;
 use policy::{GroupId, GroupName, Time};
 use wire::iana::{ExchangeType, PayloadType};
 use wire::isakmp::{Builder, Chain, Header};
-use wire::private::{PolicyChunk, PolicyRequest};
+use wire::private::{Announcement, PolicyChunk, PolicyRequest};
 
 use crate::config::Config;
 use crate::context::{Context, RsaKey, RsaKeys};
 use crate::ike::{self, Expect, Isakmp, SaId, Upcall};
 use crate::ks::{KeyServer, PullMessage};
 use crate::machine::{Command, Input, Outbox, Output, Record};
-use crate::persist::{self, BootId, Corrupt, GroupRow, Restored};
+use crate::persist::{self, BootId, CoopRow, Corrupt, GroupRow, Restored};
 use crate::pull::Message1;
 use crate::push::kek_spi;
 use crate::refusal::{Refusal, Refusals};
@@ -36,6 +36,7 @@ pub struct Machine {
     boot: BootId,
     rsa: RsaKeys,
     restored: BTreeMap<GroupName, (GroupRow, ks::Members)>,
+    restored_coop: BTreeMap<GroupName, CoopRow>,
     servers: BTreeMap<GroupName, KeyServer>,
     members: BTreeMap<GroupName, gm::Member>,
     refusals: Refusals,
@@ -78,6 +79,7 @@ impl Machine {
             boot,
             rsa: restored.rsa,
             restored: restored.groups,
+            restored_coop: restored.coop,
             servers: BTreeMap::new(),
             members: BTreeMap::new(),
             refusals: Refusals::default(),
@@ -112,6 +114,7 @@ impl Machine {
         while let Some(upcall) = self.isakmp.upcall() {
             self.upcall(now, upcall, out);
         }
+        self.adopt_rekey_keys(now, out);
     }
 
     /// When `Input::Timer` is due; `now` is the time of the last `handle`.
@@ -246,6 +249,7 @@ impl Machine {
     fn configure_servers(&mut self, now: Time, out: &mut Outbox) {
         let config = Arc::clone(&self.config);
         let mut restored = std::mem::take(&mut self.restored);
+        let mut restored_coop = std::mem::take(&mut self.restored_coop);
         let (boot, mut handle) = (self.boot, self.next_handle);
         let (mut cx, servers, _) = self.split(now, out);
         let configured = |name: &GroupName| config.key_servers.iter().any(|own| own.group == *name);
@@ -264,12 +268,14 @@ impl Machine {
                 group.configure(&mut cx, own.clone());
             } else {
                 let left = restored.remove(&own.group);
-                let group = KeyServer::new(&mut cx, own.clone(), handle, boot, left);
+                let coop = restored_coop.remove(&own.group);
+                let group = KeyServer::new(&mut cx, own.clone(), handle, boot, left, coop);
                 servers.insert(own.group.clone(), group);
                 handle += 1;
             }
         }
         self.restored = restored;
+        self.restored_coop = restored_coop;
         self.next_handle = handle;
     }
 
@@ -285,10 +291,19 @@ impl Machine {
             }
             Command::Rekey { group } => {
                 let (mut cx, servers, _) = self.split(now, out);
-                for (name, server) in servers {
-                    if group.as_ref().is_none_or(|wanted| wanted == name) {
-                        server.order_rekey(&mut cx);
-                    }
+                for (_, server) in named(servers, group.as_ref()) {
+                    server.order_rekey(&mut cx);
+                }
+            }
+            Command::ClearCoopCounters { group } => {
+                for (_, server) in named(&mut self.servers, group.as_ref()) {
+                    server.clear_coop_counters();
+                }
+            }
+            Command::ClearCoopRole { group } => {
+                let (mut cx, servers, _) = self.split(now, out);
+                for (_, server) in named(servers, group.as_ref()) {
+                    server.clear_coop_role(&mut cx);
                 }
             }
             Command::GenerateRsa {
@@ -324,6 +339,15 @@ impl Machine {
         }
     }
 
+    /// Rekey keys that a primary sent are this box's from now on (PROTOCOL P26).
+    fn adopt_rekey_keys(&mut self, now: Time, out: &mut Outbox) {
+        let servers = self.servers.values_mut();
+        let adopted: Vec<_> = servers.filter_map(KeyServer::take_adopted_key).collect();
+        for key in adopted {
+            self.rsa_key(now, key.label, key.exportable, key.pkcs8, out);
+        }
+    }
+
     fn upcall(&mut self, now: Time, upcall: Upcall, out: &mut Outbox) {
         if let Upcall::Exchange {
             sa,
@@ -342,20 +366,30 @@ impl Machine {
             };
             return self.exchange(now, *exchange, *step, &message, out);
         }
+        let dead = matches!(upcall, Upcall::Dead(_));
         let (mut cx, servers, members) = self.split(now, out);
         match upcall {
             Upcall::Established(sa) => {
                 for member in members.values_mut() {
                     member.established(&mut cx, sa);
                 }
+                for group in servers.values_mut() {
+                    group.coop_established(&mut cx, sa);
+                }
             }
             Upcall::Failed { sa, reason } => {
                 for member in members.values_mut() {
                     member.failed(&mut cx, sa, reason);
                 }
+                for group in servers.values_mut() {
+                    group.coop_failed(&mut cx, sa);
+                }
             }
-            Upcall::Deleted(sa) => {
-                servers.values_mut().for_each(|group| group.forget_sa(sa));
+            Upcall::Deleted(sa) | Upcall::Dead(sa) => {
+                for group in servers.values_mut() {
+                    group.forget_sa(sa);
+                    group.coop_deleted(&mut cx, sa, dead);
+                }
                 for member in members.values_mut() {
                     member.deleted(&mut cx, sa);
                 }
@@ -363,6 +397,9 @@ impl Machine {
             Upcall::Timeout { sa, message_id } => {
                 for member in members.values_mut() {
                     member.timeout(&mut cx, sa, message_id);
+                }
+                for group in servers.values_mut() {
+                    group.coop_timeout(&mut cx, sa, message_id);
                 }
             }
             Upcall::Notify { sa, notify, data } => {
@@ -414,7 +451,8 @@ impl Machine {
                 }
             }
             (ExchangeType::GETVPN_POLICY_FETCH, None) => self.policy_fetch(now, message, out),
-            // `ike` hands up no other exchange: COOP's is refused there until there is COOP.
+            (ExchangeType::GETVPN_COOP, None) => self.coop(now, step, message, out),
+            // `ike` hands up no other exchange.
             (_, _) => {}
         }
     }
@@ -502,6 +540,23 @@ impl Machine {
         );
     }
 
+    /// A message between key servers, for the group that it names.
+    fn coop(&mut self, now: Time, step: u8, message: &PullMessage<'_>, out: &mut Outbox) {
+        let named = Chain::decode(message.first, message.payloads).ok().and_then(|chain| {
+            let raw = chain.find(PayloadType::GETVPN_COOP)?;
+            Some(ks::group_of(raw.decode::<Announcement<'_>>().ok()?.group))
+        });
+        let (mut cx, servers, _) = self.split(now, out);
+        let group = servers.values_mut().find(|group| Some(group.config().id) == named);
+        match group {
+            Some(group) => group.coop_message(&mut cx, message, step),
+            None => {
+                let id = named.map_or_else(|| "in a malformed announcement".to_owned(), |id| id.to_string());
+                self.refuse(now, message.sa, &Refusal::UnknownGroup(id), out);
+            }
+        }
+    }
+
     /// A PUSH, for the member that holds its Rekey SA, or an acknowledgement, for the group that
     /// sent what it acknowledges.
     fn plain(
@@ -537,6 +592,16 @@ impl Machine {
             self.unsolicited_acks += 1;
         }
     }
+}
+
+/// The group of that name, or all.
+fn named<'a>(
+    servers: &'a mut BTreeMap<GroupName, KeyServer>,
+    wanted: Option<&'a GroupName>,
+) -> impl Iterator<Item = (&'a GroupName, &'a mut KeyServer)> {
+    servers
+        .iter_mut()
+        .filter(move |(name, _)| wanted.is_none_or(|wanted| wanted == *name))
 }
 
 fn is_at(member: &gm::Member, local: Ipv4Addr) -> bool {

@@ -39,6 +39,17 @@ pub(crate) enum Refusal {
     Malformed(wire::Error),
     /// A message 3 that nobody asked for, or too late.
     NoPull,
+    /// COOP from a peer that did not prove to be a getvpn.
+    NotKin,
+    /// COOP from an address that is no `peer address ipv4` of the group.
+    UnknownKeyServer,
+    /// An announcement that is not newer than the last one.
+    CoopSequence {
+        /// Its number.
+        seq: u64,
+        /// The last one's.
+        last: u64,
+    },
 }
 
 /// The figures of one refusal.
@@ -64,8 +75,23 @@ impl Refusal {
             Self::TooManyPulls => (NotifyType::NO_PROPOSAL_CHOSEN, "too many registrations"),
             Self::Malformed(_) => (NotifyType::PAYLOAD_MALFORMED, "malformed"),
             Self::NoPull => (NotifyType::INVALID_MESSAGE_ID, "registration not open"),
+            Self::NotKin => (NotifyType::AUTHENTICATION_FAILED, "COOP peer is no getvpn"),
+            Self::UnknownKeyServer => (NotifyType::INVALID_ID_INFORMATION, "unknown key server"),
+            Self::CoopSequence { .. } => (NotifyType::INVALID_MESSAGE_ID, "old announcement"),
         };
         Row { notify, name }
+    }
+
+    /// What the operator is told of a message between key servers.
+    pub(crate) fn coop_event(&self, ks: Ipv4Addr, local: Ipv4Addr, group: &GroupName) -> Event {
+        let group = group.clone();
+        if let Self::CoopSequence { seq, last } = *self {
+            return Gdoi::COOP_ANN_SEQ_FAILURE { group, seq, last }.into();
+        }
+        if matches!(self, Self::UnknownKeyServer | Self::NotKin) {
+            return Gdoi::COOP_KS_UNAUTH { ks, group, local }.into();
+        }
+        self.event(ks, &group)
     }
 
     /// What the operator is told.
@@ -92,7 +118,10 @@ impl Refusal {
             | Self::GroupFull
             | Self::TooManyPulls
             | Self::Malformed(_)
-            | Self::NoPull => Gdoi::KS_REGISTRATION_REFUSED {
+            | Self::NoPull
+            | Self::NotKin
+            | Self::UnknownKeyServer
+            | Self::CoopSequence { .. } => Gdoi::KS_REGISTRATION_REFUSED {
                 peer,
                 group,
                 reason: self.to_string(),
@@ -117,6 +146,13 @@ impl fmt::Display for Refusal {
             }
             Self::Malformed(error) => error.fmt(f),
             Self::NoPull => f.write_str("message 3 of a registration that is not open"),
+            Self::NotKin => f.write_str("the peer did not prove to be a getvpn"),
+            Self::UnknownKeyServer => {
+                f.write_str("no `peer address ipv4` of the group has this address")
+            }
+            Self::CoopSequence { seq, last } => {
+                write!(f, "announcement {seq} is not above {last}")
+            }
         }
     }
 }

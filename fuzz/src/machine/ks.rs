@@ -59,6 +59,7 @@ pub(super) fn configuration() -> Config {
                 tbar_window_s: None,
             }],
             size: GroupSize::Small16,
+            key_sync: true,
             look_ahead: 2,
             rfc6407_drops_denies: false,
         }],

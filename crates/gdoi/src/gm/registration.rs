@@ -18,7 +18,7 @@ use super::{Member, PORT};
 use crate::context::Context;
 use crate::group_sa::{KekOffer, Offer, Received, TekOffer, Unacceptable, acl_of, unsupported};
 use crate::ike::{Connection, Expect, Failure, SaId};
-use crate::kin::{self, Bond, Proof};
+use crate::kin::{self, Proof};
 use crate::limits::{
     BACK_OFF_MAX, BACK_OFF_MIN, PULL_WAIT, REJECT_BACK_OFF_MAX, REJECT_BACK_OFF_MIN, TEKS_HELD_MAX,
 };
@@ -255,7 +255,7 @@ impl Member {
     }
 
     fn pull(&mut self, cx: &mut Context<'_>, sa: SaId, began: Time) {
-        let Some(nonce) = with_bond(cx, sa, |bond, rng| kin::nonce(bond, rng)) else {
+        let Some(nonce) = kin::with_bond(cx, sa, |bond, rng| kin::nonce(bond, rng)) else {
             return self.fail(cx, "the phase-1 SA is gone", false);
         };
         let Some(server) = cx.isakmp.sa(sa).map(crate::ike::Sa::peer) else {
@@ -354,7 +354,7 @@ impl Member {
             Err(error) => return self.reject(cx, run, &Unacceptable::Malformed(error)),
         };
         //= getvpn P2
-        let proof = with_bond(cx, run.sa, |bond, _| kin::check(bond, &message_2.nonce));
+        let proof = kin::with_bond(cx, run.sa, |bond, _| kin::check(bond, &message_2.nonce));
         let kind = match proof {
             Some(Proof::Kin) => PeerKind::Ours,
             Some(Proof::Plain) | None => PeerKind::Rfc6407,
@@ -771,24 +771,4 @@ fn back_off(cx: &mut Context<'_>, least: Duration, most: Duration, rounds: u32) 
     let full = least.saturating_mul(1 << rounds.min(16)).min(most);
     let half_ms = u64::try_from(full.as_millis() / 2).unwrap_or(u64::MAX);
     Duration::from_millis(half_ms + random_below(cx.rng, half_ms + 1))
-}
-
-/// Calls `with` with the bond of a phase-1 SA; `None` if it is gone.
-fn with_bond<R>(
-    cx: &mut Context<'_>,
-    sa: SaId,
-    with: impl FnOnce(&Bond<'_>, &mut dyn crypto::Rng) -> R,
-) -> Option<R> {
-    let sa = cx.isakmp.sa(sa)?;
-    let bond = Bond {
-        prf: &|parts| sa.prf_a(parts),
-        cookies: [sa.initiator_cookie(), sa.responder_cookie()]
-            .concat()
-            .try_into()
-            .ok()?,
-        initiator: sa.is_initiator(),
-        received: sa.vendor_ids_received(),
-        sent: sa.vendor_ids_sent(),
-    };
-    Some(with(&bond, cx.rng))
 }

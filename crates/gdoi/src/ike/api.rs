@@ -90,8 +90,10 @@ pub enum Upcall {
         /// With which data.
         data: Vec<u8>,
     },
-    /// An SA is gone: expired, deleted by the peer, replaced after INITIAL-CONTACT, or dead (DPD).
+    /// An SA is gone: expired, deleted by the peer, or replaced after INITIAL-CONTACT.
     Deleted(SaId),
+    /// An SA is gone because its peer answers no more (RFC 3706).
+    Dead(SaId),
 }
 
 /// Why a message could not be sent.

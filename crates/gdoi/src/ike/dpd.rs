@@ -10,11 +10,16 @@ use std::time::Duration;
 use policy::Time;
 
 use super::refusal::Refusal;
-use crate::limits::{DPD_ANSWERS_PER_S_MAX, DPD_RETRY, DPD_SENDINGS_MAX};
+use crate::limits::{
+    DPD_ANSWERS_PER_S_MAX, DPD_RETRY, DPD_SENDINGS_MAX, WATCHED_RETRY, WATCHED_SENDINGS_MAX,
+    WATCHED_SILENCE,
+};
 
 /// What is known of the peer's life.
 pub(super) struct Dpd {
     understood: bool,
+    /// Whether the peer is another key server, whose death must be noticed soon.
+    watched: bool,
     last_heard: Time,
     /// The number of the next question.
     next: u32,
@@ -52,11 +57,26 @@ impl Dpd {
         let next = random >> 1;
         Self {
             understood,
+            watched: false,
             last_heard: now,
             next,
             asked: None,
             answered: None,
             answers: (0, 0),
+        }
+    }
+
+    /// From now on silence is noticed within seconds.
+    pub(super) fn watch(&mut self) {
+        self.watched = true;
+    }
+
+    /// Questions without an answer after which the peer is dead.
+    pub(super) const fn sendings_max(&self) -> u32 {
+        if self.watched {
+            WATCHED_SENDINGS_MAX
+        } else {
+            DPD_SENDINGS_MAX
         }
     }
 
@@ -75,7 +95,7 @@ impl Dpd {
             return Due::Wait;
         }
         let sendings = self.asked.as_ref().map_or(0, |asked| asked.sendings);
-        if sendings >= DPD_SENDINGS_MAX {
+        if sendings >= self.sendings_max() {
             return Due::Dead;
         }
         //= RFC 3706 6.2
@@ -97,8 +117,13 @@ impl Dpd {
             return None;
         }
         Some(match &self.asked {
+            Some(asked) if self.watched => asked.at + WATCHED_RETRY,
             Some(asked) => asked.at + DPD_RETRY,
-            None => self.last_heard + Duration::from_secs(keepalive_s.into()),
+            None => {
+                let keepalive = Duration::from_secs(keepalive_s.into());
+                let most = if self.watched { WATCHED_SILENCE } else { keepalive };
+                self.last_heard + keepalive.min(most)
+            }
         })
     }
 

@@ -468,7 +468,7 @@ impl Isakmp {
                     unanswered,
                 });
                 self.remove(id);
-                self.upcalls.push_back(Upcall::Deleted(id));
+                self.upcalls.push_back(Upcall::Dead(id));
             }
         }
     }

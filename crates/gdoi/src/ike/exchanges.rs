@@ -68,6 +68,15 @@ impl Isakmp {
         }
     }
 
+    /// The peer is another key server: with `crypto isakmp keepalive` its death is noticed within
+    /// seconds.
+    pub fn watch(&mut self, sa: SaId) {
+        if let Some(entry) = self.sa_mut(sa) {
+            entry.dpd.watch();
+            self.reschedule(sa);
+        }
+    }
+
     /// Notifies the peer under the SA; nothing answers that.
     ///
     /// # Errors

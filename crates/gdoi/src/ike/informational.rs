@@ -18,7 +18,6 @@ use super::main_mode::Message;
 use super::refusal::Refusal;
 use super::retransmit::Fingerprint;
 use super::sa::Sa;
-use crate::limits::DPD_SENDINGS_MAX;
 use crate::machine::Outbox;
 
 /// A notification in clear that answers a message which has no SA.
@@ -115,7 +114,7 @@ pub(super) fn keepalive(sa: &mut Sa, now: Time, keepalive_s: u16, rng: &mut dyn 
     match sa.dpd.due(now, keepalive_s) {
         Due::Wait => Keepalive::Nothing,
         Due::Dead => Keepalive::Dead {
-            unanswered: DPD_SENDINGS_MAX,
+            unanswered: sa.dpd.sendings_max(),
         },
         Due::Ask(number) => {
             let data = number.to_be_bytes();

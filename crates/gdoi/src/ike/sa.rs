@@ -244,6 +244,12 @@ impl Sa {
         self.keys.prf_d(parts)
     }
 
+    /// Whether the peer proved to be a getvpn (PROTOCOL P2).
+    #[must_use]
+    pub const fn is_kin(&self) -> bool {
+        self.kin
+    }
+
     /// Every vendor id that the peer sent in phase 1, in the order of arrival.
     #[must_use]
     pub fn vendor_ids_received(&self) -> &[Vec<u8>] {

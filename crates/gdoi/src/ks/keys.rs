@@ -81,7 +81,8 @@ impl TekRecord {
 
     /// From when a member that learns it now sends on it.
     pub(crate) fn told_activation(&self) -> PseudoTime {
-        self.tek.activation.max(self.send_from.unwrap_or_default())
+        let told = self.tek.activation.max(self.send_from.unwrap_or_default());
+        told.min(self.tek.expiry.before(Duration::from_nanos(1)))
     }
 }
 

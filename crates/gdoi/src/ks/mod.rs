@@ -3,6 +3,7 @@
 //! Owns the group's policy, keys, members and rekeys, and follows its configuration. Who is
 //! admitted is `registration`, what is sent when `rekey`, what survives a restart `persist`.
 
+mod coop;
 mod keys;
 mod members;
 mod outstanding;
@@ -26,11 +27,13 @@ use crate::context::Context;
 use crate::ike::SaId;
 use crate::limits::ORDERED_REKEYS_MAX;
 use crate::machine::Output;
-use crate::persist::{self, BootId, GroupRow, SidMark};
+use crate::persist::{self, BootId, CoopRow, GroupRow, SidMark};
 use crate::policy_blob::PolicyBlob;
 use crate::refusal::Refusals;
 use wire::private::PolicyRequest;
 
+pub use coop::{CoopView, Difference, PeerCounters, PeerView, Role};
+pub(crate) use coop::group_of;
 pub(crate) use keys::{GroupKeys, Kek, TekRecord, tagged};
 pub(crate) use members::{Member, Members};
 use registration::Pull;
@@ -38,7 +41,8 @@ pub(crate) use registration::PullMessage;
 pub(crate) use sid::{SidAllocator, SidLease};
 pub use view::{KekView, MemberView, SaView, Serving, SidView, TekView, View};
 
-use keys::KINDS;
+use coop::Coop;
+use keys::{Activation, KINDS};
 use outstanding::Rekeying;
 use policy::Plan;
 
@@ -59,6 +63,7 @@ pub(crate) struct KeyServer {
     next_policy: Option<PolicyBlob>,
     members: Members,
     rekeying: Rekeying,
+    coop: Coop,
     pulls: BTreeMap<(SaId, u32), Pull>,
     refusals: Refusals,
     rekeys_sent: u64,
@@ -81,6 +86,7 @@ impl KeyServer {
         handle: u32,
         boot: BootId,
         restored: Option<(GroupRow, Members)>,
+        coop: Option<CoopRow>,
     ) -> Self {
         let space = SidSpace {
             size: config.size,
@@ -99,6 +105,7 @@ impl KeyServer {
             next_policy: None,
             members: Members::default(),
             rekeying: Rekeying::default(),
+            coop: Coop::new(cx.rng, cx.now, coop),
             pulls: BTreeMap::new(),
             refusals: Refusals::default(),
             rekeys_sent: 0,
@@ -111,7 +118,7 @@ impl KeyServer {
             group.restore(row, members);
         }
         group.configure(cx, config);
-        if group.serving == Serving::Yes {
+        if group.serving == Serving::Yes && group.coop.leads() {
             group.resume(cx);
         }
         group
@@ -125,6 +132,7 @@ impl KeyServer {
         self.next_policy = row.next_policy;
         self.rekeys_sent = row.rekeys_sent;
         self.members = members;
+        self.keys.tenure = self.coop.row().tenure;
     }
 
     /// Follows a configuration: what differs from what is in force is minted and sent.
@@ -135,8 +143,11 @@ impl KeyServer {
             Ok(plan) => plan,
             Err(reason) => return self.stop(cx, Serving::Incomplete(reason)),
         };
+        self.coop.configure(cx.now, plan.wanted.index, &self.config);
         if cx.rsa.private_key(&plan.label).is_none() {
-            let label = Some(plan.label);
+            let label = Some(plan.label.clone());
+            // The primary may send it: what else the plan says is needed to talk to it.
+            self.plan = Some(plan);
             return self.stop(cx, Serving::NoRekeyKey { label });
         }
         self.use_sid_space(SidSpace {
@@ -150,12 +161,14 @@ impl KeyServer {
         let lifetime_only = before.is_some_and(|before| lifetimes(&before) != lifetimes(&plan));
         self.plan = Some(plan);
         self.serving = Serving::Yes;
-        if !self.follow(cx) && lifetime_only {
+        let follows = self.coop.leads() && self.follow(cx);
+        if !follows && lifetime_only {
             cx.out.report(Gdoi::POLICY_CHANGE {
                 group: self.config.group.clone(),
             });
         }
         self.persist_group(cx);
+        self.coop_tick(cx);
         self.tick(cx);
     }
 
@@ -213,16 +226,17 @@ impl KeyServer {
         let now = self.clock.at(cx.now);
         self.switch_policy(now);
         self.keys.expire(now);
-        let first = self.keys.usable(now).next().is_none();
+        let first = self.keys.alive(now).next().is_none();
         for kind in KINDS {
-            let fits = self.keys.kek(kind).is_some_and(|kek| {
+            let newest = self.keys.kek_ahead(kind).or_else(|| self.keys.kek(kind));
+            let fits = newest.is_some_and(|kek| {
                 now < kek.expiry
                     && kek.label == plan.label
                     && (kek.sa.cipher, kek.sa.sig_hash)
                         == (plan.wanted.kek_cipher, plan.wanted.sig_hash)
             });
             if !fits {
-                self.rekey_kek(cx, kind);
+                self.mint_kek(cx, kind);
             }
         }
         let policy_fits = self
@@ -233,26 +247,29 @@ impl KeyServer {
                 && record.tek.ks_list_hash == plan.wanted.ks_list_hash
         });
         if !first && policy_fits && tek_fits {
+            self.announce_due(cx);
             return false;
         }
-        let spread = Duration::ZERO;
-        let activation = {
-            let wanted = &plan.wanted;
-            self.keys
-                .mint_tek(wanted, true, spread, now, cx.rng)
-                .tek
-                .activation
-        };
+        let withdrawn = self.keys.withdraw_others(plan.wanted.transform, now);
+        let spi = self.mint_tek(cx, Activation::Soonest);
+        for at in withdrawn.held {
+            // Members hold a key of the old kind that would be sent on then: a new one outranks it.
+            let at = at.after(Duration::from_nanos(1));
+            self.mint_tek(cx, Activation::NotBefore(at));
+        }
+        let minted = spi.and_then(|spi| self.keys.tek_by_spi(spi));
+        let activation = minted.map_or(now, |record| record.tek.activation);
         if !policy_fits {
             self.set_policy(cx, activation, now);
         }
-        self.begin(cx);
-        self.announce_teks(cx);
+        self.mint_ahead(cx, &plan);
+        self.announce_due(cx);
         !first
     }
 
     //= getvpn P6
     fn set_policy(&mut self, cx: &mut Context<'_>, activation: PseudoTime, now: PseudoTime) {
+        self.coop.next_policy_version();
         match PolicyBlob::new(&self.config.sas, activation) {
             Ok(blob) if activation <= now || self.policy.is_none() => {
                 self.policy = Some(blob);
@@ -308,41 +325,61 @@ impl KeyServer {
 
     /// `crypto gdoi ks rekey`: a new traffic key, sent on as soon as every member can have it.
     pub(crate) fn order_rekey(&mut self, cx: &mut Context<'_>) {
-        self.ordered = true;
+        self.ordered = self.coop.leads();
         self.tick(cx);
     }
 
     /// The deadline has passed.
     pub(crate) fn timer(&mut self, cx: &mut Context<'_>) {
         self.expire_pulls(cx.now);
+        self.coop_tick(cx);
         self.tick(cx);
     }
 
     /// When `timer` has something to do.
     pub(crate) fn deadline(&self, now: Time) -> Option<Time> {
-        if self.serving != Serving::Yes {
-            return None;
-        }
-        let wanted = &self.plan.as_ref()?.wanted;
+        let coop = self.coop_deadline();
+        let plan = self.plan.as_ref().filter(|_| self.serving == Serving::Yes);
+        let Some(plan) = plan else {
+            return coop;
+        };
+        let pulls = self.pulls.values().map(Pull::deadline).min();
+        let policy = self.next_policy.as_ref().map(|blob| blob.activation);
+        let passive = self.keys.next_expiry().into_iter().chain(policy);
+        let led = self.coop.leads().then(|| self.led_deadline(&plan.wanted, now));
+        let (pseudo, exact) = led.unwrap_or_default();
+        let pseudo = passive.chain(pseudo).min().map(|due| self.clock.time_of(due));
+        [pseudo, pulls, exact, coop].into_iter().flatten().min()
+    }
+
+    /// What whoever leads has to do: when in the group's time, and when in core time.
+    fn led_deadline(
+        &self,
+        wanted: &keys::Wanted,
+        now: Time,
+    ) -> (Option<PseudoTime>, Option<Time>) {
         let keks = KINDS
             .into_iter()
+            .filter(|kind| self.keys.kek_ahead(*kind).is_none())
             .filter_map(|kind| self.keys.kek_due(kind, wanted));
         let sync = self.next_sync().filter(|_| self.members.len() > 0);
-        let policy = self.next_policy.as_ref();
+        let overlap = self.overlap();
+        let pseudo_now = self.clock.at(now);
+        // Keys that wait for other key servers are looked at when those answer.
+        let announced = self
+            .keys
+            .alive(pseudo_now)
+            .filter(|record| !record.announced)
+            .map(|record| record.hand_from(overlap))
+            .filter(|at| *at > pseudo_now);
         let pseudo = keks
-            .chain(self.keys.tek_due(wanted))
-            .chain(self.keys.next_expiry())
-            .chain(policy.map(|blob| blob.activation))
+            .chain(self.mint_due(wanted))
+            .chain(announced)
             .chain(sync)
-            .min()
-            .map(|due| self.clock.time_of(due));
-        let pulls = self.pulls.values().map(Pull::deadline).min();
+            .min();
         let ordered = self.ordered && self.rekeying.len() < ORDERED_REKEYS_MAX;
-        let ordered = ordered.then_some(now);
-        [pseudo, pulls, self.rekeying.deadline(now), ordered]
-            .into_iter()
-            .flatten()
-            .min()
+        let exact = [self.rekeying.deadline(now), ordered.then_some(now)];
+        (pseudo, exact.into_iter().flatten().min())
     }
 
     /// A piece of the policy that a member fetches; `None` for a policy that is not in force.
@@ -355,13 +392,19 @@ impl KeyServer {
             .piece(request.kind, request.number)
     }
 
+    /// A rekey key that came from the primary.
+    pub(crate) fn take_adopted_key(&mut self) -> Option<coop::AdoptedKey> {
+        self.coop.take_adopted()
+    }
+
     /// What is configured.
     pub(crate) const fn config(&self) -> &config::KeyServer {
         &self.config
     }
 
     /// Writes what the group must remember; whatever leaves after this, leaves when it is written.
-    fn persist_group(&self, cx: &mut Context<'_>) {
+    fn persist_group(&mut self, cx: &mut Context<'_>) {
+        self.note_changes(cx.now);
         let mut sid_marks = self.sid_marks.clone();
         sid_marks.retain(|mark| !mark.is_for(&self.sids.space()));
         sid_marks.push(SidMark::of(&self.sids));
@@ -392,6 +435,7 @@ impl KeyServer {
     pub(crate) fn forget(&self, cx: &mut Context<'_>) {
         let group = &self.config.group;
         cx.out.push(Output::Persist(persist::no_group(group)));
+        cx.out.push(Output::Persist(persist::no_coop(group)));
         for (address, _) in self.members.iter() {
             let record = persist::no_member(group, address);
             cx.out.push(Output::Persist(record));

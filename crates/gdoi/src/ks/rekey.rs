@@ -70,7 +70,7 @@ impl KeyServer {
 
     /// Mints what the look-ahead asks for; without one, what follows a key that ends soon.
     //= getvpn P12
-    fn mint_ahead(&mut self, cx: &mut Context<'_>, plan: &Plan) {
+    pub(super) fn mint_ahead(&mut self, cx: &mut Context<'_>, plan: &Plan) {
         let now = self.clock.at(cx.now);
         let look_ahead = self.look_ahead();
         if self.mint_due(&plan.wanted).is_none_or(|due| due <= now) {

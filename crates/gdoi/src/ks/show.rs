@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use ::policy::{PseudoTime, Time};
 
-use super::keys::{KINDS, Kek, TekRecord};
+use super::keys::{KINDS, Kek, TekRecord, Wanted};
 use super::policy::Plan;
 use super::rekey::ack_type;
 use super::{KekView, KeyServer, MemberView, SaView, Serving, SidView, TekView, View};
@@ -23,6 +23,7 @@ impl KeyServer {
             .find(|(address, _)| *address == config.address);
         let plan = self.plan.as_ref().filter(|_| self.serving == Serving::Yes);
         let keks = self.kek_views(now, plan, rsa);
+        let coop = self.coop_view(at, &servers);
         View {
             group: config.group.clone(),
             id: config.id,
@@ -57,6 +58,7 @@ impl KeyServer {
                 mark: self.sids.mark(),
                 capacity: self.sids.space().count(),
             },
+            coop,
             refusals: self.refusals.counts(),
             unsolicited_acks: self.unsolicited_acks,
             policy_name: self
@@ -77,7 +79,10 @@ impl KeyServer {
             .filter(shown)
             .map(|kek| {
                 let key = rsa.private_key(&kek.label).map(|key| key.public_key());
-                let due = plan.and_then(|plan| self.keys.kek_due(kek.kind, &plan.wanted));
+                let ahead = self.keys.kek_ahead(kek.kind);
+                let due = plan
+                    .filter(|_| ahead.is_none())
+                    .and_then(|plan| self.keys.kek_due(kek.kind, &plan.wanted));
                 KekView {
                     kind: kek.kind,
                     spi: kek.sa.spi,
@@ -97,8 +102,8 @@ impl KeyServer {
     }
 
     fn tek_views(&self, now: PseudoTime, plan: Option<&Plan>) -> Vec<TekView> {
-        let newest = self.keys.newest().map(|record| record.tek.spi);
-        let due = plan.and_then(|plan| self.keys.tek_due(&plan.wanted));
+        let newest = self.keys.usable(now).last().map(|record| record.tek.spi);
+        let due = plan.and_then(|plan| self.next_announcement(&plan.wanted, now));
         let view = |record: &TekRecord| TekView {
             sa: self.config.sas.first().map_or(1, |sa| sa.number),
             spi: record.tek.spi,
@@ -121,6 +126,15 @@ impl KeyServer {
         let mut views: Vec<TekView> = self.keys.usable(now).map(view).collect();
         views.reverse();
         views
+    }
+
+    /// When members are next told a traffic key.
+    fn next_announcement(&self, wanted: &Wanted, now: PseudoTime) -> Option<PseudoTime> {
+        let ahead = self.keys.alive(now).find(|record| !record.announced);
+        match ahead {
+            Some(record) => Some(record.hand_from(self.overlap())),
+            None => self.mint_due(wanted),
+        }
     }
 
     fn sa_views(&self, now: PseudoTime) -> Vec<SaView> {
@@ -147,7 +161,7 @@ impl KeyServer {
                 address,
                 kind: member.kind,
                 version: member.version.clone(),
-                key_server: self.config.address,
+                key_server: member.server,
                 registered_ago: member.registered.map(|registered| at.since(registered)),
                 rekeys_sent: member.rekeys_sent,
                 rekeys_retries: member.retries,

@@ -56,6 +56,12 @@ impl SidAllocator {
         self.next
     }
 
+    /// Whatever lies below `mark` may have been handed out: another key server remembers it.
+    pub(crate) fn skip_to(&mut self, mark: u64) {
+        self.next = self.next.max(mark).min(self.space.count());
+        self.mark = self.mark.max(self.next);
+    }
+
     /// Hands out `count` identifiers that nobody else sends with. When the mark rises it must be
     /// on disk before they leave.
     ///

@@ -11,6 +11,8 @@ use policy::{
     SigHash, Spi, Transform,
 };
 
+use super::CoopView;
+
 /// A group that this box serves.
 #[derive(Clone, Debug, PartialEq)]
 pub struct View {
@@ -64,6 +66,8 @@ pub struct View {
     pub members: Vec<MemberView>,
     /// Sender identifiers.
     pub sids: SidView,
+    /// Cooperation with other key servers; `None` when the group has this one only.
+    pub coop: Option<CoopView>,
     /// How often each refusal happened, by its name.
     pub refusals: Vec<(&'static str, u64)>,
     /// Acknowledgements that were dropped: forged, late or unasked.

@@ -142,6 +142,7 @@ fn push(stolen: &Stolen, seq: u32, tek: &Tek, key: &PrivateKey) -> Packet {
     let grant = Grant {
         teks: vec![TekGrant {
             tek,
+            activation: tek.activation,
             key: &stolen.tek.key,
         }],
         ..Grant::default()

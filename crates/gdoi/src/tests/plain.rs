@@ -563,6 +563,7 @@ impl PlainServer {
                 }),
                 teks: vec![TekGrant {
                     tek: &tek,
+                    activation: tek.activation,
                     key: &key,
                 }],
                 sids: None::<(GroupSize, &[Sid])>,
@@ -584,7 +585,11 @@ impl PlainServer {
         builder.push(&Seq(seq));
         builder.push(&offer.to_wire(KIND).unwrap());
         let grant = Grant {
-            teks: vec![TekGrant { tek, key }],
+            teks: vec![TekGrant {
+                tek,
+                activation: tek.activation,
+                key,
+            }],
             ..Grant::default()
         };
         grant.with_wire(KIND, |kd| builder.push(kd)).unwrap();

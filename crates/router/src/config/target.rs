@@ -302,6 +302,7 @@ impl Making<'_> {
             authorization,
             sas,
             size: local.size.unwrap_or_default(),
+            key_sync: true,
             look_ahead: local.look_ahead.unwrap_or(KEY_LOOK_AHEAD_DEFAULT),
             rfc6407_drops_denies: local.compatible_rfc6407,
         })

@@ -50,7 +50,8 @@ fn what_comes_out_of_an_exchange_is_what_went_in() {
             | Upcall::Plain { .. }
             | Upcall::Timeout { .. }
             | Upcall::Notify { .. }
-            | Upcall::Deleted(_) => None,
+            | Upcall::Deleted(_)
+            | Upcall::Dead(_) => None,
         })
         .collect();
     for (step, payloads) in received {

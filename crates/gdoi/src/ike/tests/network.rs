@@ -79,7 +79,8 @@ impl Node {
                 | Upcall::Plain { .. }
                 | Upcall::Timeout { .. }
                 | Upcall::Notify { .. }
-                | Upcall::Deleted(_) => None,
+                | Upcall::Deleted(_)
+            | Upcall::Dead(_) => None,
             })
             .collect()
     }
@@ -319,6 +320,7 @@ fn describe(upcall: &Upcall) -> String {
         Upcall::Timeout { .. } => "timeout".to_owned(),
         Upcall::Notify { notify, .. } => format!("notify {notify}"),
         Upcall::Deleted(_) => "deleted".to_owned(),
+        Upcall::Dead(_) => "dead".to_owned(),
     }
 }
 
@@ -413,7 +415,8 @@ impl Network {
                 | Upcall::Plain { .. }
                 | Upcall::Timeout { .. }
                 | Upcall::Notify { .. }
-                | Upcall::Deleted(_) => false,
+                | Upcall::Deleted(_)
+            | Upcall::Dead(_) => false,
             });
             if done {
                 self.with(0, |engine, _, _, _| engine.finish(sa, opened));

@@ -1,0 +1,393 @@
+//! What a peer's records do here: a join of sets, in whatever order they come (PROTOCOL P15).
+//!
+//! Nothing is taken before all of a message could be read. Decides what is new, what wins where two
+//! say different things, and what members must be told because of it.
+
+use std::net::{Ipv4Addr, SocketAddrV4};
+
+use ::policy::{Generation, KekSpi, KsIndex, PseudoTime, Time};
+use ::policy::tbar::PseudoClock;
+use event::Gdoi;
+use wire::private::Announcement;
+
+use super::log::Key;
+use super::records::{self, Piece, Record};
+use super::view::Role;
+use crate::context::Context;
+use crate::ks::{Kek, KeyServer, Member, TekRecord};
+use crate::limits::{CLOCK_SLEW_PPM, CLOCK_STEP_MIN, MERGE_SEND_WAIT};
+use crate::machine::Output;
+use crate::persist;
+use crate::policy_blob::{PolicyBlob, Sha256, sha256};
+use crate::refusal::Refusal;
+
+/// Pieces of policies that are kept until the policy is named: two of the largest.
+const PIECES_MAX: usize = 128;
+
+/// What a message changed.
+#[derive(Default)]
+struct Changes {
+    /// Traffic keys that were not held.
+    teks: usize,
+    /// Keys or policy.
+    group: bool,
+    /// Members.
+    members: Vec<Ipv4Addr>,
+}
+
+impl KeyServer {
+    /// Takes a peer's records. Says whether it has more of them than it sent.
+    pub(super) fn import(
+        &mut self,
+        cx: &mut Context<'_>,
+        index: KsIndex,
+        said: &Announcement<'_>,
+        to_us: bool,
+    ) -> Result<bool, Refusal> {
+        let received = self.coop.peers.get(&index).map_or(0, |peer| peer.received);
+        let more = said.backlog > 0;
+        if !to_us || said.from > received {
+            return Ok(true);
+        }
+        // Records are in the group's time, which must be known first.
+        let timeless = !self.is_founded() && self.coop.synchronised.is_none();
+        if said.flags.founded && timeless && !said.records.is_empty() {
+            return Ok(true);
+        }
+        let records: Vec<Record> = said
+            .records
+            .iter()
+            .map(|record| Record::read(record.kind, record.octets))
+            .collect::<Result<_, _>>()
+            .map_err(Refusal::Malformed)?;
+        self.coop.log.comes_from(Some(index));
+        let mut changes = Changes::default();
+        let generation = self.keys.generation.join(&Generation(said.generation));
+        changes.group |= generation != self.keys.generation;
+        self.keys.generation = generation;
+        for record in records {
+            self.apply(cx, index, record, &mut changes);
+        }
+        changes.group |= self.adopt_policy();
+        if let Some(peer) = self.coop.peers.get_mut(&index) {
+            peer.received = said.to.max(received);
+        }
+        if said.flags.complete && !more && said.to >= said.from {
+            self.coop.complete |= said.flags.founded == self.is_founded() || self.is_founded();
+        }
+        self.write_down(cx, index, &changes);
+        self.coop.log.comes_from(None);
+        Ok(more)
+    }
+
+    /// What came is on disk before it is acknowledged.
+    fn write_down(&mut self, cx: &mut Context<'_>, index: KsIndex, changes: &Changes) {
+        if changes.group {
+            self.persist_group(cx);
+            self.persist_coop(cx);
+        }
+        for address in &changes.members {
+            if let Some(member) = self.members.find(*address) {
+                let record = persist::member_record(&self.config.group, *address, member);
+                cx.out.push(Output::Persist(record));
+            }
+            self.coop.changed(Key::Member(*address));
+        }
+        if !changes.members.is_empty() {
+            self.coop.hasten(cx.now);
+        }
+        if !self.coop.leads() {
+            return;
+        }
+        if changes.teks > 0
+            && let Some(peer) = self.coop.peers.get(&index)
+        {
+            cx.out.report(Gdoi::COOP_MERGE {
+                group: self.config.group.clone(),
+                ks: peer.address,
+                records: changes.teks,
+            });
+        }
+        self.coop.log.comes_from(None);
+        if changes.group || !changes.members.is_empty() {
+            self.unify_keks(cx);
+        }
+    }
+
+    fn apply(
+        &mut self,
+        cx: &mut Context<'_>,
+        index: KsIndex,
+        record: Record,
+        changes: &mut Changes,
+    ) {
+        match record {
+            Record::Tek(record) => self.join_tek(cx.now, *record, changes),
+            Record::Kek(kek) => changes.group |= self.join_kek(cx.now, *kek),
+            Record::Member(address, member) => {
+                if self.join_member(cx.now, address, *member) {
+                    changes.members.push(address);
+                }
+            }
+            Record::Group(group) => {
+                let primary = self.primary() == Some(index);
+                if !self.is_founded() || (primary && !self.coop.leads()) {
+                    changes.group |= self.keys.spi_key.expose() != group.spi_key.expose();
+                    self.keys.spi_key = group.spi_key.clone();
+                }
+                self.coop.announced_group = Some(group);
+            }
+            Record::Piece(piece) => self.keep_piece(piece),
+            Record::RekeyKey(key) => self.join_rekey_key(cx, index, key),
+            Record::Config(fields) => self.compare_config(cx, index, &fields),
+            Record::Unknown => {}
+        }
+    }
+
+    /// A traffic key is immutable: it is held or it is new.
+    //= getvpn P15
+    fn join_tek(&mut self, at: Time, record: TekRecord, changes: &mut Changes) {
+        let now = self.clock.at(at);
+        let leads = self.coop.leads();
+        let spi = record.tek.spi;
+        if let Some(held) = self.keys.teks.iter_mut().find(|held| held.tek.spi == spi) {
+            // Who leads knows best what members were told.
+            if !leads {
+                let before = (held.announced, held.delivered, held.withdrawn);
+                held.announced |= record.announced;
+                held.delivered |= record.delivered;
+                held.withdrawn |= record.withdrawn && !held.announced;
+                changes.group |= before != (held.announced, held.delivered, held.withdrawn);
+            }
+            return;
+        }
+        let same_list = self
+            .plan
+            .as_ref()
+            .is_some_and(|plan| plan.wanted.ks_list_hash == record.tek.ks_list_hash);
+        let alive = record.tek.generation.is_alive_in(&self.keys.generation);
+        if !same_list || !alive || record.tek.expiry <= now {
+            return;
+        }
+        changes.group = true;
+        changes.teks += 1;
+        if !leads {
+            return self.keys.insert_tek(record);
+        }
+        // Members of the other side send on it already; those of this side first all learn it.
+        let wait = self.plan.as_ref().map(|plan| plan.wanted.schedule.scaled(MERGE_SEND_WAIT));
+        let send_from = record.announced.then(|| now.after(wait.unwrap_or(MERGE_SEND_WAIT)));
+        self.keys.insert_tek(TekRecord {
+            announced: false,
+            delivered: false,
+            send_from,
+            ..record
+        });
+    }
+
+    fn join_kek(&mut self, at: Time, kek: Kek) -> bool {
+        let now = self.clock.at(at);
+        let leads = self.coop.leads();
+        let current = self.keys.kek(kek.kind).map(|kek| kek.sa.spi);
+        if let Some(held) = self.keys.kek_by_spi_mut(&kek.sa.spi) {
+            let before = (held.seq, held.announced, held.delivered, held.replaced);
+            held.seq = held.seq.max(kek.seq);
+            if !leads {
+                held.announced |= kek.announced;
+                held.delivered |= kek.delivered;
+                held.replaced = held.replaced.or(kek.replaced);
+            }
+            return before != (held.seq, held.announced, held.delivered, held.replaced);
+        }
+        if kek.expiry <= now || !kek.generation.is_alive_in(&self.keys.generation) {
+            return false;
+        }
+        // Whoever leads keeps its own in use; the other one serves those that hold it.
+        let replaced = kek.replaced.or_else(|| current.filter(|_| leads).map(|_| now));
+        let kek = Kek { replaced, ..kek };
+        let place = self.keys.keks.partition_point(|held| held.minted <= kek.minted);
+        self.keys.keks.insert(place, kek);
+        true
+    }
+
+    fn join_member(&mut self, at: Time, address: Ipv4Addr, member: Member) -> bool {
+        let now = self.clock.at(at);
+        let local = SocketAddrV4::new(self.config.address, 848);
+        let theirs = Member { local, ..member };
+        let until = self.keys.teks.iter().map(|record| record.tek.expiry).max();
+        let minted = |spi: &KekSpi| self.keys.kek_by_spi(spi).map(|kek| kek.minted);
+        let Some(held) = self.members.find(address) else {
+            self.members.insert(address, theirs);
+            return true;
+        };
+        let newer_kek = minted(&theirs.kek) > minted(&held.kek);
+        let before = (held.joined, held.server, held.kek, held.leases.len());
+        let kek = theirs.kek;
+        let Some(held) = self.members.find_mut(address) else {
+            return false;
+        };
+        held.join(theirs, until.unwrap_or(now), now);
+        if newer_kek {
+            held.kek = kek;
+        }
+        let changed = before != (held.joined, held.server, held.kek, held.leases.len());
+        if changed && (before.0, before.1) != (held.joined, held.server) {
+            self.rekeying.forget(address);
+        }
+        changed
+    }
+
+    // ---------------------------------------------------------------- policy
+
+    fn keep_piece(&mut self, piece: Piece) {
+        if self.coop.pieces.len() >= PIECES_MAX {
+            self.coop.pieces.clear();
+        }
+        let key = (piece.sha256, piece.number);
+        self.coop.pieces.insert(key, piece.octets);
+    }
+
+    /// Takes over a policy that is newer than the one held, when all its pieces are here.
+    fn adopt_policy(&mut self) -> bool {
+        let Some(group) = self.coop.announced_group.clone() else {
+            return false;
+        };
+        if group.version < self.coop.row.policy_version {
+            self.coop.announced_group = None;
+            return false;
+        }
+        let mut blobs = [None, None];
+        for (blob, named) in blobs.iter_mut().zip(&group.policies) {
+            if let Some((sha256, octets)) = named {
+                let Some(found) = self.blob(sha256, *octets) else {
+                    return false;
+                };
+                *blob = Some(found);
+            }
+        }
+        self.coop.announced_group = None;
+        let [policy, next] = blobs;
+        let same = self.policy == policy && self.next_policy == next;
+        if group.version == self.coop.row.policy_version && self.policy.is_some() {
+            return false;
+        }
+        self.coop.row.policy_version = group.version;
+        (self.policy, self.next_policy) = (policy, next);
+        self.coop.pieces.clear();
+        !same
+    }
+
+    fn blob(&self, name: &Sha256, octets: u32) -> Option<PolicyBlob> {
+        let held = [&self.policy, &self.next_policy].into_iter().flatten();
+        if let Some(held) = held.into_iter().find(|blob| blob.sha256 == *name) {
+            return Some(held.clone());
+        }
+        let pieces = self.coop.pieces.range((*name, 0)..=(*name, u16::MAX));
+        let whole: Vec<u8> = pieces.flat_map(|(_, piece)| piece.iter().copied()).collect();
+        let right = whole.len() == octets as usize && sha256(&whole) == *name;
+        PolicyBlob::decode(whole).ok().filter(|_| right)
+    }
+
+    // ---------------------------------------------------------------- the rekey key
+
+    /// What is told of the rekey key: all of it, or with `no key sync` its fingerprint.
+    pub(super) fn rekey_key_record(&self, cx: &Context<'_>) -> Option<records::RekeyKey> {
+        let label = &self.plan.as_ref()?.label;
+        let key = cx.rsa.key(label)?;
+        Some(records::RekeyKey {
+            term: self.coop.rekey_key_term,
+            label: label.clone(),
+            exportable: key.exportable,
+            fingerprint: records::fingerprint(key.public_der()),
+            pkcs8: self.config.key_sync.then(|| key.pkcs8.clone()),
+        })
+    }
+
+    /// The rekey key of a primary wins (PROTOCOL P26).
+    //= getvpn P26
+    fn join_rekey_key(&mut self, cx: &mut Context<'_>, index: KsIndex, key: records::RekeyKey) {
+        let Some(peer) = self.coop.peers.get(&index).map(|peer| peer.address) else {
+            return;
+        };
+        let label = self.config.rekey_key.clone().unwrap_or_default();
+        let own = cx.rsa.key(&label).map(|key| records::fingerprint(key.public_der()));
+        if own == Some(key.fingerprint) {
+            self.coop.rekey_key_term = self.coop.rekey_key_term.max(key.term);
+            return;
+        }
+        let leads_there = self.primary() == Some(index) || key.term > self.coop.rekey_key_term;
+        if self.coop.leads() || !leads_there {
+            return;
+        }
+        match key.pkcs8.filter(|_| self.config.key_sync) {
+            Some(pkcs8) => {
+                self.coop.rekey_key_term = key.term;
+                self.coop.adopted = Some(super::AdoptedKey {
+                    label: label.clone(),
+                    exportable: key.exportable,
+                    pkcs8,
+                });
+                let hex = |octet: &u8| format!("{octet:02X}");
+                cx.out.report(Gdoi::COOP_REKEY_KEY_ADOPTED {
+                    label,
+                    group: self.config.group.clone(),
+                    ks: peer,
+                    fingerprint: key.fingerprint[..8].iter().map(hex).collect(),
+                });
+                self.coop.log.changed(Key::RekeyKey);
+            }
+            None if self.coop.alarmed_key != Some(key.fingerprint) => {
+                self.coop.alarmed_key = Some(key.fingerprint);
+                cx.out.report(Gdoi::COOP_REKEY_KEY_MISMATCH {
+                    label,
+                    group: self.config.group.clone(),
+                    ks: peer,
+                });
+            }
+            None => {}
+        }
+    }
+
+    // ---------------------------------------------------------------- the clock
+
+    /// The group's clock is the primary's: the answer was stamped between `asked` and now.
+    //= getvpn P27
+    pub(super) fn follow_clock(
+        &mut self,
+        cx: &mut Context<'_>,
+        index: KsIndex,
+        said: &Announcement<'_>,
+        asked: Time,
+    ) {
+        let primary = self.coop.peers.get(&index).and_then(super::Peer::role) == Some(Role::Primary);
+        if self.coop.leads() || !said.flags.founded {
+            return;
+        }
+        let first = self.coop.synchronised.is_none();
+        if !primary && !(first && !self.is_founded()) {
+            return;
+        }
+        let half = cx.now.since(asked) / 2;
+        let theirs = PseudoTime::from_nanos(said.pseudotime_ns).after(half);
+        let own = self.clock.at(cx.now);
+        // Nothing was stamped in this run yet: the clock is simply the group's.
+        let read = if first && !self.coop.complete {
+            theirs
+        } else {
+            let since = self.coop.synchronised.map_or(Time::ZERO, |at| at);
+            let most = cx.now.since(since) * u32::try_from(CLOCK_SLEW_PPM).unwrap_or(0) / 1_000_000;
+            let (ahead, behind) = (theirs.since(own), own.since(theirs));
+            if ahead > CLOCK_STEP_MIN {
+                cx.out.report(Gdoi::COOP_KS_RECVD_ANN_INVALID_PST {
+                    ks: self.coop.peers.get(&index).map_or(Ipv4Addr::UNSPECIFIED, |p| p.address),
+                    group: self.config.group.clone(),
+                });
+                theirs
+            } else {
+                own.after(ahead.min(most)).before(behind.min(most))
+            }
+        };
+        self.clock = PseudoClock::reading(read, cx.now);
+        self.coop.synchronised = Some(cx.now);
+    }
+}
