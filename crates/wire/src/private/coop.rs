@@ -81,8 +81,8 @@ impl CoopFlags {
 pub struct CoopMarks {
     /// Sender identifiers that it may have handed out: below this number of its space.
     pub sid: u64,
-    /// The highest SEQ term that it opened (PROTOCOL P17).
-    pub term: u16,
+    /// The highest term that it opened (PROTOCOL P17).
+    pub term: u32,
     /// Its announcements: the highest sequence number.
     pub sequence: u64,
     /// Its own counter of the generation (PROTOCOL P14).
@@ -93,7 +93,7 @@ impl CoopMarks {
     fn decode(r: &mut Reader<'_>) -> Result<Self, Error> {
         Ok(Self {
             sid: r.u64()?,
-            term: read_term(r)?,
+            term: r.u32()?,
             sequence: r.u64()?,
             generation: r.u32()?,
         })
@@ -101,48 +101,10 @@ impl CoopMarks {
 
     fn encode(&self, w: &mut Writer) {
         w.u64(self.sid);
-        write_term(self.term, w);
+        w.u32(self.term);
         w.u64(self.sequence);
         w.u32(self.generation);
     }
-}
-
-/// The highest term that a SEQ has room for: 12 bits (PROTOCOL P17).
-const TERM_MAX: u16 = 0x0FFF;
-const TERM_EXPECTED: &str = "0 to 4095";
-
-fn read_term(r: &mut Reader<'_>) -> Result<u16, Error> {
-    match r.u16()? {
-        term @ 0..=TERM_MAX => Ok(term),
-        other => Err(r.bad("term", other, TERM_EXPECTED)),
-    }
-}
-
-fn write_term(term: u16, w: &mut Writer) {
-    if term > TERM_MAX {
-        bad(w, "term", term, TERM_EXPECTED);
-    }
-    w.u16(term);
-}
-
-/// A field cannot be written with this value.
-fn bad(w: &mut Writer, field: &'static str, value: impl Into<u64>, expected: &'static str) {
-    w.fail(
-        Announcement::WHAT,
-        Kind::Value {
-            field,
-            value: value.into(),
-            expected,
-        },
-    );
-}
-
-/// There is no room for so many of something.
-fn at_most(max: usize, parts: &'static str, count: usize) -> Result<(), Kind> {
-    if count > max {
-        return Err(Kind::TooMany { parts, max });
-    }
-    Ok(())
 }
 
 /// When the sender last heard another key server (PROTOCOL P24).
@@ -181,8 +143,8 @@ pub struct CoopRecord<'a> {
 /// !             incarnation (16)  !  the receiver's (16)          !
 /// !                       sequence number (8)                     !
 /// !                       KS list hash (8)                        !
-/// !  pseudotime (8)   !  pseudotime generation (4)  !  term (2)   !
-/// !  generation (2 + 4n)  !  own marks (22)  !  1 + 22 or 0       !
+/// !  pseudotime (8)   !  pseudotime generation (4)  !  term (4)   !
+/// !  generation (2 + 4n)  !  own marks (24)  !  1 + 24 or 0       !
 /// !  received (8)  !  from (8)  !  to (8)  !  backlog (4)         !
 /// !  number of heard (1), each: index, role, both ways (1), age (4)!
 /// !  number of records (2), each: kind (1), length (2), octets    !
@@ -215,8 +177,8 @@ pub struct Announcement<'a> {
     pub pseudotime_ns: u64,
     /// Its pseudotime generation (PROTOCOL P27).
     pub clock_generation: u32,
-    /// The highest SEQ term that it knows of (PROTOCOL P17).
-    pub term: u16,
+    /// The highest term that it knows of: rises with every primary (PROTOCOL P17).
+    pub term: u32,
     /// The group's generation as it knows it (PROTOCOL P14).
     pub generation: Generation,
     /// Its own marks.
@@ -304,6 +266,26 @@ impl Heard {
     }
 }
 
+/// A field cannot be written with this value.
+fn bad(w: &mut Writer, field: &'static str, value: impl Into<u64>, expected: &'static str) {
+    w.fail(
+        Announcement::WHAT,
+        Kind::Value {
+            field,
+            value: value.into(),
+            expected,
+        },
+    );
+}
+
+/// There is no room for so many of something.
+fn at_most(max: usize, parts: &'static str, count: usize) -> Result<(), Kind> {
+    if count > max {
+        return Err(Kind::TooMany { parts, max });
+    }
+    Ok(())
+}
+
 fn read_bool(r: &mut Reader<'_>, field: &'static str) -> Result<bool, Error> {
     match r.u8()? {
         0 => Ok(false),
@@ -337,7 +319,7 @@ impl<'a> Payload<'a> for Announcement<'a> {
             ks_list_hash: r.array()?,
             pseudotime_ns: r.u64()?,
             clock_generation: r.u32()?,
-            term: read_term(&mut r)?,
+            term: r.u32()?,
             generation: read_generation(&mut r)?,
             marks: CoopMarks::decode(&mut r)?,
             yours: match read_bool(&mut r, "marks of the receiver")? {
@@ -368,7 +350,7 @@ impl<'a> Payload<'a> for Announcement<'a> {
         w.bytes(&self.ks_list_hash);
         w.u64(self.pseudotime_ns);
         w.u32(self.clock_generation);
-        write_term(self.term, w);
+        w.u32(self.term);
         write_generation(&self.generation, w);
         self.marks.encode(w);
         w.u8(self.yours.is_some().into());

@@ -276,7 +276,7 @@ fn coop_role() -> impl Strategy<Value = CoopRole> {
 
 prop_compose! {
     fn coop_marks()(
-        (sid, term, sequence, generation) in (any::<u64>(), 0_u16..4_096, any::<u64>(), any::<u32>()),
+        (sid, term, sequence, generation) in (any::<u64>(), any::<u32>(), any::<u64>(), any::<u32>()),
     ) -> CoopMarks {
         CoopMarks { sid, term, sequence, generation }
     }
@@ -308,7 +308,7 @@ prop_compose! {
         ]),
         (incarnation, receiver, sequence, ks_list_hash) in
             (any::<[u8; 16]>(), any::<[u8; 16]>(), any::<u64>(), any::<[u8; 8]>()),
-        (pseudotime_ns, clock_generation, term) in (any::<u64>(), any::<u32>(), 0_u16..4_096),
+        (pseudotime_ns, clock_generation, term) in (any::<u64>(), any::<u32>(), any::<u32>()),
         generation in prop::array::uniform16(prop_oneof![Just(0), any::<u32>()]),
         (marks, yours) in (coop_marks(), option::of(coop_marks())),
         (received, ends, backlog) in (any::<u64>(), any::<[u64; 2]>(), any::<u32>()),
