@@ -185,11 +185,6 @@ fn an_announcement_has_one_encoding() {
         ("01 01 07 02", "01 01 08 02", "flags is 8, expected 0 to 7"),
         (
             "01 01 07 02",
-            "01 01 80 02",
-            "flags is 128, expected 0 to 7",
-        ),
-        (
-            "01 01 07 02",
             "01 01 07 10",
             "index of the sender is 16, expected 0 to 15",
         ),

@@ -276,7 +276,8 @@ fn coop_role() -> impl Strategy<Value = CoopRole> {
 
 prop_compose! {
     fn coop_marks()(
-        (sid, term, sequence, generation) in (any::<u64>(), any::<u32>(), any::<u64>(), any::<u32>()),
+        (sid, term, sequence, generation) in
+            (any::<u64>(), any::<u32>(), any::<u64>(), any::<u32>()),
     ) -> CoopMarks {
         CoopMarks { sid, term, sequence, generation }
     }
