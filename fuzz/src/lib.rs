@@ -51,6 +51,7 @@ pub const TARGETS: &[Target] = &[
     ("ks_machine", machine::ks::ks_machine),
     ("pcap", packet::pcap),
     ("private_ack_status", private::ack_status),
+    ("private_coop", private::coop),
     ("private_fetch", private::fetch),
     ("private_group_stamp", private::group_stamp),
     ("private_key_record", private::key_record),

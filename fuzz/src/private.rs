@@ -3,8 +3,8 @@
 use wire::iana::ExchangeType;
 use wire::isakmp::{Attribute, Flags, Header, Notify, Payload, Value};
 use wire::private::{
-    AckStatus, GroupStamp, KeyRecord, KinNonce, Part, PolicyBlob, PolicyChunk, PolicyName,
-    PolicyRequest, SidsHeld,
+    AckStatus, Announcement, GroupStamp, KeyRecord, KinNonce, Part, PolicyBlob, PolicyChunk,
+    PolicyName, PolicyRequest, SidsHeld,
 };
 
 use crate::one_form;
@@ -68,6 +68,11 @@ pub fn policy_blob(bytes: &[u8]) {
 pub fn fetch(body: &[u8]) {
     one_form::<PolicyRequest>(body);
     one_form::<PolicyChunk<'_>>(body);
+}
+
+/// What a key server announces to another.
+pub fn coop(body: &[u8]) {
+    one_form::<Announcement<'_>>(body);
 }
 
 /// The nonce of a peer of our kind.

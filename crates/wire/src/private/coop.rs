@@ -1,10 +1,11 @@
 //! GETVPN_COOP: what key servers of a group tell each other (PROTOCOL section D).
 //!
 //! One payload for both messages of exchange 240: the announcement and its answer. The frame is read
-//! here; the records that it carries are octets of `gdoi`, which writes the same ones to disk.
+//! here; the records that it carries are octets of `gdoi`, which writes the same ones to disk. Every
+//! field is explained in `docs/coop-wire.md`.
 
-use super::record::{Generation, read_generation, read_index, write_generation};
-use crate::codec::{Error, Reader, Writer};
+use super::record::{Generation, read_generation, read_index, write_generation, write_index};
+use crate::codec::{Error, Kind, Reader, Writer};
 use crate::iana::PayloadType;
 use crate::isakmp::Payload;
 use crate::limits::{COOP_HEARD_MAX, COOP_RECORDS_MAX};
@@ -188,11 +189,11 @@ pub struct Announcement<'a> {
     pub received: u64,
     /// The records are the sender's changes after this one ...
     pub from: u64,
-    /// ... up to this one.
+    /// ... up to this one, which is not before it.
     pub to: u64,
     /// Changes that are still to come after these.
     pub backlog: u32,
-    /// The other key servers.
+    /// The other key servers, ascending by index.
     pub heard: Vec<Heard>,
     /// Changes.
     pub records: Vec<CoopRecord<'a>>,
@@ -230,6 +231,14 @@ impl CoopGroup {
     }
 }
 
+const INDEX: &str = "index of the sender";
+const HEARD_INDEX: &str = "index of a key server";
+const HEARD_EXPECTED: &str = "above the one before it";
+const TO: &str = "last change";
+const TO_EXPECTED: &str = "the first or above";
+const HEARD: &str = "key servers";
+const RECORDS: &str = "records";
+
 impl Announcement<'_> {
     const WHAT: &'static str = "COOP announcement";
     /// The version of the layout.
@@ -238,7 +247,7 @@ impl Announcement<'_> {
 
 impl Heard {
     fn decode(r: &mut Reader<'_>) -> Result<Self, Error> {
-        let index = read_index(r, "index of a key server")?;
+        let index = read_index(r, HEARD_INDEX)?;
         let role = CoopRole::decode(r)?;
         let both_ways = read_bool(r, "both ways")?;
         Ok(Self {
@@ -250,11 +259,31 @@ impl Heard {
     }
 
     fn encode(&self, w: &mut Writer) {
-        w.u8(self.index);
+        write_index(Announcement::WHAT, HEARD_INDEX, self.index, w);
         w.u8(self.role.octet());
         w.u8(self.both_ways.into());
         w.u32(self.age_ms);
     }
+}
+
+/// A field cannot be written with this value.
+fn bad(w: &mut Writer, field: &'static str, value: impl Into<u64>, expected: &'static str) {
+    w.fail(
+        Announcement::WHAT,
+        Kind::Value {
+            field,
+            value: value.into(),
+            expected,
+        },
+    );
+}
+
+/// There is no room for so many of something.
+fn at_most(max: usize, parts: &'static str, count: usize) -> Result<(), Kind> {
+    if count > max {
+        return Err(Kind::TooMany { parts, max });
+    }
+    Ok(())
 }
 
 fn read_bool(r: &mut Reader<'_>, field: &'static str) -> Result<bool, Error> {
@@ -276,7 +305,7 @@ impl<'a> Payload<'a> for Announcement<'a> {
         }
         let role = CoopRole::decode(&mut r)?;
         let flags = CoopFlags::decode(&mut r)?;
-        let index = read_index(&mut r, "index of the sender")?;
+        let index = read_index(&mut r, INDEX)?;
         let announcement = Self {
             role,
             flags,
@@ -311,7 +340,7 @@ impl<'a> Payload<'a> for Announcement<'a> {
         w.u8(Self::VERSION);
         w.u8(self.role.octet());
         w.u8(self.flags.octet());
-        w.u8(self.index);
+        write_index(Self::WHAT, INDEX, self.index, w);
         w.u8(self.priority);
         w.bytes(&self.version);
         self.group.encode(w);
@@ -330,32 +359,35 @@ impl<'a> Payload<'a> for Announcement<'a> {
         }
         w.u64(self.received);
         w.u64(self.from);
+        if self.to < self.from {
+            bad(w, TO, self.to, TO_EXPECTED);
+        }
         w.u64(self.to);
         w.u32(self.backlog);
-        w.count_u8(Self::WHAT, "key servers", self.heard.len());
-        self.heard.iter().for_each(|heard| heard.encode(w));
-        w.count_u16(Self::WHAT, "records", self.records.len());
-        for record in &self.records {
-            w.u8(record.kind);
-            w.count_u16(Self::WHAT, "octets of a record", record.octets.len());
-            w.bytes(record.octets);
-        }
+        self.encode_lists(w);
     }
 }
 
 impl<'a> Announcement<'a> {
     fn decode_lists(mut self, r: &mut Reader<'a>) -> Result<Self, Error> {
-        let count = r.u8()?;
-        if usize::from(count) > COOP_HEARD_MAX {
-            return Err(r.bad("number of key servers", count, "at most 16"));
+        if self.to < self.from {
+            return Err(r.bad(TO, self.to, TO_EXPECTED));
         }
+        let count = r.u8()?;
+        at_most(COOP_HEARD_MAX, HEARD, count.into()).map_err(|kind| r.error(kind))?;
         for _ in 0..count {
-            self.heard.push(Heard::decode(r)?);
+            let heard = Heard::decode(r)?;
+            if self
+                .heard
+                .last()
+                .is_some_and(|last| last.index >= heard.index)
+            {
+                return Err(r.bad(HEARD_INDEX, heard.index, HEARD_EXPECTED));
+            }
+            self.heard.push(heard);
         }
         let count = r.u16()?;
-        if usize::from(count) > COOP_RECORDS_MAX {
-            return Err(r.bad("number of records", count, "at most 4096"));
-        }
+        at_most(COOP_RECORDS_MAX, RECORDS, count.into()).map_err(|kind| r.error(kind))?;
         for _ in 0..count {
             let kind = r.u8()?;
             let len = r.u16()?;
@@ -364,5 +396,29 @@ impl<'a> Announcement<'a> {
         }
         r.end()?;
         Ok(self)
+    }
+
+    fn encode_lists(&self, w: &mut Writer) {
+        let fits = at_most(COOP_HEARD_MAX, HEARD, self.heard.len())
+            .and_then(|()| at_most(COOP_RECORDS_MAX, RECORDS, self.records.len()));
+        if let Err(kind) = fits {
+            w.fail(Self::WHAT, kind);
+        }
+        w.count_u8(Self::WHAT, HEARD, self.heard.len());
+        for (place, heard) in self.heard.iter().enumerate() {
+            if self.heard[..place]
+                .last()
+                .is_some_and(|last| last.index >= heard.index)
+            {
+                bad(w, HEARD_INDEX, heard.index, HEARD_EXPECTED);
+            }
+            heard.encode(w);
+        }
+        w.count_u16(Self::WHAT, RECORDS, self.records.len());
+        for record in &self.records {
+            w.u8(record.kind);
+            w.count_u16(Self::WHAT, "octets of a record", record.octets.len());
+            w.bytes(record.octets);
+        }
     }
 }

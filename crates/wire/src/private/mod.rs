@@ -1,9 +1,9 @@
 //! What getvpn says to its own kind: private attributes, payloads and exchanges.
 //!
-//! The layouts are written down in `docs/private-attributes.md`. Nothing here may be sent to a
-//! peer that has not proven in its nonces that it is a getvpn (PROTOCOL P2); that proof, the
-//! hashes and the MACs are made by `gdoi`. Values are plain integers and addresses, because this
-//! crate does not know `policy`.
+//! The layouts are written down in `docs/private-attributes.md` and `docs/coop-wire.md`. Nothing
+//! here may be sent to a peer that has not proven in its nonces that it is a getvpn (PROTOCOL P2);
+//! that proof, the hashes and the MACs are made by `gdoi`. Values are plain integers and addresses,
+//! because this crate does not know `policy`.
 
 pub mod ack;
 pub mod coop;

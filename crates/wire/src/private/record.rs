@@ -173,7 +173,8 @@ impl KeyRecord {
     }
 }
 
-fn write_index(what: &'static str, field: &'static str, index: u8, w: &mut Writer) {
+/// An index, refused above 15.
+pub(super) fn write_index(what: &'static str, field: &'static str, index: u8, w: &mut Writer) {
     if index > 15 {
         w.fail(
             what,

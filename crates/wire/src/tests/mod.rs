@@ -1,5 +1,6 @@
 //! Octets and values of every format, in both directions.
 
+mod coop;
 mod gdoi;
 mod isakmp;
 mod lkh;

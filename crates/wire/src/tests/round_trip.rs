@@ -18,7 +18,8 @@ use crate::isakmp::{
     Value,
 };
 use crate::private::{
-    Action, AddressRule, GroupStamp, KeyRecord, PolicyAce, PolicyBlob, PolicySa, PortRule,
+    Action, AddressRule, Announcement, CoopFlags, CoopGroup, CoopMarks, CoopRecord, CoopRole,
+    GroupStamp, Heard, KeyRecord, PolicyAce, PolicyBlob, PolicySa, PortRule,
 };
 
 /// The body of a payload.
@@ -265,6 +266,83 @@ fn octets_of(attribute: &Attribute<'_>) -> Vec<u8> {
     }
 }
 
+fn coop_role() -> impl Strategy<Value = CoopRole> {
+    prop_oneof![
+        Just(CoopRole::Electing),
+        Just(CoopRole::Primary),
+        Just(CoopRole::Secondary),
+    ]
+}
+
+prop_compose! {
+    fn coop_marks()(
+        (sid, term, sequence, generation) in
+            (any::<u64>(), any::<u32>(), any::<u64>(), any::<u32>()),
+    ) -> CoopMarks {
+        CoopMarks { sid, term, sequence, generation }
+    }
+}
+
+prop_compose! {
+    /// Of each other key server at most one entry.
+    fn heard()(
+        entries in vec(option::of((coop_role(), any::<bool>(), any::<u32>())), 16),
+    ) -> Vec<Heard> {
+        (0..16)
+            .zip(entries)
+            .filter_map(|(index, entry)| {
+                let (role, both_ways, age_ms) = entry?;
+                Some(Heard { index, role, both_ways, age_ms })
+            })
+            .collect()
+    }
+}
+
+prop_compose! {
+    /// Without its records, which borrow.
+    fn announcement()(
+        (role, flags, index, priority) in
+            (coop_role(), any::<[bool; 3]>(), 0_u8..16, any::<u8>()),
+        (version, group) in (any::<[u8; 3]>(), prop_oneof![
+            any::<u32>().prop_map(CoopGroup::Number),
+            any::<[u8; 4]>().prop_map(CoopGroup::Address),
+        ]),
+        (incarnation, receiver, sequence, ks_list_hash) in
+            (any::<[u8; 16]>(), any::<[u8; 16]>(), any::<u64>(), any::<[u8; 8]>()),
+        (pseudotime_ns, clock_generation, term) in (any::<u64>(), any::<u32>(), any::<u32>()),
+        generation in prop::array::uniform16(prop_oneof![Just(0), any::<u32>()]),
+        (marks, yours) in (coop_marks(), option::of(coop_marks())),
+        (received, ends, backlog) in (any::<u64>(), any::<[u64; 2]>(), any::<u32>()),
+        heard in heard(),
+    ) -> Announcement<'static> {
+        let [reply_requested, complete, founded] = flags;
+        Announcement {
+            role,
+            flags: CoopFlags { reply_requested, complete, founded },
+            index,
+            priority,
+            version,
+            group,
+            incarnation,
+            receiver,
+            sequence,
+            ks_list_hash,
+            pseudotime_ns,
+            clock_generation,
+            term,
+            generation,
+            marks,
+            yours,
+            received,
+            from: ends[0].min(ends[1]),
+            to: ends[0].max(ends[1]),
+            backlog,
+            heard,
+            records: Vec::new(),
+        }
+    }
+}
+
 proptest! {
     #[test]
     fn headers_come_back(bytes: [u8; 28]) {
@@ -363,6 +441,29 @@ proptest! {
     fn policies_come_back(policy in policy()) {
         let bytes = policy.encode().unwrap();
         prop_assert_eq!(PolicyBlob::decode(&bytes).unwrap(), policy);
+    }
+
+    #[test]
+    fn announcements_come_back(
+        announcement in announcement(),
+        records in vec((any::<u8>(), vec(any::<u8>(), 0..80)), 0..20),
+        bends in vec(any::<(prop::sample::Index, u8)>(), 0..4),
+        cut: prop::sample::Index,
+    ) {
+        let records =
+            records.iter().map(|(kind, octets)| CoopRecord { kind: *kind, octets }).collect();
+        let announcement = Announcement { records, ..announcement };
+        let mut bytes = body(&announcement);
+        prop_assert_eq!(&Announcement::decode(&bytes).unwrap(), &announcement);
+        prop_assert!(Announcement::decode(&bytes[..cut.index(bytes.len())]).is_err());
+        // Bent, it is refused or is the one form of something else.
+        for (place, value) in &bends {
+            let place = place.index(bytes.len());
+            bytes[place] = *value;
+        }
+        if let Some((_, written)) = settles::<Announcement<'_>>(&bytes) {
+            prop_assert_eq!(written, bytes);
+        }
     }
 
     #[test]

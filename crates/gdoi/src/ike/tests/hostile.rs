@@ -186,7 +186,8 @@ fn aggressive_mode_and_strange_exchanges_are_dropped_and_counted() {
         (4, RefusalCounter::AggressiveMode),
         (1, RefusalCounter::UnknownExchange),
         (34, RefusalCounter::UnknownExchange),
-        (240, RefusalCounter::UnknownExchange),
+        (243, RefusalCounter::UnknownExchange),
+        (240, RefusalCounter::NoSa),
         (32, RefusalCounter::NoSa),
         (241, RefusalCounter::NoSa),
         (5, RefusalCounter::NoSa),
@@ -199,7 +200,7 @@ fn aggressive_mode_and_strange_exchanges_are_dropped_and_counted() {
         assert_eq!(after, before + 1, "{exchange}");
     }
     // Only who uses cookies that are not known here is told so, and never about a notification.
-    assert_eq!(network.sent.len(), 2);
+    assert_eq!(network.sent.len(), 3);
     insta::assert_snapshot!(network.transcript);
 }
 

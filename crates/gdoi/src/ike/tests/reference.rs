@@ -9,7 +9,7 @@ use wire::iana::PayloadType;
 
 use super::network::{GM, Network, config, policy, pull_1};
 use crate::config::{IsakmpCipher, IsakmpHash};
-use crate::ike::Upcall;
+use crate::ike::{Expect, Upcall};
 
 fn prf(hash: Hash, key: &[u8], parts: &[&[u8]]) -> Vec<u8> {
     hmac::prf(hash, key, parts).expose().to_vec()
@@ -215,6 +215,42 @@ impl Keyed {
         );
         assert!(received, "{}", network.transcript);
     }
+
+    /// An announcement of a key server and its answer, both with a proof of kin: the formulas of
+    /// `docs/coop-wire.md` section 1.
+    fn coop(&self, network: &mut Network, suite: &Suite, last_block: &[u8]) {
+        let (hash, block) = (suite.prf, suite.cipher.block_len());
+        let message_id = 0x0506_0708_u32;
+        let octets = message_id.to_be_bytes();
+        let (nonce, answer_nonce) = ([1; 56], [2; 56]);
+        let said = [payload(131, &nonce), payload(0, b"announcement")].concat();
+        let hash_1 = prf(hash, &self.skeyid_a, &[&octets, &said]);
+        let mut clear = [payload(10, &hash_1), said].concat();
+        clear.resize(clear.len().next_multiple_of(block), 0);
+        let iv = hash.digest(&[last_block, &octets]);
+        self.cipher
+            .encrypt(&iv.as_ref()[..block], &mut clear)
+            .unwrap();
+        network.deliver(
+            1,
+            GM,
+            &message(&self.ci, &self.cr, 8, 240, 1, message_id, &clear),
+        );
+        let answer = [payload(131, &answer_nonce), payload(0, b"answer")].concat();
+        let sa = network.nodes[1].established()[0];
+        network.with(1, |engine, now, _, out| {
+            let payloads = (PayloadType::NONCE, &answer[..]);
+            engine
+                .send(now, sa, message_id, payloads, Expect::Final, out)
+                .expect("legal");
+        });
+        let mut sealed = network.sent.pop().expect("the answer").1.split_off(28);
+        let iv = &clear[clear.len() - block..];
+        self.cipher.decrypt(iv, &mut sealed).unwrap();
+        let hash_2 = prf(hash, &self.skeyid_a, &[&octets, &nonce, &answer]);
+        let expected = [payload(10, &hash_2), answer].concat();
+        assert_eq!(sealed[..expected.len()], expected);
+    }
 }
 
 #[test]
@@ -237,5 +273,6 @@ fn a_peer_written_down_from_the_rfc_reaches_an_sa_with_every_cipher_and_hash() {
         );
         assert_eq!(sa.agreed().lifetime_s, 0x7080);
         keyed.pull(&mut network, suite, &last_block);
+        keyed.coop(&mut network, suite, &last_block);
     }
 }

@@ -7,7 +7,7 @@ use crypto::dh::Group;
 use wire::iana::{Doi, ExchangeType, PayloadType};
 
 use super::network::{GM, KS, Network};
-use crate::exchange::{Illegal, MESSAGES, Others, message_at};
+use crate::exchange::{Illegal, MESSAGES, Others, Protection, Sender, message_at};
 use crate::ike::{Refusal, RefusalCounter};
 
 /// What each message does in each state of either role.
@@ -227,4 +227,61 @@ fn a_message_with_a_payload_too_many_too_few_or_misplaced_is_illegal() {
     assert!(message_at(ExchangeType::GROUPKEY_PULL, 5).is_err());
     assert!(message_at(ExchangeType::AGGRESSIVE, 1).is_err());
     assert!(message_at(ExchangeType::UNREGISTERED_34, 1).is_err());
+}
+
+/// The proof of kin is a nonce that either message may have; nothing else is welcome between key
+/// servers, whose peers are all of our kind.
+#[test]
+fn an_announcement_and_its_answer_have_the_same_payloads() {
+    use PayloadType as P;
+    for (step, sender, name) in [
+        (1, Sender::Initiator, "COOP 1"),
+        (2, Sender::Responder, "COOP 2"),
+    ] {
+        let coop = message_at(ExchangeType::GETVPN_COOP, step).unwrap();
+        assert_eq!((coop.name, coop.sender), (name, sender));
+        assert_eq!(coop.protection, Protection::Isakmp);
+        for legal in [
+            &[P::HASH, P::GETVPN_COOP][..],
+            &[P::HASH, P::NONCE, P::GETVPN_COOP],
+            &[P::HASH, P::GETVPN_COOP, P::NONCE],
+        ] {
+            assert_eq!(coop.check(legal), Ok(()), "{legal:?}");
+        }
+        for (illegal, says) in [
+            (
+                &[P::HASH, P::NONCE][..],
+                "needs a GETVPN_COOP payload and has none",
+            ),
+            (
+                &[P::NONCE, P::GETVPN_COOP],
+                "needs a HASH payload and has none",
+            ),
+            (
+                &[P::NONCE, P::HASH, P::GETVPN_COOP],
+                "must begin with its HASH payload",
+            ),
+            (
+                &[P::HASH, P::GETVPN_COOP, P::GETVPN_COOP],
+                "may have 1 GETVPN_COOP payloads and has more",
+            ),
+            (
+                &[P::HASH, P::NONCE, P::NONCE, P::GETVPN_COOP],
+                "may have 1 NONCE payloads and has more",
+            ),
+            (
+                &[P::HASH, P::GETVPN_COOP, P::NOTIFY],
+                "may not have a NOTIFY payload",
+            ),
+            (
+                &[P::HASH, P::SA, P::GETVPN_COOP],
+                "may not have a SA payload",
+            ),
+        ] {
+            let refused = coop.check(illegal).unwrap_err();
+            assert_eq!(refused.to_string(), format!("{name} {says}"));
+        }
+    }
+    let third = message_at(ExchangeType::GETVPN_COOP, 3).unwrap_err();
+    assert_eq!(third.to_string(), "exchange GETVPN_COOP has no message 3");
 }
