@@ -9,6 +9,108 @@ catalogue! {
     /// The group: registration, rekey, COOP.
     Gdoi = "GDOI";
 
+    /// An announcement of another key server carried a sequence number that is not above its last one: a replay, or a delayed copy.
+    #[action = "None, if it is rare. If every announcement of that key server is refused, see that it kept its state folder."]
+    3 COOP_ANN_SEQ_FAILURE in Coop { group: Group, seq: u64, last: u64 }
+        "COOP Ann msg seq check failed for group {group}, ann seq# {seq}, sess seq# {last}";
+
+    /// A field of the group's configuration is not the same on two of its key servers; the primary's counts.
+    #[action = "Compare with `show crypto gdoi ks coop config-diff` and configure the same on both."]
+    3 COOP_CONFIG_MISMATCH in Coop { field: String }
+        "WARNNING {field} configuration between Primary KS and Secondary KS are mismatched";
+
+    /// A cooperative key server was configured.
+    #[action = "None. Configure this key server as a peer there too."]
+    5 COOP_KS_ADD in Coop { ks: String, group: Group }
+        "{ks} added as COOP Key Server in group {group}";
+
+    /// This key server takes part in an election of the group's primary.
+    #[action = "None. COOP_KS_TRANS_TO_PRI or COOP_KS_TRANS_TO_SEC ends it; if neither comes, see `show crypto gdoi ks coop`."]
+    5 COOP_KS_ELECTION in Coop { group: Group, previous: String }
+        "KS entering election mode in group {group} (Previous Primary = {previous})";
+
+    /// A reachable key server did not put on disk in time what it was told; it is left out of the view until it holds the whole state.
+    #[action = "Look at the disk and the load of that key server, and at loss on the path between the two."]
+    4 COOP_KS_LAGGING in Coop { ks: Ipv4Addr, group: Group }
+        "Cooperative KS {ks} lags behind in group {group}: it has not acknowledged the state in time";
+
+    /// A cooperative key server is heard again, both ways.
+    #[action = "None."]
+    5 COOP_KS_REACH in Coop { ks: Ipv4Addr, group: Group }
+        "Reachability restored with Cooperative KS {ks} in group {group}.";
+
+    /// The pseudotime of another key server is ahead of this one's; this one follows.
+    #[action = "None, unless it repeats: then a clock of one of the two runs too fast."]
+    4 COOP_KS_RECVD_ANN_INVALID_PST in Coop { ks: Ipv4Addr, group: Group }
+        "COOP_KS ANN received from KS {ks} in group {group} has PST bigger than myself. Adjusting PST";
+
+    /// A cooperative key server was taken out of the configuration.
+    #[action = "None. Take this key server out of the peers there too."]
+    5 COOP_KS_REMOVE in Coop { ks: String, group: Group }
+        "{ks} removed from COOP Key Server in group {group}";
+
+    /// This key server became the primary: it mints keys and sends rekeys from now on.
+    #[action = "If the previous primary was not taken down on purpose, find out why it is not reachable."]
+    5 COOP_KS_TRANS_TO_PRI in Coop { ks: Ipv4Addr, group: Group, previous: String }
+        "KS {ks} in group {group} transitioned to Primary (Previous Primary = {previous})";
+
+    /// This key server became a secondary: it serves registrations with the primary's keys.
+    #[action = "None."]
+    5 COOP_KS_TRANS_TO_SEC in Coop { ks: Ipv4Addr, group: Group, primary: Ipv4Addr }
+        "KS {ks} in group {group} transitioned to Secondary (Primary = {primary})";
+
+    /// A key server that is not configured as a peer spoke to this one; this may be a hostile event.
+    #[action = "If it belongs to the group, configure it with `peer address ipv4`, and this key server's address there."]
+    3 COOP_KS_UNAUTH in Coop { ks: Ipv4Addr, group: Group, local: Ipv4Addr }
+        "Contact from unauthorized KS {ks} in group {group} at local address {local} (Possible MISCONFIG of peer/local address)";
+
+    /// A cooperative key server is not heard any more, or does not hear this one; this may be a hostile event.
+    #[action = "Look at the path between the two on UDP 848, and at `show crypto isakmp sa` and `show crypto gdoi ks coop` on both."]
+    3 COOP_KS_UNREACH in Coop { ks: Ipv4Addr, group: Group }
+        "Cooperative KS {ks} Unreachable in group {group}";
+
+    /// No announcement with a valid pseudotime came for a long time: new members would get a pseudotime that others refuse.
+    #[action = "Restore the way to the primary; members that are registered are not touched."]
+    5 COOP_KS_VALID_ANN_TIMER_EXPIRED in Coop { group: Group }
+        "This sec-KS has NOT received an ANN with valid pseudotime for an extended period in group {group}. It will block new GMs registration temporarily until a valid ANN is received";
+
+    /// Another key server speaks a COOP of another major version: nothing is exchanged with it.
+    #[action = "Bring both key servers to the same major version, secondaries first."]
+    2 COOP_MAJOR_VERSION_MISMATCH in Coop { ks: Ipv4Addr, group: Group, version: String }
+        "COOP-KS {ks} in group {group} has incompatible major {version} ver. Please check 'show crypto gdoi ks coop ver'";
+
+    /// Two parts of the group that had worked without each other were joined; the keys of both count.
+    #[action = "None. Find out what had parted the key servers."]
+    5 COOP_MERGE in Coop { group: Group, ks: Ipv4Addr, records: usize }
+        "Group {group} merged with Cooperative KS {ks}: {records} records united";
+
+    /// Another key server speaks a COOP of another minor version: what only one of the two knows is not exchanged.
+    #[action = "Finish the upgrade: bring both key servers to the same version."]
+    2 COOP_MINOR_VERSION_MISMATCH in Coop { ks: Ipv4Addr, group: Group, version: String }
+        "COOP-KS {ks} in group {group} has different minor {version} ver. Please check 'show crypto gdoi ks coop ver'";
+
+    /// An announcement is larger than what one exchange can carry.
+    #[action = "See `show crypto gdoi ks members summary` for the size of the group; split the group if it is as large as intended."]
+    3 COOP_PACKET_DROPPPED in Coop { octets: usize }
+        "Announcement message dropped due to packet size {octets} bytes.";
+
+    /// Phase 1 with this key server is too weak to carry the group's keys: none are sent to it, and it cannot stand in for the primary.
+    #[action = "Give the two key servers AES-256, SHA-256, group 14 or better, and certificates or a key of 128 bits of their own."]
+    3 COOP_PEER_WEAK in Coop { ks: Ipv4Addr, group: Group, reason: String }
+        "Keys of group {group} are not sent to Cooperative KS {ks}: {reason}";
+
+    /// The serving key server's rekey key replaced or filled this one's.
+    #[action = "None. Compare the fingerprint with `show crypto key mypubkey rsa` on the other key server."]
+    5 COOP_REKEY_KEY_ADOPTED in Coop {
+        label: String, group: Group, ks: Ipv4Addr, fingerprint: String,
+    }
+        "RSA key {label} of group {group} adopted from Cooperative KS {ks}, fingerprint {fingerprint}";
+
+    /// Two key servers of the group sign rekeys with different keys: members refuse the rekeys of one of them after a failover.
+    #[action = "Configure `key sync` on both, or import the primary's key here: `show crypto key mypubkey rsa` shows both."]
+    2 COOP_REKEY_KEY_MISMATCH in Coop { label: String, group: Group, ks: Ipv4Addr }
+        "RSA key {label} of group {group} differs from that of Cooperative KS {ks}";
+
     /// A peer proved to be a getvpn, but its vendor ids were changed on the way.
     #[action = "Look for a device on the path that changes UDP 848; the exchange was refused."]
     2 GDOI_DOWNGRADE in Infra { peer: Ipv4Addr, group: Group }
@@ -118,6 +220,11 @@ catalogue! {
     #[action = "None. Compare the number with `show crypto gdoi gm rekey`."]
     5 KS_SEND_UNICAST_REKEY in Rekey { group: Group, from: Ipv4Addr, seq: u32 }
         "Sending Unicast Rekey for group {group} from address {from} with seq # {seq}";
+
+    /// Another key server or a member remembers more than this key server's state folder: it was restored or rolled back.
+    #[action = "None, if a folder was restored on purpose. Else see that no copy of this key server runs elsewhere."]
+    1 KS_STATE_ROLLBACK in Coop { ks: Ipv4Addr, group: Group, what: String }
+        "State of group {group} was rolled back: {ks} remembers a higher {what}. Adopting it";
 
     /// An unauthorised member tried to join the group; this may be a hostile event.
     #[action = "If it should be a member, add it to the group's authorization."]

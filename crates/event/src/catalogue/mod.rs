@@ -120,4 +120,54 @@ mod tests {
             ["group=G1", "from=10.1.11.2", "to=10.1.20.2", "seq=11"]
         );
     }
+
+    #[test]
+    fn the_texts_of_cooperation_are_those_that_operators_search_for() {
+        let ks = "10.1.12.2".parse().unwrap();
+        let texts = [
+            (
+                Gdoi::COOP_CONFIG_MISMATCH {
+                    field: "replay method".into(),
+                },
+                "%GDOI-3-COOP_CONFIG_MISMATCH: WARNNING replay method configuration between \
+                 Primary KS and Secondary KS are mismatched",
+            ),
+            (
+                Gdoi::COOP_KS_ELECTION {
+                    group: "G1".into(),
+                    previous: "None".into(),
+                },
+                "%GDOI-5-COOP_KS_ELECTION: KS entering election mode in group G1 \
+                 (Previous Primary = None)",
+            ),
+            (
+                Gdoi::COOP_KS_REACH {
+                    ks,
+                    group: "G1".into(),
+                },
+                "%GDOI-5-COOP_KS_REACH: Reachability restored with Cooperative KS 10.1.12.2 in \
+                 group G1.",
+            ),
+            (
+                Gdoi::COOP_KS_TRANS_TO_PRI {
+                    ks,
+                    group: "G1".into(),
+                    previous: "10.1.11.2".into(),
+                },
+                "%GDOI-5-COOP_KS_TRANS_TO_PRI: KS 10.1.12.2 in group G1 transitioned to Primary \
+                 (Previous Primary = 10.1.11.2)",
+            ),
+            (
+                Gdoi::COOP_KS_UNREACH {
+                    ks,
+                    group: "G1".into(),
+                },
+                "%GDOI-3-COOP_KS_UNREACH: Cooperative KS 10.1.12.2 Unreachable in group G1",
+            ),
+        ];
+        for (event, text) in texts {
+            assert_eq!(event.entry().trace, crate::trace::Buffer::Coop);
+            assert_eq!(Event::from(event).to_string(), text);
+        }
+    }
 }
