@@ -129,6 +129,8 @@ pub struct KeyServer {
     pub sas: Vec<IpsecSa>,
     /// `group size`.
     pub size: GroupSize,
+    /// `key sync`: the rekey key goes to the other key servers (PROTOCOL P26).
+    pub key_sync: bool,
     /// `key look-ahead N`, default 2.
     pub look_ahead: u8,
     /// `client compatibility rfc6407` (PROTOCOL P10).

@@ -63,6 +63,16 @@ pub enum Command {
         /// One group, or all.
         group: Option<GroupName>,
     },
+    /// `clear crypto gdoi ks coop counters`.
+    ClearCoopCounters {
+        /// One group, or all.
+        group: Option<GroupName>,
+    },
+    /// `clear crypto gdoi ks coop role`: elect anew.
+    ClearCoopRole {
+        /// One group, or all.
+        group: Option<GroupName>,
+    },
     /// `crypto key generate rsa label NAME modulus N [exportable]`.
     GenerateRsa {
         /// The key's label.

@@ -291,6 +291,7 @@ impl Machine {
                     }
                 }
             }
+            Command::ClearCoopCounters { .. } | Command::ClearCoopRole { .. } => {}
             Command::GenerateRsa {
                 label,
                 modulus_bits,

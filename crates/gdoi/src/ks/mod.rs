@@ -3,6 +3,7 @@
 //! Owns the group's policy, keys, members and rekeys, and follows its configuration. Who is
 //! admitted is `registration`, what is sent when `rekey`, what survives a restart `persist`.
 
+mod coop;
 mod keys;
 mod members;
 mod outstanding;
@@ -31,6 +32,7 @@ use crate::policy_blob::PolicyBlob;
 use crate::refusal::Refusals;
 use wire::private::PolicyRequest;
 
+pub use coop::{CoopView, Difference, PeerCounters, PeerView, Role};
 pub(crate) use keys::{GroupKeys, Kek, TekRecord, tagged};
 pub(crate) use members::{Member, Members};
 use registration::Pull;

@@ -24,8 +24,8 @@ pub struct CoopView {
     pub role: Role,
     /// Its index in the sorted list of key servers (PROTOCOL P19).
     pub index: KsIndex,
-    /// The highest SEQ term known (PROTOCOL P17).
-    pub term: u16,
+    /// The highest term known: it rises with every primary (PROTOCOL P17).
+    pub term: u32,
     /// The group's generation (PROTOCOL P14).
     pub generation: Generation,
     /// The address of the primary, if one is known.
@@ -100,6 +100,8 @@ pub struct PeerCounters {
     pub sent_drops: u64,
     /// Messages that were refused.
     pub received_drops: u64,
+    /// Announcements whose pseudotime was ahead of this key server's.
+    pub invalid_pseudotimes: u64,
     /// Octets of COOP payloads sent.
     pub octets_sent: u64,
     /// Octets of COOP payloads received.
