@@ -151,7 +151,13 @@ fn protocol(editor: &mut Editor<'_>, line: &Line) -> Result<(), Refusal> {
 }
 
 fn key_sync(editor: &mut Editor<'_>, line: &Line) -> Result<(), Refusal> {
-    redundancy(editor)?.key_sync = line.verb != Verb::No;
+    let is_on = line.verb != Verb::No;
+    redundancy(editor)?.key_sync = is_on;
+    if !is_on {
+        editor.warn(
+            "without key sync, every key server of the group needs the same rekey key by hand",
+        );
+    }
     Ok(())
 }
 
