@@ -17,6 +17,8 @@ POLICY = ("key_server_policy", "group", "G1", "server", "10.1.11.2")
 KEK = (*POLICY, "kek_policy", "spi", "0x18864836BA888BCD1126671EEAFEB4C7")
 TEKS = (*POLICY, "tek_policy", "spi")
 MEMBERS = ("groups", "G1")
+COOP = ("crypto_gdoi_group_name", "G1")
+SECONDARY = ("crypto_gdoi_group_name", "G2")
 IDENT = ("interface", "Serial1/0", "ident", "1")
 OTHER = ("interface", "wan2_100", "ident")
 COUNTERS = ("data_plane_statistics", "group", "G1")
@@ -78,11 +80,61 @@ PAGES = [
          "remote_port"): 123,
     }),
     ("gdoi_ks", GDOI, "ShowCryptoGdoiKs", {
-        ("crypto_gdoi_ks", "total_group_members"): 3,
+        ("crypto_gdoi_ks", "total_group_members"): 2,
         ("crypto_gdoi_ks", "crypto_gdoi_ks_group", "acl_configured", "acl_name"): "ENCPOL",
     }),
     ("gdoi_ks_acl", GDOI, "ShowCryptoGdoiKsAcl", {
         ("group_name", "G1", "configured_acl", 5): "access-list ENCPOL  permit ip any any",
+    }),
+    ("gdoi_ks_coop_detail", GDOI, "ShowCryptoGdoiKsCoopDetail", {
+        (*COOP, "group_handle"): 2147483650,
+        (*COOP, "local_priority"): 200,
+        (*COOP, "local_ks_role"): "Primary",
+        (*COOP, "local_ks_status"): "Alive",
+        (*COOP, "primary_timers", "primary_refresh_policy_time"): 20,
+        (*COOP, "primary_timers", "remaining_time"): 10,
+        (*COOP, "primary_timers", "antireplay_sequence_number"): 40,
+        (*COOP, "1", "peer_address"): "10.1.12.2",
+        (*COOP, "1", "peer_version"): "1.0.4",
+        (*COOP, "1", "peer_priority"): 100,
+        (*COOP, "1", "peer_ks_role"): "Secondary",
+        (*COOP, "1", "ike_status"): "Established",
+        (*COOP, "1", "counters", "ann_msgs_sent_with_reply_request"): 2,
+        (*COOP, "1", "counters", "ann_msgs_recv"): 64,
+        (*COOP, "1", "counters", "packet_sent_drops"): 7,
+        (*COOP, "1", "counters", "total_bytes_recv"): 40244,
+        (*SECONDARY, "secondary_timers", "sec_primary_periodic_time"): 30,
+        (*SECONDARY, "secondary_timers", "remaining_time"): 21,
+        (*SECONDARY, "secondary_timers", "retries"): 0,
+        (*SECONDARY, "secondary_timers", "invalid_ann_pst_recvd"): 2,
+        (*SECONDARY, "secondary_timers", "new_gm_temp_blk_enforced"): "No",
+        (*SECONDARY, "secondary_timers", "antireplay_sequence_number"): 40,
+        (*SECONDARY, "1", "peer_ks_role"): "Primary",
+        (*SECONDARY, "2", "peer_ks_status"): "Unknown",
+    }),
+    ("gdoi_ks_coop_identifier", GDOI, "ShowCryptoGdoiKsCoopIdentifier", {
+        ("group", "G1", "local", "ks_role"): "Primary",
+        ("group", "G1", "local", "sid_length_used"): "24 bits (MEDIUM)",
+        ("group", "G2", "local", "next_sid_client_operation"): "NOTIFY",
+    }),
+    # The parser keeps one peer, the last.
+    ("gdoi_ks_coop_identifier_detail", GDOI, "ShowCryptoGdoiKsCoopIdentifierDetail", {
+        ("group", "G1", "local", "address"): "10.1.11.2",
+        ("group", "G1", "peer", "address"): "10.1.12.2",
+        ("group", "G1", "peer", "ks_status"): "Alive",
+        ("group", "G2", "peer", "address"): "10.1.16.2",
+    }),
+    ("gdoi_ks_coop_version", GDOI, "ShowCryptoGdoiKsCoopVersion", {
+        ("coop_ver",): "1.0.0",
+        ("gm_ver",): "1.0.0",
+    }),
+    ("gdoi_ks_detail", GDOI, "ShowCryptoGdoiKsDetail", {
+        ("group_members_registered",): 2,
+        ("G1", "redundancy", "redundancy_mode"): "Configured",
+        ("G1", "redundancy", "local_priority"): 200,
+        ("G1", "redundancy", "local_ks_role"): "Primary",
+        ("G2", "redundancy", "local_ks_role"): "Secondary",
+        ("G2", "redundancy", "local_ks_version"): "1.0.27",
     }),
     ("gdoi_ks_members", GDOI, "ShowCryptoGdoiKsMembers", {
         (*MEMBERS, "rekeys_sent"): 346,

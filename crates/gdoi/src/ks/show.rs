@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use ::policy::{PseudoTime, Time};
+use ::policy::{KsIndex, PseudoTime, Time};
 
 use super::keys::{KINDS, Kek, TekRecord, Wanted};
 use super::policy::Plan;
@@ -57,6 +57,7 @@ impl KeyServer {
                 allocated: self.sids.allocated(),
                 mark: self.sids.mark(),
                 capacity: self.sids.space().count(),
+                former: self.former_indexes(),
             },
             coop,
             refusals: self.refusals.counts(),
@@ -67,6 +68,12 @@ impl KeyServer {
                 .map(|blob| blob.short_name())
                 .unwrap_or_default(),
         }
+    }
+
+    fn former_indexes(&self) -> Vec<KsIndex> {
+        let used = self.sid_marks.iter().filter(|mark| mark.mark > 0);
+        let former = used.filter(|mark| !mark.is_for(&self.sids.space()));
+        former.map(|mark| mark.space.index).collect()
     }
 
     /// Rekey SAs in use: that of getvpn members always, that of plain members when there are any.

@@ -7,8 +7,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use policy::{
-    Acl, GroupId, GroupName, GroupSize, KekCipher, KekSpi, PeerKind, PseudoTime, RekeyTransport,
-    SigHash, Spi, Transform,
+    Acl, GroupId, GroupName, GroupSize, KekCipher, KekSpi, KsIndex, PeerKind, PseudoTime,
+    RekeyTransport, SigHash, Spi, Transform,
 };
 
 use super::CoopView;
@@ -195,7 +195,7 @@ pub struct MemberView {
 }
 
 /// Sender identifiers of a counter-mode group.
-#[derive(Copy, Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SidView {
     /// How many bits a SID has.
     pub size: GroupSize,
@@ -205,4 +205,6 @@ pub struct SidView {
     pub mark: u64,
     /// How many this key server may hand out.
     pub capacity: u64,
+    /// Indexes under which it handed out some before, in spaces that are not in use now.
+    pub former: Vec<KsIndex>,
 }

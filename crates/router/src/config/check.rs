@@ -4,6 +4,7 @@
 //! Looks at the configuration alone; what needs the kernel's interfaces is in `target`.
 
 mod groups;
+mod redundancy;
 mod secrets;
 
 use super::edit::Place;
@@ -22,6 +23,7 @@ pub fn check(config: &Config, origins: &Origins) -> Vec<Diagnostic> {
         said: Vec::new(),
     };
     check.isakmp_policies();
+    check.policies_between_key_servers();
     check.isakmp_keys();
     check.transform_sets();
     check.profiles();

@@ -302,9 +302,9 @@ impl Making<'_> {
             authorization,
             sas,
             size: local.size.unwrap_or_default(),
-            key_sync: true,
             look_ahead: local.look_ahead.unwrap_or(KEY_LOOK_AHEAD_DEFAULT),
             rfc6407_drops_denies: local.compatible_rfc6407,
+            key_sync: redundancy.is_none_or(|redundancy| redundancy.key_sync),
         })
     }
 

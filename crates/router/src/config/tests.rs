@@ -71,6 +71,7 @@ fn the_configurations_of_the_lab_load_and_read_back_line_by_line() {
             Ok(parsed) => parsed,
             Err(said) => panic!("{name}: {said:?}"),
         };
+        assert_eq!(parsed.warnings, [], "{name}");
         let rendered = render(&parsed.config);
         assert_eq!(lines_of(&rendered), lines_of(text), "{name}");
         assert_eq!(tree(&rendered), parsed.config, "{name}");
@@ -233,6 +234,28 @@ const CHANGES: &[(&str, &str, &str)] = &[
         "peer address ipv4 10.1.12.2",
         "peer address ipv4 10.1.11.2",
     ),
+    (
+        KS1,
+        "crypto isakmp key sQZnaA5LHvLgG7hmelqfpHQvSznO address 10.1.12.2",
+        "crypto isakmp key sQZnaA5LHvLgG7hmelqfpHQvSznO address 10.1.12.0 255.255.255.0",
+    ),
+    (KS1, "sQZnaA5LHvLgG7hmelqfpHQvSznO", "cisco123cisco123"),
+    (
+        KS1,
+        " encr aes 256\n hash sha256",
+        " encr aes 192\n hash sha",
+    ),
+    (KS1, " group 19", " group 5"),
+    (
+        KS1,
+        "crypto isakmp key sQ",
+        "crypto isakmp policy 20\n encr aes\n authentication pre-share\n group 14\ncrypto isakmp key sQ",
+    ),
+    (
+        KS1,
+        "   peer address ipv4 10.1.12.2",
+        "   no key sync\n   peer address ipv4 10.1.12.2",
+    ),
     (KS1, "profile gdoi-p\n   match", "match"),
     (KS1, "permit ip", "deny ip"),
     (KS1, "identity number 3333\n", ""),
@@ -387,6 +410,36 @@ fn a_member_and_a_key_server_are_told_what_their_files_say() {
     assert_eq!(server.sas[0].transform.to_string(), "esp-gcm 256");
     assert_eq!(server.sas[0].acl.entries.len(), 1);
     assert_eq!(target.gdoi.isakmp.keys.len(), 3);
+}
+
+#[test]
+fn a_group_has_sixteen_key_servers_at_most() {
+    let with = |peers: u8| {
+        let lines: String = (1..=peers)
+            .map(|n| format!("   peer address ipv4 10.1.30.{n}\n"))
+            .collect();
+        KS1.replacen("   peer address ipv4 10.1.12.2\n", &lines, 1)
+    };
+    assert!(parse("ks1.cfg", &with(15)).is_ok());
+    assert!(parse("ks1.cfg", &with(16)).is_err());
+    let said = errors(&with(16));
+    assert!(
+        said.contains(": A group has at most 16 key servers"),
+        "{said}"
+    );
+}
+
+#[test]
+fn the_rekey_key_travels_unless_it_is_told_not_to() {
+    let synced = |text: &str| {
+        let parsed = parse("config", text).unwrap();
+        let devices = [device("wan", "Serial1/0", [10, 1, 11, 2])];
+        let target = to_gdoi(&parsed.config, &parsed.origins, &devices, 1).unwrap();
+        target.gdoi.key_servers[0].key_sync
+    };
+    assert!(synced(KS1));
+    let off = KS1.replacen("  redundancy\n", "  redundancy\n   no key sync\n", 1);
+    assert!(!synced(&off));
 }
 
 #[test]

@@ -8,6 +8,7 @@ use std::net::SocketAddrV4;
 use ::policy::{Generation, GroupId, KsIndex, Time};
 use event::Gdoi;
 use wire::iana::{ExchangeType, PayloadType};
+use wire::limits::COOP_RECORDS_MAX as RECORDS_MAX;
 use wire::isakmp::{Builder, Chain, Nonce};
 use wire::private::{
     Announcement, CoopFlags, CoopGroup, CoopMarks, CoopRecord, CoopRole, Heard,
@@ -224,12 +225,13 @@ impl KeyServer {
         }
         let mut octets = 0;
         for (stamp, key) in self.coop.log.after(delta.from) {
-            if octets >= ANNOUNCEMENT_OCTETS_MAX {
-                break;
-            }
             let known = self.coop.log.is_from(key, index);
             if let Some((kind, record)) = self.record(cx, key).filter(|_| !known) {
                 octets += record.len() + 3;
+                let full = octets > ANNOUNCEMENT_OCTETS_MAX || delta.records.len() >= RECORDS_MAX;
+                if full && !delta.records.is_empty() {
+                    break;
+                }
                 delta.records.push((kind, Zeroizing::new(record)));
             }
             delta.to = stamp;
@@ -342,9 +344,10 @@ impl KeyServer {
                 }
             }
         } else {
-            let asked = peer.outstanding.take().filter(|outstanding| {
-                outstanding.exchange == (message.sa, message.message_id)
-            });
+            let exchange = (message.sa, message.message_id);
+            let asked = peer
+                .outstanding
+                .take_if(|outstanding| outstanding.exchange == exchange);
             cx.isakmp.finish(message.sa, message.message_id);
             let asked = asked.ok_or(Refusal::NoPull)?;
             self.take(cx, index, &said, Some(asked.sent))?;

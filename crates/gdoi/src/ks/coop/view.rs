@@ -100,6 +100,8 @@ pub struct PeerCounters {
     pub sent_drops: u64,
     /// Messages that were refused.
     pub received_drops: u64,
+    /// Announcements whose pseudotime was ahead of this key server's.
+    pub invalid_pseudotimes: u64,
     /// Octets of COOP payloads sent.
     pub octets_sent: u64,
     /// Octets of COOP payloads received.

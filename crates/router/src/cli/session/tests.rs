@@ -179,6 +179,9 @@ fn orders_reach_the_machines_once_the_operator_is_sure() {
             "y",
             "clear logging",
             "",
+            "clear crypto gdoi ks coop counters",
+            "clear crypto gkm group G1 ks coop role",
+            "clear crypto gdoi group G2 ks coop role",
             "crypto key generate rsa label get modulus 2048 exportable",
             "crypto key generate rsa general-keys exportable modulus 3072 label other",
             "crypto key generate rsa modulus 1024 label weak",
@@ -198,12 +201,36 @@ fn orders_reach_the_machines_once_the_operator_is_sure() {
             Command::Rekey {
                 group: group.clone()
             },
-            Command::ClearGdoi { group },
+            Command::ClearGdoi {
+                group: group.clone()
+            },
+            Command::ClearCoopCounters { group: None },
+            Command::ClearCoopRole { group },
             key("get", 2048),
             key("other", 3072),
         ]
     );
     assert_eq!(host.said, ["clear"]);
+}
+
+#[test]
+fn a_key_server_without_peers_has_no_role_to_clear() {
+    let mut host = TestBox::new();
+    let alone = KS1.replacen("   peer address ipv4 10.1.12.2\n", "", 1);
+    host.config = parse("ks1.cfg", &alone).unwrap().config;
+    let mut session = Session::new("exec", Kind::Commands);
+    for line in [
+        "clear crypto gdoi ks coop role",
+        "clear crypto gdoi group G1 ks coop counters",
+    ] {
+        let reply = session.line(&mut host, line);
+        assert_eq!(reply.status, Status::Refused, "{line}");
+        assert_eq!(
+            reply.text,
+            "% This box cooperates with no other key server of such a group.\n"
+        );
+    }
+    assert_eq!(host.orders, []);
 }
 
 #[test]

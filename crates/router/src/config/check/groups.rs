@@ -110,39 +110,6 @@ impl Check<'_> {
         }
     }
 
-    fn redundancy(&mut self, name: &str, local: &ServerLocal) {
-        let Some(redundancy) = &local.redundancy else {
-            return;
-        };
-        let path = [
-            Place::Group(name.to_owned()),
-            Place::ServerLocal,
-            Place::Redundancy,
-        ];
-        for peer in &redundancy.peers {
-            if local.address == Some(*peer) {
-                let line = self.line(&path, &format!("peer address ipv4 {peer}"));
-                self.error(
-                    line,
-                    format!("peer {peer} is this key server's own `address ipv4`"),
-                );
-            } else if self.pre_shared_key_for(*peer).is_none() {
-                let line = self.line(&path, &format!("peer address ipv4 {peer}"));
-                self.warn(
-                    line,
-                    format!("no `crypto isakmp key` is for the key server {peer}"),
-                );
-            }
-        }
-        if !redundancy.peers.is_empty() {
-            let line = self.origins.block(&path);
-            self.warn(
-                line,
-                format!("group {name}: key servers do not cooperate yet: `redundancy` is kept"),
-            );
-        }
-    }
-
     fn sa(&mut self, name: &str, group: &Group, local: &ServerLocal, number: u16, sa: &Sa) {
         let path = [
             Place::Group(name.to_owned()),

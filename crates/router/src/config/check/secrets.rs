@@ -12,6 +12,7 @@ impl Check<'_> {
     //= getvpn P26
     pub(super) fn isakmp_keys(&mut self) {
         let keys: Vec<_> = self.config.isakmp_keys.iter().collect();
+        let peers = self.cooperating_peers();
         for (place, ((address, mask), key)) in keys.iter().enumerate() {
             let line = self.key_line(*address, *mask);
             if !mask.is_broadcast() {
@@ -24,7 +25,16 @@ impl Check<'_> {
                 );
             }
             let bits = bits(&key.secret);
-            if bits < PSK_BITS_ADVISED {
+            if bits < PSK_BITS_ADVISED && mask.is_broadcast() && peers.contains(address) {
+                self.warn(
+                    line,
+                    format!(
+                        "the key for the key server {address} is worth about {bits} bits, and the \
+                         group's keys travel under it: expected at least {PSK_BITS_ADVISED}, for \
+                         example 22 random letters and digits"
+                    ),
+                );
+            } else if bits < PSK_BITS_ADVISED {
                 self.warn(
                     line,
                     format!(
@@ -57,11 +67,13 @@ impl Check<'_> {
     }
 
     /// The key that phase 1 with `peer` takes: that of the longest mask.
-    pub(super) fn pre_shared_key_for(&self, peer: Ipv4Addr) -> Option<&Key> {
+    pub(super) fn pre_shared_key_for(
+        &self,
+        peer: Ipv4Addr,
+    ) -> Option<(&(Ipv4Addr, Ipv4Addr), &Key)> {
         let keys = self.config.isakmp_keys.iter();
         keys.filter(|((address, mask), _)| peer.to_bits() & mask.to_bits() == address.to_bits())
             .max_by_key(|((_, mask), _)| mask.to_bits())
-            .map(|(_, key)| key)
     }
 }
 

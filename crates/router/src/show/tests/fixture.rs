@@ -10,8 +10,9 @@ use gdoi::config::{IsakmpCipher, IsakmpHash};
 use gdoi::{RsaKeyView, gm, ike, ks};
 use policy::transform_set::{Encryption, Integrity, KeyBits};
 use policy::{
-    Ace, Acl, Action, AddressMatch, GroupId, GroupName, GroupSize, KekCipher, KekSpi, PeerKind,
-    PortMatch, PseudoTime, RekeyTransport, Sid, SigHash, Spi, Time, Transform, WallClock,
+    Ace, Acl, Action, AddressMatch, Generation, GroupId, GroupName, GroupSize, KekCipher, KekSpi,
+    KsIndex, PeerKind, PortMatch, PseudoTime, RekeyTransport, Sid, SigHash, Spi, Time, Transform,
+    WallClock,
 };
 
 use crate::Interface;
@@ -303,7 +304,7 @@ fn key_server() -> ks::View {
             (address("10.1.11.2"), 2_147_483_650),
             (address("10.1.12.2"), 2_147_483_651),
         ],
-        priority: 10,
+        priority: 200,
         transport: RekeyTransport::Unicast,
         serving: ks::Serving::Yes,
         rekeys_sent: 346,
@@ -349,10 +350,111 @@ fn key_server() -> ks::View {
             allocated: 2,
             mark: 64,
             capacity: 1 << 20,
+            former: Vec::new(),
         },
         refusals: vec![("unauthorized", 3)],
         unsolicited_acks: 1,
         policy_name: "18864836ba888bcd".into(),
+        coop: Some(primary()),
+    }
+}
+
+fn index(number: u8) -> KsIndex {
+    KsIndex::new(number).expect("an index")
+}
+
+/// The cooperation of the sample, as its primary sees it.
+fn primary() -> ks::CoopView {
+    ks::CoopView {
+        role: ks::Role::Primary,
+        index: index(0),
+        term: 3,
+        generation: Generation::default().raised_by(index(0)),
+        primary: Some(address("10.1.11.2")),
+        complete: true,
+        refresh: s(20),
+        remaining: s(10),
+        primary_timeout: s(30),
+        sequence: 40,
+        blocking: false,
+        look_ahead: 2,
+        acknowledged_periods: 2,
+        horizon: s(8_290),
+        peers: vec![ks::PeerView {
+            handle: 2_147_483_651,
+            address: address("10.1.12.2"),
+            index: index(1),
+            version: Some("1.0.4".into()),
+            priority: Some(100),
+            role: Some(ks::Role::Secondary),
+            alive: true,
+            lagging: false,
+            heard_ago: Some(s(4)),
+            sequence: 0,
+            ike_established: true,
+            backlog: 0,
+            counters: ks::PeerCounters {
+                announcements_sent: 31,
+                reply_requests_sent: 2,
+                announcements_received: 64,
+                reply_requests_received: 1,
+                sent_drops: 7,
+                received_drops: 0,
+                invalid_pseudotimes: 0,
+                octets_sent: 20_887,
+                octets_received: 40_244,
+            },
+            differences: Vec::new(),
+        }],
+    }
+}
+
+/// A secondary whose primary has been silent for a while, and whose third key server was never
+/// heard.
+fn secondary() -> ks::CoopView {
+    let heard = primary().peers.remove(0);
+    let difference = |field, own: &str, theirs: &str| ks::Difference {
+        field,
+        own: own.into(),
+        theirs: theirs.into(),
+    };
+    ks::CoopView {
+        role: ks::Role::Secondary,
+        primary: Some(address("10.1.12.2")),
+        remaining: s(18),
+        peers: vec![
+            ks::PeerView {
+                role: Some(ks::Role::Primary),
+                lagging: true,
+                heard_ago: Some(s(9)),
+                backlog: 3,
+                counters: ks::PeerCounters {
+                    invalid_pseudotimes: 2,
+                    ..heard.counters
+                },
+                differences: vec![
+                    difference("replay method", "replay time window-size 5", "no replay"),
+                    difference("rekey lifetime seconds", "7200", "86400"),
+                ],
+                ..heard
+            },
+            ks::PeerView {
+                handle: 2_147_483_652,
+                address: address("10.1.16.2"),
+                index: index(2),
+                version: None,
+                priority: None,
+                role: None,
+                alive: false,
+                heard_ago: None,
+                ike_established: false,
+                backlog: 12,
+                counters: ks::PeerCounters::default(),
+                differences: Vec::new(),
+                ..primary().peers.remove(0)
+            },
+        ],
+        ..primary()
     }
 }
 
@@ -388,6 +490,7 @@ fn second_key_server() -> ks::View {
         group: "G2".into(),
         id: GroupId::Number(4444),
         members: vec![registered(), plain],
+        coop: Some(secondary()),
         ..key_server()
     }
 }
@@ -486,9 +589,11 @@ impl Machines for Unregistered {
             serving: ks::Serving::NoRekeyKey {
                 label: Some("get".into()),
             },
+            servers: vec![(address("10.1.11.2"), 2_147_483_650)],
             keks: Vec::new(),
             teks: Vec::new(),
             members: Vec::new(),
+            coop: None,
             ..key_server()
         }]
     }
@@ -515,6 +620,48 @@ impl Machines for Unregistered {
             public_key: None,
             ..member()
         }]
+    }
+
+    fn isakmp(&self) -> ike::View {
+        Idle.isakmp()
+    }
+
+    fn rsa_keys(&self) -> Vec<RsaKeyView> {
+        Vec::new()
+    }
+
+    fn traffic(&self, _: &str, _: &GroupName) -> Traffic {
+        Traffic::default()
+    }
+}
+
+/// A key server of a counter-mode group that has lost its primary, which was silent for longer
+/// than it may be.
+pub(crate) struct Electing;
+
+impl Machines for Electing {
+    fn key_servers(&self) -> Vec<ks::View> {
+        let tek = ks::TekView {
+            transform: transform(Encryption::AesGcm(KeyBits::B256), Integrity::Combined),
+            ..key_server_tek(0x91E3_985A, 796, 1407, None)
+        };
+        let mut coop = secondary();
+        coop.role = ks::Role::Electing;
+        coop.complete = false;
+        coop.blocking = true;
+        coop.peers[0].alive = false;
+        coop.peers[0].heard_ago = Some(s(95));
+        let mut server = ks::View {
+            teks: vec![tek],
+            coop: Some(coop),
+            ..key_server()
+        };
+        server.sids.former = vec![index(1)];
+        vec![server]
+    }
+
+    fn members(&self) -> Vec<gm::View> {
+        Vec::new()
     }
 
     fn isakmp(&self) -> ike::View {

@@ -51,6 +51,13 @@ pages! {
     gdoi_ipsec_sa: "show crypto gdoi ipsec sa";
     gdoi_ks: "show crypto gdoi ks";
     gdoi_ks_acl: "show crypto gdoi ks acl";
+    gdoi_ks_coop: "show crypto gdoi ks coop";
+    gdoi_ks_coop_config_diff: "show crypto gdoi ks coop config-diff";
+    gdoi_ks_coop_detail: "show crypto gdoi ks coop detail";
+    gdoi_ks_coop_identifier: "show crypto gdoi ks coop identifier";
+    gdoi_ks_coop_identifier_detail: "show crypto gdoi ks coop identifier detail";
+    gdoi_ks_coop_version: "show crypto gdoi ks coop version";
+    gdoi_ks_detail: "show crypto gdoi ks detail";
     gdoi_ks_members: "show crypto gdoi ks members";
     gdoi_ks_members_of_one_address: "show crypto gdoi ks members 10.1.14.2";
     gdoi_ks_members_summary: "show crypto gdoi ks members summary";
@@ -90,6 +97,10 @@ fn every_page_has_json_whose_names_are_snake_case() {
         "show crypto gdoi ipsec sa",
         "show crypto gdoi ks",
         "show crypto gdoi ks acl",
+        "show crypto gdoi ks coop",
+        "show crypto gdoi ks coop config-diff",
+        "show crypto gdoi ks coop identifier",
+        "show crypto gdoi ks coop version",
         "show crypto gdoi ks members",
         "show crypto gdoi ks policy",
         "show crypto gdoi ks rekey",
@@ -207,4 +218,81 @@ fn a_key_server_without_its_key_says_so_and_how_to_make_it() {
         .unwrap()
         .text;
     assert!(text.contains("crypto key generate rsa label get"), "{text}");
+}
+
+#[test]
+fn the_page_of_cooperation_is_the_guides_line_by_line() {
+    const GUIDE: &str = "\
+Crypto Gdoi Group Name :G1
+        Group handle: 2147483650, Local Key Server handle: 2147483650
+
+        Local Address: 10.1.11.2
+        Local Priority: 200
+        Local KS Role: Primary   , Local KS Status: Alive
+        Local KS version: 1.0.27
+        Primary Timers:
+                Primary Refresh Policy Time: 20
+                Remaining Time: 10
+                Antireplay Sequence Number: 40
+
+        Peer Sessions:
+        Session 1:
+                Server handle: 2147483651
+                Peer Address: 10.1.12.2
+                Peer Version: 1.0.4
+                Peer Priority: 100
+                Peer KS Role: Secondary , Peer KS Status: Alive
+                Antireplay Sequence Number: 0
+
+                IKE status: Established
+                Counters:
+                    Ann msgs sent: 31
+                    Ann msgs sent with reply request: 2
+                    Ann msgs recv: 64
+                    Ann msgs recv with reply request: 1
+                    Packet sent drops: 7
+                    Packet Recv drops: 0
+                    Total bytes sent: 20887
+                    Total bytes recv: 40244
+";
+    let text = page("show crypto gdoi ks coop").text;
+    let (first, _) = text.split_once("\nCrypto").expect("two groups");
+    assert_eq!(first, GUIDE);
+}
+
+#[test]
+fn a_key_server_that_lost_its_primary_says_how_long_and_what_it_waits_for() {
+    let coop = run(&fixture::Electing, "show crypto gdoi ks coop detail").unwrap();
+    insta::assert_snapshot!(coop.text);
+    let json = coop.json.expect("a view has JSON");
+    assert_eq!(json["groups"][0]["coop"]["primary_silences"], 3);
+    insta::assert_snapshot!(
+        run(
+            &fixture::Electing,
+            "show crypto gdoi ks coop identifier detail"
+        )
+        .unwrap()
+        .text
+    );
+}
+
+#[test]
+fn a_group_with_one_key_server_has_no_redundancy_and_says_so() {
+    for command in ["detail", "config-diff", "identifier"] {
+        let text = run(
+            &fixture::Unregistered,
+            &format!("show crypto gdoi ks coop {command}"),
+        )
+        .unwrap()
+        .text;
+        assert!(
+            text.contains("*NO* redundancy configured for this group"),
+            "{command}: {text}"
+        );
+    }
+    let text = run(&fixture::Unregistered, "show crypto gdoi ks detail")
+        .unwrap()
+        .text;
+    assert!(text.contains("Redundancy               : None"), "{text}");
+    assert!(!text.contains("Local KS Role"), "{text}");
 }

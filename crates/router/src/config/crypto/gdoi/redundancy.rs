@@ -8,11 +8,11 @@ use super::group::is_host;
 use crate::cli::grammar::Syntax;
 use crate::cli::mode::Mode;
 use crate::config::Command;
-use crate::config::edit::{Editor, Line, Place, Refusal, gone};
+use crate::config::edit::{Editor, Line, Place, Refusal, Verb, gone};
 use crate::config::render::Text;
 
 /// The block.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Redundancy {
     /// `local priority`; 1 if there is none.
     pub priority: Option<u8>,
@@ -20,6 +20,19 @@ pub struct Redundancy {
     pub peers: Vec<Ipv4Addr>,
     /// `protocol version optimize`.
     pub optimize: bool,
+    /// `[no] key sync`: whether the rekey key travels between key servers (PROTOCOL P26).
+    pub key_sync: bool,
+}
+
+impl Default for Redundancy {
+    fn default() -> Self {
+        Self {
+            priority: None,
+            peers: Vec::new(),
+            optimize: false,
+            key_sync: true,
+        }
+    }
 }
 
 const HELP: &[(&str, &str)] = &[
@@ -31,6 +44,11 @@ const HELP: &[(&str, &str)] = &[
     ("protocol", "Configure the protocol between key servers"),
     ("version", "Set the protocol's version"),
     ("optimize", "Announce changes only"),
+    ("key", "Keys of the group"),
+    (
+        "sync",
+        "Take the rekey key of the serving primary, and give it to peers (default)",
+    ),
     ("<priority>", "Priority, the highest wins"),
 ];
 
@@ -70,6 +88,15 @@ pub(crate) const COMMANDS: &[Command] = &[
         },
         apply: protocol,
         examples: &["protocol version optimize"],
+    },
+    Command {
+        mode: Mode::Redundancy,
+        syntax: Syntax {
+            grammar: "key sync",
+            help: HELP,
+        },
+        apply: key_sync,
+        examples: &["no key sync"],
     },
 ];
 
@@ -123,6 +150,17 @@ fn protocol(editor: &mut Editor<'_>, line: &Line) -> Result<(), Refusal> {
     Ok(())
 }
 
+fn key_sync(editor: &mut Editor<'_>, line: &Line) -> Result<(), Refusal> {
+    let is_on = line.verb != Verb::No;
+    redundancy(editor)?.key_sync = is_on;
+    if !is_on {
+        editor.warn(
+            "without key sync, every key server of the group needs the same rekey key by hand",
+        );
+    }
+    Ok(())
+}
+
 pub(super) fn render(redundancy: &Redundancy, text: &mut Text) {
     text.line(format_args!("redundancy"));
     text.block(|text| {
@@ -134,6 +172,9 @@ pub(super) fn render(redundancy: &Redundancy, text: &mut Text) {
         }
         if redundancy.optimize {
             text.line(format_args!("protocol version optimize"));
+        }
+        if !redundancy.key_sync {
+            text.line(format_args!("no key sync"));
         }
     });
 }

@@ -42,6 +42,13 @@ pub(crate) const HELP: &[(&str, &str)] = &[
     ("policy", "Show the policy and its keys"),
     ("members", "Show registered members"),
     ("summary", "Show one line per member"),
+    ("coop", "Show the cooperative key servers"),
+    ("version", "Show the versions of key servers"),
+    ("identifier", "Show sender identifiers"),
+    (
+        "config-diff",
+        "Show what key servers have configured differently",
+    ),
     ("<member>", "Address of a member"),
     ("<group>", "Group name"),
 ];

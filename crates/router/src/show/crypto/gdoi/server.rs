@@ -7,6 +7,7 @@ use std::time::Duration;
 use gdoi::ks::Serving;
 use serde::Serialize;
 
+use super::ks::coop::{coop_version, role_word};
 use super::member::Count;
 use crate::show::crypto::{Replay, acknowledgement_word};
 
@@ -31,8 +32,12 @@ pub struct Server {
     pub local_address: Ipv4Addr,
     /// `local priority`.
     pub local_priority: u8,
+    /// This key server's role; nothing when the group has no other.
+    pub local_role: Option<&'static str>,
     /// This program's version.
     pub version: String,
+    /// The version of what it says to other key servers; nothing when the group has no other.
+    pub coop_version: Option<String>,
     /// `rekey lifetime`, seconds.
     pub kek_lifetime_s: u32,
     /// How long the KEK lives on, seconds.
@@ -111,7 +116,9 @@ impl Server {
             servers: ks.servers.iter().map(|(address, _)| *address).collect(),
             local_address: ks.address,
             local_priority: ks.priority,
+            local_role: ks.coop.as_ref().map(|coop| role_word(Some(coop.role))),
             version: version.to_owned(),
+            coop_version: ks.coop.as_ref().map(|_| coop_version()),
             kek_lifetime_s: ks.kek_lifetime_s,
             kek_remaining_lifetime_s: kek.map(|kek| kek.remaining.as_secs()),
             kek_time_to_rekey_s: kek
@@ -149,6 +156,16 @@ impl Server {
         writeln!(f, "    IP D3P Window            : Disabled")?;
         writeln!(f, "    Split Resiliency Factor  : 0")?;
         writeln!(f, "    CKM status               : Disabled")?;
+        self.write_redundancy(f)?;
+        self.write_rekey(f)?;
+        self.sas.iter().try_for_each(|sa| sa.write(f))?;
+        if is_detailed {
+            self.write_detail(f)?;
+        }
+        writeln!(f, "\n     Group Server list       : Local")
+    }
+
+    pub(super) fn write_redundancy(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let redundancy = if self.servers.len() > 1 {
             "Configured"
         } else {
@@ -157,13 +174,15 @@ impl Server {
         writeln!(f, "    Redundancy               : {redundancy}")?;
         writeln!(f, "        Local Address        : {}", self.local_address)?;
         writeln!(f, "        Local Priority       : {}", self.local_priority)?;
-        writeln!(f, "        Local KS Version     : {}", self.version)?;
-        self.write_rekey(f)?;
-        self.sas.iter().try_for_each(|sa| sa.write(f))?;
-        if is_detailed {
-            self.write_detail(f)?;
+        if let Some(role) = self.local_role {
+            writeln!(f, "        Local KS Status      : Alive")?;
+            writeln!(f, "        Local KS Role        : {role}")?;
         }
-        writeln!(f, "\n     Group Server list       : Local")
+        writeln!(f, "        Local KS Version     : {}", self.version)?;
+        if let Some(version) = &self.coop_version {
+            writeln!(f, "        Local COOP Version   : {version}")?;
+        }
+        Ok(())
     }
 
     fn write_rekey(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

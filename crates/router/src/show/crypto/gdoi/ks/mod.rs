@@ -1,4 +1,4 @@
-//! `show crypto gdoi ks`: the groups that this box serves, in short.
+//! `show crypto gdoi ks [detail]`: the groups that this box serves, in short.
 
 use std::fmt;
 
@@ -9,6 +9,7 @@ use crate::cli::grammar::Syntax;
 use crate::show::{Context, Page, Show};
 
 pub mod acl;
+pub mod coop;
 pub mod members;
 pub mod policy;
 pub mod rekey;
@@ -16,28 +17,36 @@ pub mod rekey;
 /// The command.
 pub const COMMAND: Show = Show {
     syntax: Syntax {
-        grammar: "show crypto ( gdoi | gkm ) ks",
+        grammar: "show crypto ( gdoi | gkm ) ks [ detail ]",
         help: HELP,
     },
     is_privileged: false,
-    run: |context, _| Page::of(&view(context)),
+    run: |context, line| Page::of(&view(context, line.has("detail"))),
 };
 
 /// What it shows.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct View {
-    /// Members of all groups.
+    /// Members of all groups that registered with this box.
     pub members: usize,
     /// The groups.
     pub groups: Vec<Server>,
+    /// Whether the text has the roles of cooperating key servers, too.
+    #[serde(skip)]
+    pub is_detailed: bool,
 }
 
 /// The groups that the box serves.
 #[must_use]
-pub fn view(context: &Context<'_>) -> View {
+pub fn view(context: &Context<'_>, is_detailed: bool) -> View {
     let servers = context.machines.key_servers();
+    let registered_here = |ks: &gdoi::ks::View| {
+        let members = ks.members.iter();
+        members.filter(|own| own.key_server == ks.address).count()
+    };
     View {
-        members: servers.iter().map(|ks| ks.members.len()).sum(),
+        members: servers.iter().map(registered_here).sum(),
+        is_detailed,
         groups: servers
             .iter()
             .map(|ks| Server::of(ks, context.version))
@@ -77,6 +86,9 @@ impl fmt::Display for View {
             writeln!(f, "    ACL Configured:")?;
             for sa in &group.sas {
                 writeln!(f, "        access-list {}", sa.acl)?;
+            }
+            if self.is_detailed {
+                group.write_redundancy(f)?;
             }
         }
         Ok(())
