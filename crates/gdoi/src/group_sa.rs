@@ -8,7 +8,9 @@ use std::fmt;
 use std::net::Ipv4Addr;
 
 use crypto::{Secret, cbc};
-use policy::{PseudoTime, Ace, Acl, GroupSize, KekCipher, KekSpi, PeerKind, Sid, SigHash, Spi, Tek, Transform};
+use policy::{
+    Ace, Acl, GroupSize, KekCipher, KekSpi, PeerKind, PseudoTime, Sid, SigHash, Spi, Tek, Transform,
+};
 use wire::gdoi::{Gap, Identity, Kd, KekKeys, KeyPacket, Sa, Sak, Sat, Sids, TekKeys};
 use wire::iana::{
     AckType, GapAttribute, KekAlgorithm, KekAttribute, KekKeyAttribute, SigAlgorithm,

@@ -542,16 +542,23 @@ impl Machine {
 
     /// A message between key servers, for the group that it names.
     fn coop(&mut self, now: Time, step: u8, message: &PullMessage<'_>, out: &mut Outbox) {
-        let named = Chain::decode(message.first, message.payloads).ok().and_then(|chain| {
-            let raw = chain.find(PayloadType::GETVPN_COOP)?;
-            Some(ks::group_of(raw.decode::<Announcement<'_>>().ok()?.group))
-        });
+        let named = Chain::decode(message.first, message.payloads)
+            .ok()
+            .and_then(|chain| {
+                let raw = chain.find(PayloadType::GETVPN_COOP)?;
+                Some(ks::group_of(raw.decode::<Announcement<'_>>().ok()?.group))
+            });
         let (mut cx, servers, _) = self.split(now, out);
-        let group = servers.values_mut().find(|group| Some(group.config().id) == named);
+        let group = servers
+            .values_mut()
+            .find(|group| Some(group.config().id) == named);
         match group {
             Some(group) => group.coop_message(&mut cx, message, step),
             None => {
-                let id = named.map_or_else(|| "in a malformed announcement".to_owned(), |id| id.to_string());
+                let id = named.map_or_else(
+                    || "in a malformed announcement".to_owned(),
+                    |id| id.to_string(),
+                );
                 self.refuse(now, message.sa, &Refusal::UnknownGroup(id), out);
             }
         }

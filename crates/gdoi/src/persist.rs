@@ -449,11 +449,7 @@ pub(crate) fn write_tek(record: &TekRecord, w: &mut Writer) {
     write_secret(&record.key.encryption, w);
     write_secret(&record.key.integrity, w);
     w.u64(record.minted.as_nanos());
-    w.u8(flags(
-        record.delivered,
-        record.announced,
-        record.withdrawn,
-    ));
+    w.u8(flags(record.delivered, record.announced, record.withdrawn));
     w.u64(record.send_from.unwrap_or_default().as_nanos());
 }
 

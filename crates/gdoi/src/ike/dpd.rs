@@ -121,7 +121,11 @@ impl Dpd {
             Some(asked) => asked.at + DPD_RETRY,
             None => {
                 let keepalive = Duration::from_secs(keepalive_s.into());
-                let most = if self.watched { WATCHED_SILENCE } else { keepalive };
+                let most = if self.watched {
+                    WATCHED_SILENCE
+                } else {
+                    keepalive
+                };
                 self.last_heard + keepalive.min(most)
             }
         })

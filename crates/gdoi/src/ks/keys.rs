@@ -492,8 +492,7 @@ mod tests {
                 let expiring = keys.newest().unwrap().tek.clone();
                 now = keys.tek_due(&wanted).unwrap();
                 assert!(expiring.is_active(now));
-                let spi =
-                    keys.mint_tek(&wanted, Activation::InTurn, Duration::ZERO, now, &mut rng);
+                let spi = keys.mint_tek(&wanted, Activation::InTurn, Duration::ZERO, now, &mut rng);
                 keys.announce_teks(&[spi]);
                 let next = keys.tek_by_spi(spi).unwrap().tek.clone();
                 assert!(next.activation.since(now) >= wanted.schedule.retransmit_span());

@@ -32,8 +32,8 @@ use crate::policy_blob::PolicyBlob;
 use crate::refusal::Refusals;
 use wire::private::PolicyRequest;
 
-pub use coop::{CoopView, Difference, PeerCounters, PeerView, Role};
 pub(crate) use coop::group_of;
+pub use coop::{CoopView, Difference, PeerCounters, PeerView, Role};
 pub(crate) use keys::{GroupKeys, Kek, TekRecord, tagged};
 pub(crate) use members::{Member, Members};
 use registration::Pull;
@@ -144,6 +144,7 @@ impl KeyServer {
             Err(reason) => return self.stop(cx, Serving::Incomplete(reason)),
         };
         self.coop.configure(cx.now, plan.wanted.index, &self.config);
+        self.compare_configs(cx);
         if cx.rsa.private_key(&plan.label).is_none() {
             let label = Some(plan.label.clone());
             // The primary may send it: what else the plan says is needed to talk to it.
@@ -346,18 +347,20 @@ impl KeyServer {
         let pulls = self.pulls.values().map(Pull::deadline).min();
         let policy = self.next_policy.as_ref().map(|blob| blob.activation);
         let passive = self.keys.next_expiry().into_iter().chain(policy);
-        let led = self.coop.leads().then(|| self.led_deadline(&plan.wanted, now));
+        let led = self
+            .coop
+            .leads()
+            .then(|| self.led_deadline(&plan.wanted, now));
         let (pseudo, exact) = led.unwrap_or_default();
-        let pseudo = passive.chain(pseudo).min().map(|due| self.clock.time_of(due));
+        let pseudo = passive
+            .chain(pseudo)
+            .min()
+            .map(|due| self.clock.time_of(due));
         [pseudo, pulls, exact, coop].into_iter().flatten().min()
     }
 
     /// What whoever leads has to do: when in the group's time, and when in core time.
-    fn led_deadline(
-        &self,
-        wanted: &keys::Wanted,
-        now: Time,
-    ) -> (Option<PseudoTime>, Option<Time>) {
+    fn led_deadline(&self, wanted: &keys::Wanted, now: Time) -> (Option<PseudoTime>, Option<Time>) {
         let keks = KINDS
             .into_iter()
             .filter(|kind| self.keys.kek_ahead(*kind).is_none())

@@ -298,7 +298,7 @@ impl KeyServer {
         let record = persist::member_record(&self.config.group, address, &member);
         cx.out.push(Output::Persist(record));
         self.members.insert(address, member);
-        self.coop.changed(Key::Member(address));
+        self.coop.changed(Key::Member(address), cx.now);
         Ok(built)
     }
 

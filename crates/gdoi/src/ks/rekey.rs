@@ -74,7 +74,8 @@ impl KeyServer {
         let now = self.clock.at(cx.now);
         let look_ahead = self.look_ahead();
         if self.mint_due(&plan.wanted).is_none_or(|due| due <= now) {
-            let ahead = |keys: &GroupKeys| keys.alive(now).filter(|r| r.tek.activation > now).count();
+            let ahead =
+                |keys: &GroupKeys| keys.alive(now).filter(|r| r.tek.activation > now).count();
             self.mint_tek(cx, Activation::InTurn);
             while ahead(&self.keys) < look_ahead {
                 self.mint_tek(cx, Activation::InTurn);

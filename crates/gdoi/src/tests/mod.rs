@@ -1,5 +1,6 @@
 //! The whole control plane, several boxes at a time, in virtual time.
 
+mod coop;
 mod hostile;
 mod loss;
 mod member;

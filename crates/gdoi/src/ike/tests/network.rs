@@ -80,7 +80,7 @@ impl Node {
                 | Upcall::Timeout { .. }
                 | Upcall::Notify { .. }
                 | Upcall::Deleted(_)
-            | Upcall::Dead(_) => None,
+                | Upcall::Dead(_) => None,
             })
             .collect()
     }
@@ -416,7 +416,7 @@ impl Network {
                 | Upcall::Timeout { .. }
                 | Upcall::Notify { .. }
                 | Upcall::Deleted(_)
-            | Upcall::Dead(_) => false,
+                | Upcall::Dead(_) => false,
             });
             if done {
                 self.with(0, |engine, _, _, _| engine.finish(sa, opened));

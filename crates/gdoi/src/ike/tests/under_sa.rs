@@ -22,7 +22,7 @@ fn up() -> (Network, SaId, SaId) {
 }
 
 fn deleted(network: &Network, at: usize) -> usize {
-    let is_deleted = |upcall: &&Upcall| matches!(upcall, Upcall::Deleted(_));
+    let is_deleted = |upcall: &&Upcall| matches!(upcall, Upcall::Deleted(_) | Upcall::Dead(_));
     network.nodes[at].upcalls.iter().filter(is_deleted).count()
 }
 

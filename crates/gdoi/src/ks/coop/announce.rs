@@ -8,11 +8,9 @@ use std::net::SocketAddrV4;
 use ::policy::{Generation, GroupId, KsIndex, Time};
 use event::Gdoi;
 use wire::iana::{ExchangeType, PayloadType};
-use wire::limits::COOP_RECORDS_MAX as RECORDS_MAX;
 use wire::isakmp::{Builder, Chain, Nonce};
-use wire::private::{
-    Announcement, CoopFlags, CoopGroup, CoopMarks, CoopRecord, CoopRole, Heard,
-};
+use wire::limits::COOP_RECORDS_MAX as RECORDS_MAX;
+use wire::private::{Announcement, CoopFlags, CoopGroup, CoopMarks, CoopRecord, CoopRole, Heard};
 use zeroize::Zeroizing;
 
 use super::log::Key;
@@ -51,7 +49,10 @@ impl KeyServer {
             return;
         }
         // An SA that is nearly used up gives way to the next one.
-        let sa = match cx.isakmp.connect(cx.now, local, peer.socket(), cx.rng, cx.out) {
+        let sa = match cx
+            .isakmp
+            .connect(cx.now, local, peer.socket(), cx.rng, cx.out)
+        {
             Connection::Established(sa) => sa,
             Connection::Pending(_) | Connection::Refused(_) => before,
         };
@@ -68,11 +69,19 @@ impl KeyServer {
             self.no_delta(index)
         };
         let to = delta.to;
-        let opened = cx.isakmp.open(cx.now, sa, ExchangeType::GETVPN_COOP, cx.rng);
+        let opened = cx
+            .isakmp
+            .open(cx.now, sa, ExchangeType::GETVPN_COOP, cx.rng);
         let Ok(message_id) = opened else {
             return self.cannot_send(cx, index, sa);
         };
-        let sent = self.say(cx, (sa, message_id), index, (&delta, asks_reply), Expect::Reply);
+        let sent = self.say(
+            cx,
+            (sa, message_id),
+            index,
+            (&delta, asks_reply),
+            Expect::Reply,
+        );
         let Some(peer) = self.coop.peers.get_mut(&index).filter(|_| sent) else {
             return self.cannot_send(cx, index, sa);
         };
@@ -121,7 +130,9 @@ impl KeyServer {
             self.persist_coop(cx);
         }
         let message = (built.first(), built.payloads());
-        let sent = cx.isakmp.send(cx.now, sa, message_id, message, expect, cx.out);
+        let sent = cx
+            .isakmp
+            .send(cx.now, sa, message_id, message, expect, cx.out);
         if let Some(peer) = self.coop.peers.get_mut(&index).filter(|_| sent.is_ok()) {
             peer.counters.octets_sent += octets;
         }
@@ -279,7 +290,12 @@ impl KeyServer {
     // ---------------------------------------------------------------- what comes in
 
     /// A message of COOP about this group: an announcement (step 1), or the answer to ours.
-    pub(crate) fn coop_message(&mut self, cx: &mut Context<'_>, message: &PullMessage<'_>, step: u8) {
+    pub(crate) fn coop_message(
+        &mut self,
+        cx: &mut Context<'_>,
+        message: &PullMessage<'_>,
+        step: u8,
+    ) {
         let Some(source) = cx.isakmp.sa(message.sa).map(|sa| *sa.peer().ip()) else {
             return;
         };
@@ -315,7 +331,9 @@ impl KeyServer {
         step: u8,
     ) -> Result<KsIndex, Refusal> {
         let chain = Chain::decode(message.first, message.payloads).map_err(Refusal::Malformed)?;
-        let raw = chain.find(PayloadType::GETVPN_COOP).ok_or(Refusal::NotKin)?;
+        let raw = chain
+            .find(PayloadType::GETVPN_COOP)
+            .ok_or(Refusal::NotKin)?;
         let said: Announcement<'_> = raw.decode().map_err(Refusal::Malformed)?;
         let source = cx.isakmp.sa(message.sa).map(|sa| *sa.peer().ip());
         let peer = source.and_then(|source| self.coop.peer_at(source));
@@ -454,7 +472,9 @@ impl KeyServer {
 /// What is said of a peer to the others.
 fn heard(peer: &Peer, now: Time) -> Heard {
     let age = peer.heard.map(|at| now.since(at).as_millis());
-    let age_ms = age.and_then(|age| u32::try_from(age).ok()).unwrap_or(u32::MAX);
+    let age_ms = age
+        .and_then(|age| u32::try_from(age).ok())
+        .unwrap_or(u32::MAX);
     Heard {
         index: peer.index.get(),
         role: role_to_wire(peer.said.as_ref().map_or(Role::Electing, |said| said.role)),

@@ -5,8 +5,8 @@
 
 use std::net::{Ipv4Addr, SocketAddrV4};
 
-use ::policy::{Generation, KekSpi, KsIndex, PseudoTime, Time};
 use ::policy::tbar::PseudoClock;
+use ::policy::{Generation, KekSpi, KsIndex, PseudoTime, Time};
 use event::Gdoi;
 use wire::private::Announcement;
 
@@ -91,10 +91,7 @@ impl KeyServer {
                 let record = persist::member_record(&self.config.group, *address, member);
                 cx.out.push(Output::Persist(record));
             }
-            self.coop.changed(Key::Member(*address));
-        }
-        if !changes.members.is_empty() {
-            self.coop.hasten(cx.now);
+            self.coop.changed(Key::Member(*address), cx.now);
         }
         if !self.coop.leads() {
             return;
@@ -139,7 +136,12 @@ impl KeyServer {
             }
             Record::Piece(piece) => self.keep_piece(piece),
             Record::RekeyKey(key) => self.join_rekey_key(cx, index, key),
-            Record::Config(fields) => self.compare_config(cx, index, &fields),
+            Record::Config(fields) => {
+                if let Some(peer) = self.coop.peers.get_mut(&index) {
+                    peer.fields = fields;
+                }
+                self.compare_config(cx, index);
+            }
             Record::Unknown => {}
         }
     }
@@ -175,8 +177,13 @@ impl KeyServer {
             return self.keys.insert_tek(record);
         }
         // Members of the other side send on it already; those of this side first all learn it.
-        let wait = self.plan.as_ref().map(|plan| plan.wanted.schedule.scaled(MERGE_SEND_WAIT));
-        let send_from = record.announced.then(|| now.after(wait.unwrap_or(MERGE_SEND_WAIT)));
+        let wait = self
+            .plan
+            .as_ref()
+            .map(|plan| plan.wanted.schedule.scaled(MERGE_SEND_WAIT));
+        let send_from = record
+            .announced
+            .then(|| now.after(wait.unwrap_or(MERGE_SEND_WAIT)));
         self.keys.insert_tek(TekRecord {
             announced: false,
             delivered: false,
@@ -203,9 +210,14 @@ impl KeyServer {
             return false;
         }
         // Whoever leads keeps its own in use; the other one serves those that hold it.
-        let replaced = kek.replaced.or_else(|| current.filter(|_| leads).map(|_| now));
+        let replaced = kek
+            .replaced
+            .or_else(|| current.filter(|_| leads).map(|_| now));
         let kek = Kek { replaced, ..kek };
-        let place = self.keys.keks.partition_point(|held| held.minted <= kek.minted);
+        let place = self
+            .keys
+            .keks
+            .partition_point(|held| held.minted <= kek.minted);
         self.keys.keks.insert(place, kek);
         true
     }
@@ -283,7 +295,9 @@ impl KeyServer {
             return Some(held.clone());
         }
         let pieces = self.coop.pieces.range((*name, 0)..=(*name, u16::MAX));
-        let whole: Vec<u8> = pieces.flat_map(|(_, piece)| piece.iter().copied()).collect();
+        let whole: Vec<u8> = pieces
+            .flat_map(|(_, piece)| piece.iter().copied())
+            .collect();
         let right = whole.len() == octets as usize && sha256(&whole) == *name;
         PolicyBlob::decode(whole).ok().filter(|_| right)
     }
@@ -310,7 +324,10 @@ impl KeyServer {
             return;
         };
         let label = self.config.rekey_key.clone().unwrap_or_default();
-        let own = cx.rsa.key(&label).map(|key| records::fingerprint(key.public_der()));
+        let own = cx
+            .rsa
+            .key(&label)
+            .map(|key| records::fingerprint(key.public_der()));
         if own == Some(key.fingerprint) {
             self.coop.rekey_key_term = self.coop.rekey_key_term.max(key.term);
             return;
@@ -359,7 +376,8 @@ impl KeyServer {
         said: &Announcement<'_>,
         asked: Time,
     ) {
-        let primary = self.coop.peers.get(&index).and_then(super::Peer::role) == Some(Role::Primary);
+        let primary =
+            self.coop.peers.get(&index).and_then(super::Peer::role) == Some(Role::Primary);
         if self.coop.leads() || !said.flags.founded {
             return;
         }
@@ -379,7 +397,11 @@ impl KeyServer {
             let (ahead, behind) = (theirs.since(own), own.since(theirs));
             if ahead > CLOCK_STEP_MIN {
                 cx.out.report(Gdoi::COOP_KS_RECVD_ANN_INVALID_PST {
-                    ks: self.coop.peers.get(&index).map_or(Ipv4Addr::UNSPECIFIED, |p| p.address),
+                    ks: self
+                        .coop
+                        .peers
+                        .get(&index)
+                        .map_or(Ipv4Addr::UNSPECIFIED, |p| p.address),
                     group: self.config.group.clone(),
                 });
                 theirs

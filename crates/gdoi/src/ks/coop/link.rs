@@ -56,7 +56,10 @@ impl KeyServer {
             };
             [link, peer.silent_at()].into_iter().flatten()
         });
-        let waiting = self.coop.waiting_since.map(|at| at + self.replication_wait());
+        let waiting = self
+            .coop
+            .waiting_since
+            .map(|at| at + self.replication_wait());
         peers
             .chain([self.coop.next_announcement])
             .chain(self.coop.decide_at)
@@ -73,7 +76,10 @@ impl KeyServer {
         if !due {
             return;
         }
-        match cx.isakmp.connect(cx.now, local, peer.socket(), cx.rng, cx.out) {
+        match cx
+            .isakmp
+            .connect(cx.now, local, peer.socket(), cx.rng, cx.out)
+        {
             Connection::Established(sa) => {
                 peer.link = Link::Up(sa);
                 peer.due = cx.now;
@@ -86,7 +92,11 @@ impl KeyServer {
 
     /// A phase-1 SA was established; it may be with a peer, whoever began it.
     pub(crate) fn coop_established(&mut self, cx: &mut Context<'_>, sa: SaId) {
-        let Some(ends) = cx.isakmp.sa(sa).map(|sa| (*sa.peer().ip(), *sa.local().ip())) else {
+        let Some(ends) = cx
+            .isakmp
+            .sa(sa)
+            .map(|sa| (*sa.peer().ip(), *sa.local().ip()))
+        else {
             return;
         };
         if ends.1 != self.config.address {
@@ -145,7 +155,8 @@ impl KeyServer {
     pub(crate) fn coop_timeout(&mut self, cx: &mut Context<'_>, sa: SaId, message_id: u32) {
         let exchange = (sa, message_id);
         let waits = |peer: &&super::Peer| {
-            peer.outstanding.is_some_and(|outstanding| outstanding.exchange == exchange)
+            peer.outstanding
+                .is_some_and(|outstanding| outstanding.exchange == exchange)
         };
         let Some(index) = self.coop.peers.values().find(waits).map(|peer| peer.index) else {
             return;
@@ -168,6 +179,8 @@ impl KeyServer {
         let was_alive = std::mem::take(&mut peer.alive);
         peer.lagging = false;
         peer.both_ways = None;
+        // Who was heard a moment ago need not be waited for.
+        peer.tried |= was_alive;
         if was_alive {
             peer.flapped(cx.now);
         }

@@ -113,7 +113,9 @@ impl Log {
 
     /// Whether a record came as it is from that peer.
     pub(crate) fn is_from(&self, key: &Key, peer: KsIndex) -> bool {
-        self.entries.get(key).is_some_and(|entry| entry.source == Some(peer))
+        self.entries
+            .get(key)
+            .is_some_and(|entry| entry.source == Some(peer))
     }
 
     /// Changes after `stamp`, oldest first.

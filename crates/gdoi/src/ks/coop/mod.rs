@@ -124,9 +124,15 @@ impl Coop {
                 continue;
             };
             // Of two that start at one time only one begins phase 1.
-            let yields = if own < index { Duration::ZERO } else { PEER_YIELD };
+            let yields = if own < index {
+                Duration::ZERO
+            } else {
+                PEER_YIELD
+            };
             let kept = before.values().find(|peer| peer.address == *address);
-            let kept = kept.map(|peer| peer.index).and_then(|at| before.remove(&at));
+            let kept = kept
+                .map(|peer| peer.index)
+                .and_then(|at| before.remove(&at));
             let peer = kept.map_or_else(
                 || Peer::new(*address, index, now, yields),
                 |peer| Peer { index, ..peer },
@@ -141,6 +147,7 @@ impl Coop {
             self.decide_at = Some(self.start_until);
         }
         self.log.changed(Key::Config);
+        self.hasten(now);
     }
 
     /// Whether the group has this key server only.
@@ -154,9 +161,10 @@ impl Coop {
     }
 
     /// A record changed: the peers are told at once.
-    pub(crate) fn changed(&mut self, key: Key) {
+    pub(crate) fn changed(&mut self, key: Key, now: Time) {
         if !self.is_alone() {
             self.log.changed(key);
+            self.hasten(now);
         }
     }
 
@@ -203,7 +211,10 @@ impl Coop {
         let Some(stamp) = self.log.stamp(key) else {
             return true;
         };
-        let mut view = self.peers.values().filter(|peer| peer.alive && !peer.lagging);
+        let mut view = self
+            .peers
+            .values()
+            .filter(|peer| peer.alive && !peer.lagging);
         view.all(|peer| peer.acked >= stamp || self.log.is_from(key, peer.index))
     }
 }
@@ -240,7 +251,10 @@ impl KeyServer {
         if self.coop.is_alone() {
             return Duration::ZERO;
         }
-        let lifetime_s = self.plan.as_ref().map_or(0, |plan| plan.wanted.tek_lifetime_s);
+        let lifetime_s = self
+            .plan
+            .as_ref()
+            .map_or(0, |plan| plan.wanted.tek_lifetime_s);
         REPLICATION_WAIT_MAX.min(Duration::from_secs(u64::from(lifetime_s)) / 8)
     }
 
@@ -250,7 +264,9 @@ impl KeyServer {
             return Some("this key server has not heard from the others yet");
         }
         let now = self.clock.at(now);
-        let keks = super::keys::KINDS.into_iter().all(|kind| self.keys.kek(kind).is_some());
+        let keks = super::keys::KINDS
+            .into_iter()
+            .all(|kind| self.keys.kek(kind).is_some());
         if !keks || self.keys.running(now).is_none() || self.policy.is_none() {
             return Some("the key servers have not agreed on keys yet");
         }
@@ -287,7 +303,11 @@ impl KeyServer {
             urgent |= log.note(Key::Kek(kek.sa.spi), (u64::from(kek.seq) << 4) | 8 | shape);
         }
         for blob in [&self.policy, &self.next_policy].into_iter().flatten() {
-            for number in 0..blob.octets.len().div_ceil(crate::limits::POLICY_PIECE_OCTETS) {
+            for number in 0..blob
+                .octets
+                .len()
+                .div_ceil(crate::limits::POLICY_PIECE_OCTETS)
+            {
                 let number = u16::try_from(number).unwrap_or(u16::MAX);
                 urgent |= log.note(Key::Piece(blob.sha256, number), 1);
             }
@@ -297,7 +317,10 @@ impl KeyServer {
             first.copied().map_or(0, u64::from_be_bytes)
         };
         let shape = name(&self.policy) ^ name(&self.next_policy).rotate_left(1);
-        urgent |= log.note(Key::Group, shape ^ u64::from(self.coop.row.policy_version.1));
+        urgent |= log.note(
+            Key::Group,
+            shape ^ u64::from(self.coop.row.policy_version.1),
+        );
         let (keys, policies) = (&self.keys, [&self.policy, &self.next_policy]);
         log.retain(|key| match key {
             Key::Tek(spi) => keys.tek_by_spi(*spi).is_some(),

@@ -86,6 +86,8 @@ pub(crate) struct Peer {
     pub(crate) flaps: VecDeque<Time>,
     pub(crate) counters: PeerCounters,
     pub(crate) differences: Vec<Difference>,
+    /// Its configuration, as it told it.
+    pub(crate) fields: Vec<(u8, String)>,
     /// Whether it was reported that its phase 1 is too weak for keys.
     pub(crate) weak: bool,
 }
@@ -115,6 +117,7 @@ impl Peer {
             flaps: VecDeque::new(),
             counters: PeerCounters::default(),
             differences: Vec::new(),
+            fields: Vec::new(),
             weak: false,
         }
     }
@@ -134,12 +137,18 @@ impl Peer {
 
     /// The role that it announced, if it is alive.
     pub(crate) fn role(&self) -> Option<Role> {
-        self.said.as_ref().filter(|_| self.alive).map(|said| said.role)
+        self.said
+            .as_ref()
+            .filter(|_| self.alive)
+            .map(|said| said.role)
     }
 
     /// As a candidate, if it can be one.
     pub(crate) fn candidate(&self) -> Option<Candidate> {
-        let said = self.said.as_ref().filter(|said| self.alive && said.same_list)?;
+        let said = self
+            .said
+            .as_ref()
+            .filter(|said| self.alive && said.same_list)?;
         Some(Candidate {
             index: self.index,
             address: self.address,
@@ -178,6 +187,5 @@ impl Peer {
         self.sequence = 0;
         self.lagging = false;
         self.flaps.clear();
-        self.outstanding = None;
     }
 }

@@ -52,7 +52,9 @@ impl KeyServer {
 
     fn reported_primary(&self) -> Option<KsIndex> {
         let alive = self.coop.peers.values().filter(|peer| peer.alive);
-        let reports = alive.filter_map(|peer| peer.said.as_ref()).flat_map(|said| &said.heard);
+        let reports = alive
+            .filter_map(|peer| peer.said.as_ref())
+            .flat_map(|said| &said.heard);
         let recent = |age_ms: u32| u128::from(age_ms) < PRIMARY_REPORTED.as_millis();
         reports
             .filter(|heard| heard.both_ways && recent(heard.age_ms))
@@ -144,7 +146,11 @@ impl KeyServer {
             return ELECTION_WAIT;
         }
         let pseudo = self.clock.at(now);
-        let last = self.keys.alive(pseudo).map(|record| record.tek.activation).max();
+        let last = self
+            .keys
+            .alive(pseudo)
+            .map(|record| record.tek.activation)
+            .max();
         let left = last.map_or(ELECTION_WAIT, |last| last.since(pseudo) / 2);
         FLAP_WAIT.min(left).max(ELECTION_WAIT)
     }

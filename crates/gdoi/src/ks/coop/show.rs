@@ -23,7 +23,10 @@ impl KeyServer {
             return None;
         }
         let now = self.clock.at(at);
-        let ahead = self.keys.alive(now).filter(|record| record.tek.activation > now);
+        let ahead = self
+            .keys
+            .alive(now)
+            .filter(|record| record.tek.activation > now);
         let acknowledged: Vec<_> = ahead
             .take_while(|record| coop.is_replicated(&Key::Tek(record.tek.spi)))
             .collect();

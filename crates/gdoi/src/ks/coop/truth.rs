@@ -39,14 +39,23 @@ impl KeyServer {
             .collect()
     }
 
+    /// Our configuration has changed: every peer's is compared again.
+    pub(in crate::ks) fn compare_configs(&mut self, cx: &mut Context<'_>) {
+        let indexes: Vec<KsIndex> = self.coop.peers.keys().copied().collect();
+        for index in indexes {
+            self.compare_config(cx, index);
+        }
+    }
+
     /// Compares a peer's fields with ours; each new difference is reported.
-    pub(super) fn compare_config(
-        &mut self,
-        cx: &mut Context<'_>,
-        index: KsIndex,
-        theirs: &[(u8, String)],
-    ) {
+    pub(super) fn compare_config(&mut self, cx: &mut Context<'_>, index: KsIndex) {
         let mut differences = Vec::new();
+        let theirs = self
+            .coop
+            .peers
+            .get(&index)
+            .map(|peer| peer.fields.as_slice());
+        let theirs = theirs.unwrap_or_default();
         for (number, field) in FIELDS {
             let Some((_, theirs)) = theirs.iter().find(|(other, _)| *other == number) else {
                 continue;
@@ -70,7 +79,11 @@ impl KeyServer {
                 });
             }
         }
-        let servers = peer.differences.iter().find(|one| one.field == SERVERS).cloned();
+        let servers = peer
+            .differences
+            .iter()
+            .find(|one| one.field == SERVERS)
+            .cloned();
         differences.extend(servers);
         peer.differences = differences;
     }
@@ -151,9 +164,16 @@ fn value(config: &config::KeyServer, number: u8) -> String {
     match number {
         1 => config.transport.to_string(),
         2 => format!("{:?}", config.kek_cipher),
-        3 => format!("{}{}", config.sig_hash, if config.raw_hash { " raw" } else { "" }),
+        3 => format!(
+            "{}{}",
+            config.sig_hash,
+            if config.raw_hash { " raw" } else { "" }
+        ),
         4 => format!("{} s", config.kek_lifetime_s),
-        5 => format!("{} s, {} times", config.retransmit_period_s, config.retransmit_number),
+        5 => format!(
+            "{} s, {} times",
+            config.retransmit_period_s, config.retransmit_number
+        ),
         6 => sa.map_or_else(String::new, |sa| sa.transform.to_string()),
         7 => sa.map_or_else(String::new, |sa| format!("{} s", sa.lifetime_s)),
         8 => lines(config.sas.iter().map(|sa| sa.acl.as_ref())),
@@ -176,6 +196,9 @@ fn lines<'a>(acls: impl Iterator<Item = &'a ::policy::Acl>) -> String {
         .flat_map(|acl| acl.entries.iter().map(ToString::to_string))
         .collect();
     let hash = crate::policy_blob::sha256(lines.join("\n").as_bytes());
-    let short: String = hash[..4].iter().map(|octet| format!("{octet:02x}")).collect();
+    let short: String = hash[..4]
+        .iter()
+        .map(|octet| format!("{octet:02x}"))
+        .collect();
     format!("{} lines, {short}", lines.len())
 }
