@@ -31,13 +31,6 @@ impl Check<'_> {
                 self.peer_key(line, *peer);
             }
         }
-        if !redundancy.peers.is_empty() {
-            let line = self.origins.block(&path);
-            self.warn(
-                line,
-                format!("group {name}: key servers do not cooperate yet: `redundancy` is kept"),
-            );
-        }
     }
 
     /// A pre-shared key that others have, too, lets them play this key server.
