@@ -102,7 +102,7 @@ fn shorten_keys(topology: &mut Topology) -> Result<()> {
 const PICTURE: &str = "
   h1 192.168.20.10 -- gm1 10.1.20.2 --+        +-- gm2 10.1.21.2 -- h2 192.168.21.10
                                       +- core -+
-                      ks1 10.1.11.2 --+        +-- ks2 10.1.12.2 (idle: no COOP yet)
+                      ks1 10.1.11.2 --+        +-- ks2 10.1.12.2 
 ";
 
 fn tell(

@@ -308,10 +308,14 @@ impl GroupKeys {
         spi
     }
 
-    /// Members are told these from now on.
-    pub(crate) fn announce_teks(&mut self, spis: &[Spi]) {
-        for record in &mut self.teks {
-            record.announced |= spis.contains(&record.tek.spi);
+    /// Members are told these from now on. None sends on one before `least`, when all can have it:
+    /// a record may have waited for key servers longer than its activation allowed for.
+    pub(crate) fn announce_teks(&mut self, spis: &[Spi], least: PseudoTime) {
+        for record in self.teks.iter_mut().filter(|r| spis.contains(&r.tek.spi)) {
+            record.announced = true;
+            if !record.delivered && record.told_activation() < least {
+                record.send_from = Some(least);
+            }
         }
     }
 
@@ -487,13 +491,13 @@ mod tests {
             let mut keys = GroupKeys::new(&mut rng);
             let mut now = PseudoTime::from_secs(1_000);
             let first = keys.mint_tek(&wanted, Activation::InTurn, Duration::ZERO, now, &mut rng);
-            keys.announce_teks(&[first]);
+            keys.announce_teks(&[first], now);
             for _ in 0..20 {
                 let expiring = keys.newest().unwrap().tek.clone();
                 now = keys.tek_due(&wanted).unwrap();
                 assert!(expiring.is_active(now));
                 let spi = keys.mint_tek(&wanted, Activation::InTurn, Duration::ZERO, now, &mut rng);
-                keys.announce_teks(&[spi]);
+                keys.announce_teks(&[spi], now);
                 let next = keys.tek_by_spi(spi).unwrap().tek.clone();
                 assert!(next.activation.since(now) >= wanted.schedule.retransmit_span());
                 assert!(next.activation < expiring.expiry, "the two overlap");
@@ -568,7 +572,7 @@ mod tests {
         let spis: Vec<Spi> = (0..3)
             .map(|_| keys.mint_tek(&wanted, Activation::InTurn, Duration::ZERO, now, &mut rng))
             .collect();
-        keys.announce_teks(&spis[..2]);
+        keys.announce_teks(&spis[..2], now);
         let null = Transform::new(Encryption::Null, Integrity::HmacSha256).unwrap();
         let withdrawn = keys.withdraw_others(null, now);
         assert_eq!(withdrawn.spis, spis[2..]);

@@ -114,7 +114,7 @@ impl KeyServer {
     pub(super) fn mint_tek(&mut self, cx: &mut Context<'_>, when: Activation) -> Option<Spi> {
         let plan = self.plan.clone()?;
         let now = self.clock.at(cx.now);
-        let spread = self.spread() + self.replication_wait();
+        let spread = self.spread();
         let spi = self.keys.mint_tek(&plan.wanted, when, spread, now, cx.rng);
         self.persist_group(cx);
         Some(spi)
@@ -163,7 +163,10 @@ impl KeyServer {
             }
         }
         if !teks.is_empty() {
-            self.keys.announce_teks(&teks);
+            let least = self.plan.as_ref().map_or(now, |plan| {
+                now.after(plan.wanted.schedule.activation_delay(self.spread()))
+            });
+            self.keys.announce_teks(&teks, least);
             self.begin(cx);
             self.send_teks(cx);
         }

@@ -156,6 +156,9 @@ impl KeyServer {
             // Who leads knows best what members were told.
             if !leads {
                 let before = (held.announced, held.delivered, held.withdrawn);
+                if record.announced {
+                    held.send_from = record.send_from;
+                }
                 held.announced |= record.announced;
                 held.delivered |= record.delivered;
                 held.withdrawn |= record.withdrawn && !held.announced;
@@ -396,6 +399,9 @@ impl KeyServer {
             let most = cx.now.since(since) * u32::try_from(CLOCK_SLEW_PPM).unwrap_or(0) / 1_000_000;
             let (ahead, behind) = (theirs.since(own), own.since(theirs));
             if ahead > CLOCK_STEP_MIN {
+                if let Some(peer) = self.coop.peers.get_mut(&index) {
+                    peer.counters.invalid_pseudotimes += 1;
+                }
                 cx.out.report(Gdoi::COOP_KS_RECVD_ANN_INVALID_PST {
                     ks: self
                         .coop
