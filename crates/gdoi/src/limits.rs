@@ -44,6 +44,8 @@ pub const TERM_MAX: u32 = 0x0FFF;
 pub const UNKNOWN_KEK_MAX: usize = 4;
 /// ... and for how long (PROTOCOL P8).
 pub const UNKNOWN_KEK_KEEP: Duration = Duration::from_secs(2);
+/// Rekey SAs that a member holds besides the last three: those of other parts of a split.
+pub const KEKS_BESIDES_MAX: usize = 4;
 /// Hashes of processed PUSHes that a member remembers to drop copies and repeat ACKs (P7, P8).
 pub const PUSH_HASHES: usize = 32;
 /// An ACK is repeated at most this often (PROTOCOL P8).

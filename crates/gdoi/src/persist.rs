@@ -368,7 +368,6 @@ pub(crate) fn write_kek(kek: &Kek, w: &mut Writer) {
     w.u32(kek.seq);
     w.u8(flags(kek.delivered, kek.announced, false));
     w.u32(kek.tenure);
-    w.u64(kek.replaced.map_or(u64::MAX, PseudoTime::as_nanos));
 }
 
 pub(crate) fn read_kek(r: &mut Reader<'_>) -> Result<Kek, Error> {
@@ -414,10 +413,6 @@ pub(crate) fn read_kek(r: &mut Reader<'_>) -> Result<Kek, Error> {
     let seq = r.u32()?;
     let (delivered, announced, _) = read_flags(r)?;
     let tenure = r.u32()?;
-    let replaced = match r.u64()? {
-        u64::MAX => None,
-        nanos => Some(PseudoTime::from_nanos(nanos)),
-    };
     Ok(Kek {
         sa,
         kind,
@@ -432,7 +427,6 @@ pub(crate) fn read_kek(r: &mut Reader<'_>) -> Result<Kek, Error> {
         tenure,
         announced,
         delivered,
-        replaced,
     })
 }
 

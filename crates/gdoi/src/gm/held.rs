@@ -14,6 +14,7 @@ use crypto::Secret;
 use crypto::rsa::PublicKey;
 use wire::iana::AckType;
 
+use crate::limits::KEKS_BESIDES_MAX;
 use crate::policy_blob::PolicyBlob;
 use crate::rekey_sa::RekeySa;
 
@@ -86,7 +87,7 @@ pub(super) struct Kek {
     pub(super) sig_key_bits: u16,
 }
 
-/// The Rekey SAs of a member: at most three, as its view shows them.
+/// The Rekey SAs of a member: three, as its view shows them, and some besides.
 #[derive(Clone, Default)]
 pub(super) struct Keks {
     /// Announced, not used by the key server yet.
@@ -95,6 +96,9 @@ pub(super) struct Keks {
     pub(super) current: Option<Kek>,
     /// Replaced.
     pub(super) previous: Option<Kek>,
+    /// Held besides: after a split of the key servers each side may have announced its own
+    /// (PROTOCOL P15).
+    others: Vec<Kek>,
 }
 
 impl Keks {
@@ -102,6 +106,16 @@ impl Keks {
         [&self.new, &self.current, &self.previous]
             .into_iter()
             .flatten()
+            .chain(&self.others)
+    }
+
+    /// Keeps one that gives way to another until it expires.
+    fn keep(&mut self, kek: Option<Kek>) {
+        let Some(kek) = kek else { return };
+        if self.others.len() == KEKS_BESIDES_MAX {
+            self.others.remove(0);
+        }
+        self.others.push(kek);
     }
 
     /// A registration gave a Rekey SA: what was held before becomes the previous one.
@@ -118,23 +132,31 @@ impl Keks {
             return;
         }
         if let Some(old) = self.current.replace(kek) {
-            self.previous = Some(old);
+            let older = self.previous.replace(old);
+            self.keep(older);
         }
-        self.new = None;
+        let new = self.new.take();
+        self.keep(new);
     }
 
     /// A rekey announced a Rekey SA.
     pub(super) fn announce(&mut self, kek: Kek) {
         if self.find_mut(&kek.sa.spi).is_none() {
-            self.new = Some(kek);
+            let other = self.new.replace(kek);
+            self.keep(other);
         }
     }
 
     /// A rekey came under this SPI: if it was the announced one, it is the current one from now on.
     pub(super) fn promote(&mut self, spi: &KekSpi) {
         if self.new.as_ref().is_some_and(|new| new.sa.spi == *spi) {
-            self.previous = self.current.take();
+            let older = std::mem::replace(&mut self.previous, self.current.take());
+            self.keep(older);
             self.current = self.new.take();
+        } else if let Some(at) = self.others.iter().position(|kek| kek.sa.spi == *spi) {
+            let kek = self.others.remove(at);
+            let older = std::mem::replace(&mut self.previous, self.current.replace(kek));
+            self.keep(older);
         }
     }
 
@@ -148,6 +170,7 @@ impl Keks {
         [&mut self.new, &mut self.current, &mut self.previous]
             .into_iter()
             .flatten()
+            .chain(&mut self.others)
             .find(|kek| kek.sa.spi == *spi)
     }
 
@@ -162,18 +185,16 @@ impl Keks {
                 *slot = None;
             }
         }
+        self.others.retain(|kek| now < kek.expiry);
         if self.current.is_none() {
-            self.current = self.new.take();
+            self.current = self.new.take().or_else(|| self.others.pop());
         }
     }
 
     /// Until when rekeys can be read: the latest expiry of what the key server may use next.
     fn horizon(&self) -> Option<PseudoTime> {
-        [&self.new, &self.current]
-            .into_iter()
-            .flatten()
-            .map(|kek| kek.expiry)
-            .max()
+        let ahead = [&self.new, &self.current].into_iter().flatten();
+        ahead.chain(&self.others).map(|kek| kek.expiry).max()
     }
 }
 

@@ -48,8 +48,13 @@ pub(crate) struct Kek {
     pub(crate) announced: bool,
     /// Whether the rekey that announces it is over.
     pub(crate) delivered: bool,
-    /// When its successor took over.
-    pub(crate) replaced: Option<PseudoTime>,
+}
+
+impl Kek {
+    /// Which of several is in use: that of the later primary, then the one that it minted later.
+    const fn rank(&self) -> (u32, PseudoTime, KekSpi) {
+        (self.tenure, self.minted, self.sa.spi)
+    }
 }
 
 /// A traffic key and its record.
@@ -168,12 +173,16 @@ impl GroupKeys {
         }
     }
 
-    /// The Rekey SA in use for a kind of member.
+    /// The Rekey SA in use for a kind of member: the same one at every key server that holds the same
+    /// records, whoever minted them.
+    //= getvpn P15
     pub(crate) fn kek(&self, kind: PeerKind) -> Option<&Kek> {
-        self.keks
+        let alive = |kek: &&Kek| kek.generation.is_alive_in(&self.generation);
+        let own = self
+            .keks
             .iter()
-            .rev()
-            .find(|kek| kek.kind == kind && kek.announced && kek.replaced.is_none())
+            .filter(|kek| kek.kind == kind && kek.announced);
+        own.filter(alive).max_by_key(|kek| kek.rank())
     }
 
     /// The Rekey SA of that SPI.
@@ -344,35 +353,32 @@ impl GroupKeys {
             tenure: self.tenure,
             announced: false,
             delivered: false,
-            replaced: None,
         });
         spi
     }
 
-    /// A Rekey SA is the one in use of its kind from now on.
-    pub(crate) fn announce_kek(&mut self, spi: &KekSpi, now: PseudoTime) {
-        let Some(kind) = self.kek_by_spi(spi).map(|kek| kek.kind) else {
-            return;
-        };
-        for kek in self.keks.iter_mut().filter(|kek| kek.kind == kind) {
-            if kek.sa.spi == *spi {
-                kek.announced = true;
-            } else if kek.announced {
-                kek.replaced.get_or_insert(now);
-            }
+    /// A Rekey SA is in use from now on.
+    pub(crate) fn announce_kek(&mut self, spi: &KekSpi) {
+        if let Some(kek) = self.kek_by_spi_mut(spi) {
+            kek.announced = true;
         }
     }
 
     /// The Rekey SA of a kind that is minted and not in use yet.
     pub(crate) fn kek_ahead(&self, kind: PeerKind) -> Option<&Kek> {
-        let ahead = |kek: &&Kek| kek.kind == kind && !kek.announced && kek.replaced.is_none();
+        let in_use = self.kek(kind).map(Kek::rank);
+        let ahead = |kek: &&Kek| kek.kind == kind && !kek.announced && Some(kek.rank()) > in_use;
         self.keks.iter().rev().find(ahead)
     }
 
-    /// The Rekey SA that a new one of that kind is announced under: the one that it replaced.
+    /// The Rekey SA that a new one of that kind is announced under: the one in use before it.
     pub(crate) fn predecessor(&self, kind: PeerKind, new: &KekSpi) -> Option<&Kek> {
-        let at = self.keks.iter().position(|kek| kek.sa.spi == *new)?;
-        self.keks[..at].iter().rev().find(|kek| kek.kind == kind)
+        let others = self
+            .keks
+            .iter()
+            .filter(|kek| kek.kind == kind && kek.announced);
+        let others = others.filter(|kek| kek.sa.spi != *new);
+        others.max_by_key(|kek| kek.rank())
     }
 
     /// Forgets what nobody may use any more. Says whether anything was forgotten.
@@ -380,15 +386,21 @@ impl GroupKeys {
         let before = (self.teks.len(), self.keks.len());
         self.teks
             .retain(|record| now < record.tek.expiry.after(DELIVERY_DELAY));
-        self.keks.retain(|kek| match kek.replaced {
-            None => true,
-            Some(_) => now < kek.expiry.after(KEK_ACK_KEEP),
-        });
+        let in_use: Vec<KekSpi> = self.keks_in_use().collect();
+        self.keks
+            .retain(|kek| now < kek.expiry.after(KEK_ACK_KEEP) || in_use.contains(&kek.sa.spi));
         before != (self.teks.len(), self.keks.len())
+    }
+
+    fn keks_in_use(&self) -> impl Iterator<Item = KekSpi> + '_ {
+        KINDS
+            .into_iter()
+            .filter_map(|kind| self.kek(kind).map(|kek| kek.sa.spi))
     }
 
     /// When `expire` next has something to do.
     pub(crate) fn next_expiry(&self) -> Option<PseudoTime> {
+        let in_use: Vec<KekSpi> = self.keks_in_use().collect();
         let teks = self
             .teks
             .iter()
@@ -396,7 +408,7 @@ impl GroupKeys {
         let keks = self
             .keks
             .iter()
-            .filter(|kek| kek.replaced.is_some())
+            .filter(|kek| !in_use.contains(&kek.sa.spi))
             .map(|kek| kek.expiry.after(KEK_ACK_KEEP));
         teks.chain(keks).min()
     }
@@ -528,12 +540,12 @@ mod tests {
         let start = PseudoTime::from_secs(10);
         let first = keys.mint_kek(PeerKind::Ours, &wanted, "get", start, &mut rng);
         assert!(keys.kek(PeerKind::Ours).is_none(), "minted, not in use");
-        keys.announce_kek(&first, start);
+        keys.announce_kek(&first);
         let due = keys.kek_due(PeerKind::Ours, &wanted).unwrap();
         assert!(start < due && due < start.after(Duration::from_secs(120)));
         let second = keys.mint_kek(PeerKind::Ours, &wanted, "get", due, &mut rng);
         assert_eq!(keys.kek_ahead(PeerKind::Ours).unwrap().sa.spi, second);
-        keys.announce_kek(&second, due);
+        keys.announce_kek(&second);
         assert_eq!(keys.kek(PeerKind::Ours).unwrap().sa.spi, second);
         assert!(keys.kek_by_spi(&first).is_some());
         keys.expire(start.after(Duration::from_secs(120) + KEK_ACK_KEEP));

@@ -209,8 +209,7 @@ impl KeyServer {
     //# message is using the new KEK attribute for the first time, the SEQ is
     //# reset to 1 in this message.
     fn announce_kek(&mut self, cx: &mut Context<'_>, spi: KekSpi) {
-        let now = self.clock.at(cx.now);
-        self.keys.announce_kek(&spi, now);
+        self.keys.announce_kek(&spi);
         let Some(kind) = self.keys.kek_by_spi(&spi).map(|kek| kek.kind) else {
             return;
         };
@@ -266,10 +265,10 @@ impl KeyServer {
     }
 
     fn keks_undelivered(&self) -> impl Iterator<Item = &Kek> {
-        self.keys
-            .keks
-            .iter()
-            .filter(|kek| kek.announced && !kek.delivered && kek.replaced.is_none())
+        KINDS
+            .into_iter()
+            .filter_map(|kind| self.keys.kek(kind))
+            .filter(|kek| !kek.delivered)
     }
 
     /// Makes PUSHes and queues them for these members, one under each Rekey SA that some of them
@@ -534,6 +533,8 @@ impl KeyServer {
         for address in due.missed {
             if let Some(member) = self.members.find_mut(address) {
                 member.acks_missed += 1;
+                // Perhaps it does not hold that Rekey SA any more.
+                member.kek = KekSpi::default();
             }
         }
         for (kind, content, members) in due.again {

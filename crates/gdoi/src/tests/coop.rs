@@ -431,3 +431,66 @@ fn no_datagram_is_longer_than_the_path_allows() {
     assert_eq!(network.ks("ks2").members.len(), 60);
     assert_eq!(network.ks("ks2").transport, RekeyTransport::Unicast);
 }
+
+/// Random deaths, cuts and losses, none longer than the look-ahead: nothing that a member sends is
+/// ever not understood, no identifier is given twice, and in the end one key server leads.
+fn an_hour_of_faults(seed: u64) {
+    let mut network = group(seed, 3, 4, 60, 10);
+    let mut dice = crypto::SeededRng::from_number(seed ^ 0x5EED);
+    let mut roll = |bound: u64| crate::rekey_sa::random_below(&mut dice, bound);
+    network.run_s(60);
+    let until = network.now + Duration::from_secs(3_600);
+    while network.now < until {
+        let victim = usize::try_from(roll(3)).unwrap();
+        let (name, address, _) = ALL[victim];
+        let span = Duration::from_millis(500 + roll(100_000));
+        match roll(4) {
+            0 => {
+                network.kill(name);
+                network.watch(span, TICK, Network::assert_understood);
+                network.start(name);
+            }
+            1 => {
+                split(&mut network, address, &[KS, KS2, KS3]);
+                network.watch(span, TICK, Network::assert_understood);
+                heal(&mut network);
+            }
+            2 => {
+                let (_, other, _) = ALL[(victim + 1) % 3];
+                let ends = [address, other];
+                network.fate = Box::new(move |packet, _| {
+                    let way = [*packet.from.ip(), *packet.to.ip()];
+                    if way == ends {
+                        Fate::Lose
+                    } else {
+                        Fate::Deliver
+                    }
+                });
+                network.watch(span, TICK, Network::assert_understood);
+                heal(&mut network);
+            }
+            _ => network.command(name, Command::Rekey { group: None }),
+        }
+        let calm = Duration::from_secs(5 + roll(120));
+        network.watch(calm, TICK, Network::assert_understood);
+    }
+    network.watch(Duration::from_secs(180), TICK, Network::assert_understood);
+    primary(&network, &["ks1", "ks2", "ks3"]);
+    network.assert_sids_unique();
+    let first = network.ks("ks1").keks[0].spi;
+    for name in ["ks2", "ks3"] {
+        assert_eq!(network.ks(name).keks[0].spi, first, "{name}");
+        assert!(network.ks(name).coop.unwrap().complete, "{name}");
+    }
+}
+
+#[test]
+fn hours_of_faults_lose_nothing() {
+    let seeds = std::env::var("GETVPN_SEEDS")
+        .ok()
+        .and_then(|n| n.parse().ok());
+    for seed in 0..seeds.unwrap_or(3) {
+        println!("seed {seed}");
+        an_hour_of_faults(seed);
+    }
+}

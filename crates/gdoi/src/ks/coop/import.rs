@@ -198,25 +198,18 @@ impl KeyServer {
     fn join_kek(&mut self, at: Time, kek: Kek) -> bool {
         let now = self.clock.at(at);
         let leads = self.coop.leads();
-        let current = self.keys.kek(kek.kind).map(|kek| kek.sa.spi);
         if let Some(held) = self.keys.kek_by_spi_mut(&kek.sa.spi) {
-            let before = (held.seq, held.announced, held.delivered, held.replaced);
+            let before = (held.seq, held.announced, held.delivered);
             held.seq = held.seq.max(kek.seq);
             if !leads {
                 held.announced |= kek.announced;
                 held.delivered |= kek.delivered;
-                held.replaced = held.replaced.or(kek.replaced);
             }
-            return before != (held.seq, held.announced, held.delivered, held.replaced);
+            return before != (held.seq, held.announced, held.delivered);
         }
         if kek.expiry <= now || !kek.generation.is_alive_in(&self.keys.generation) {
             return false;
         }
-        // Whoever leads keeps its own in use; the other one serves those that hold it.
-        let replaced = kek
-            .replaced
-            .or_else(|| current.filter(|_| leads).map(|_| now));
-        let kek = Kek { replaced, ..kek };
         let place = self
             .keys
             .keks

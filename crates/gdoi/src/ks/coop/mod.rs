@@ -295,9 +295,7 @@ impl KeyServer {
             urgent |= log.note(Key::Tek(record.tek.spi), 8 | shape);
         }
         for kek in &self.keys.keks {
-            let shape = u64::from(kek.announced)
-                | u64::from(kek.delivered) << 1
-                | u64::from(kek.replaced.is_some()) << 2;
+            let shape = u64::from(kek.announced) | u64::from(kek.delivered) << 1;
             // The sequence number alone is told with the next announcement: a term of its own keeps
             // whoever leads next from repeating it.
             urgent |= log.note(Key::Kek(kek.sa.spi), (u64::from(kek.seq) << 4) | 8 | shape);
