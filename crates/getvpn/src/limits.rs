@@ -36,6 +36,9 @@ pub(crate) const GATHERED: RangeInclusive<usize> = 2..=BATCH_MAX;
 /// goes on; a datagram that comes alone never waits.
 pub(crate) const GATHER: Duration = Duration::from_millis(1);
 
+/// Octets of the journal: some thousand members' rows, which then go into the state file at once.
+pub(crate) const JOURNAL_LEN: usize = 1 << 20;
+
 /// Reports of the forwarders that wait for the box; further ones are dropped.
 pub(crate) const REPORT_QUEUE: usize = 256;
 
