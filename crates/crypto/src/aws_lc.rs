@@ -2,12 +2,15 @@
 //!
 //! Every function takes and gives slices, checks their lengths before the library sees them, and
 //! turns each failure into `None`. The library cleanses its memory when it is freed. Nothing is
-//! decided here: ranges, padding and key sizes are the business of `dh` and `rsa`.
+//! decided here: ranges, padding and key sizes are the business of `cbc`, `dh`, `hmac` and `rsa`.
 #![allow(unsafe_code)]
 
+use std::mem::MaybeUninit;
 use std::ptr::{NonNull, null_mut};
 
 use aws_lc_sys as lc;
+
+use crate::hash::{Hash, OUTPUT_LEN_MAX};
 
 /// A pointer that the library gave, with the function that gives it back.
 struct Owned<T>(NonNull<T>, unsafe extern "C" fn(*mut T));
@@ -194,3 +197,142 @@ impl Rsa {
 
 type RawOperation =
     unsafe extern "C" fn(*mut lc::RSA, *mut usize, *mut u8, usize, *const u8, usize, i32) -> i32;
+
+/// The longest schedule of an HMAC key: two states of SHA-512.
+pub(crate) const HMAC_SCHEDULE_LEN_MAX: usize = 128;
+
+/// What an HMAC begins with.
+pub(crate) enum HmacStart<'a> {
+    /// A key of any length.
+    Key(&'a [u8]),
+    /// What [`hmac_schedule`] made of one.
+    Schedule(&'a [u8]),
+}
+
+fn message_digest(hash: Hash) -> *const lc::EVP_MD {
+    // SAFETY: nothing is asked of the caller; the results are static.
+    unsafe {
+        match hash {
+            Hash::Sha1 => lc::EVP_sha1(),
+            Hash::Sha256 => lc::EVP_sha256(),
+            Hash::Sha384 => lc::EVP_sha384(),
+            Hash::Sha512 => lc::EVP_sha512(),
+        }
+    }
+}
+
+/// Runs `work` on a context that has begun, and cleanses the context.
+fn with_hmac<T>(
+    hash: Hash,
+    start: &HmacStart<'_>,
+    work: impl FnOnce(*mut lc::HMAC_CTX) -> Option<T>,
+) -> Option<T> {
+    let mut context = MaybeUninit::<lc::HMAC_CTX>::uninit();
+    let context = context.as_mut_ptr();
+    let md = message_digest(hash);
+    // SAFETY: the context is initialised first and cleaned up last, and stays where it is; pointer
+    // and length are one slice's; a null engine asks for the library's own.
+    unsafe {
+        lc::HMAC_CTX_init(context);
+        let begun = match start {
+            HmacStart::Key(key) => {
+                lc::HMAC_Init_ex(context, key.as_ptr().cast(), key.len(), md, null_mut())
+            }
+            HmacStart::Schedule(schedule) => {
+                lc::HMAC_Init_from_precomputed_key(context, schedule.as_ptr(), schedule.len(), md)
+            }
+        };
+        let result = if begun == 1 { work(context) } else { None };
+        lc::HMAC_CTX_cleanup(context);
+        result
+    }
+}
+
+/// The HMAC over the parts: how many octets of `tag` it takes.
+pub(crate) fn hmac(
+    hash: Hash,
+    start: &HmacStart<'_>,
+    parts: &[&[u8]],
+    tag: &mut [u8; OUTPUT_LEN_MAX],
+) -> Option<usize> {
+    with_hmac(hash, start, |context| {
+        let mut len = 0;
+        // SAFETY: the context has begun; pointer and length are one slice's; no hash here has more
+        // octets than the tag.
+        let done = unsafe {
+            parts
+                .iter()
+                .all(|part| lc::HMAC_Update(context, part.as_ptr(), part.len()) == 1)
+                && lc::HMAC_Final(context, tag.as_mut_ptr(), &raw mut len) == 1
+        };
+        done.then_some(len as usize)
+    })
+}
+
+/// The two states of the hash after the padded key: how many octets of `schedule` they take.
+pub(crate) fn hmac_schedule(
+    hash: Hash,
+    key: &[u8],
+    schedule: &mut [u8; HMAC_SCHEDULE_LEN_MAX],
+) -> Option<usize> {
+    with_hmac(hash, &HmacStart::Key(key), |context| {
+        let mut len = schedule.len();
+        // SAFETY: the context has begun; the library writes no more than `len` octets, and says how
+        // many.
+        let done = unsafe {
+            lc::HMAC_set_precomputed_key_export(context) == 1
+                && lc::HMAC_get_precomputed_key(context, schedule.as_mut_ptr(), &raw mut len) == 1
+        };
+        done.then_some(len)
+    })
+}
+
+/// The key schedules of AES, one for each direction; cleansed when dropped.
+pub(crate) struct Aes {
+    encrypting: lc::AES_KEY,
+    decrypting: lc::AES_KEY,
+}
+
+impl Aes {
+    /// A key of 16, 24 or 32 octets. What it gives does not move: it would leave its octets behind.
+    pub(crate) fn new(key: &[u8]) -> Option<Box<Self>> {
+        let bits = u32::try_from(8 * key.len()).ok()?;
+        // SAFETY: zeroes are a value of both structures.
+        let mut aes: Box<Self> = Box::new(unsafe { MaybeUninit::zeroed().assume_init() });
+        // SAFETY: the library reads as many octets as there are bits, which it checks to be a
+        // number of AES's, and fills the structures.
+        let done = unsafe {
+            lc::AES_set_encrypt_key(key.as_ptr(), bits, &raw mut aes.encrypting) == 0
+                && lc::AES_set_decrypt_key(key.as_ptr(), bits, &raw mut aes.decrypting) == 0
+        };
+        done.then_some(aes)
+    }
+
+    /// Encrypts whole blocks in place in CBC.
+    pub(crate) fn cbc_encrypt(&self, iv: [u8; 16], blocks: &mut [u8]) -> Option<()> {
+        Self::cbc(&self.encrypting, iv, blocks, lc::AES_ENCRYPT)
+    }
+
+    /// Decrypts whole blocks in place in CBC.
+    pub(crate) fn cbc_decrypt(&self, iv: [u8; 16], blocks: &mut [u8]) -> Option<()> {
+        Self::cbc(&self.decrypting, iv, blocks, lc::AES_DECRYPT)
+    }
+
+    fn cbc(key: &lc::AES_KEY, mut iv: [u8; 16], blocks: &mut [u8], direction: i32) -> Option<()> {
+        if !blocks.len().is_multiple_of(iv.len()) {
+            return None;
+        }
+        let (octets, len) = (blocks.as_mut_ptr(), blocks.len());
+        // SAFETY: input and output are the same slice, which the library allows, of whole blocks;
+        // the schedule is that of the direction; the IV is a block that it may change.
+        unsafe { lc::AES_cbc_encrypt(octets, octets, len, key, iv.as_mut_ptr(), direction) };
+        Some(())
+    }
+}
+
+impl Drop for Aes {
+    fn drop(&mut self) {
+        // SAFETY: the pointer is that of the whole value, in which every bit pattern is a value.
+        unsafe { lc::OPENSSL_cleanse((&raw mut *self).cast(), size_of::<Self>()) }
+    }
+}

@@ -13,6 +13,7 @@ use subtle::ConstantTimeEq;
 use zeroize::Zeroizing;
 
 use crate::Error;
+use crate::aws_lc::Aes;
 
 /// A block cipher for CBC.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -84,8 +85,15 @@ impl fmt::Debug for Iv {
 /// A cipher with its key schedule, made once; zeroised when dropped.
 pub struct Cipher {
     algorithm: Algorithm,
-    encrypting: Box<EncryptingKey>,
-    decrypting: Box<DecryptingKey>,
+    schedule: Schedule,
+}
+
+enum Schedule {
+    TripleDes {
+        encrypting: Box<EncryptingKey>,
+        decrypting: Box<DecryptingKey>,
+    },
+    Aes(Box<Aes>),
 }
 
 impl Cipher {
@@ -104,23 +112,17 @@ impl Cipher {
                 found,
             });
         }
-        let cipher = match algorithm {
+        let schedule = match algorithm {
             Algorithm::TripleDes => triple_des(key)?,
-            Algorithm::Aes128 => &cipher::AES_128,
-            Algorithm::Aes192 => &cipher::AES_192,
-            Algorithm::Aes256 => &cipher::AES_256,
-        };
-        let unbound = || UnboundCipherKey::new(cipher, key);
-        let refused = |_| match algorithm {
-            Algorithm::TripleDes => Error::WeakKey,
-            Algorithm::Aes128 | Algorithm::Aes192 | Algorithm::Aes256 => Error::Library {
-                what: "AES key schedule",
-            },
+            Algorithm::Aes128 | Algorithm::Aes192 | Algorithm::Aes256 => {
+                Schedule::Aes(Aes::new(key).ok_or(Error::Library {
+                    what: "AES key schedule",
+                })?)
+            }
         };
         Ok(Self {
             algorithm,
-            encrypting: Box::new(unbound().and_then(EncryptingKey::cbc).map_err(refused)?),
-            decrypting: Box::new(unbound().and_then(DecryptingKey::cbc).map_err(refused)?),
+            schedule,
         })
     }
 
@@ -138,17 +140,17 @@ impl Cipher {
     /// `data` is then as it was.
     pub fn encrypt(&self, iv: &[u8], data: &mut [u8]) -> Result<Iv, Error> {
         let iv = self.check(iv, data)?;
-        let context = match self.algorithm {
-            Algorithm::TripleDes => EncryptionContext::Iv64(FixedLength::from(first_eight(&iv))),
-            Algorithm::Aes128 | Algorithm::Aes192 | Algorithm::Aes256 => {
-                EncryptionContext::Iv128(FixedLength::from(iv.octets))
+        let done = match &self.schedule {
+            Schedule::TripleDes { encrypting, .. } => {
+                let context = EncryptionContext::Iv64(FixedLength::from(first_eight(&iv)));
+                let result = encrypting.less_safe_encrypt(data, context);
+                result.ok().map(drop)
             }
+            Schedule::Aes(aes) => aes.cbc_encrypt(iv.octets, data),
         };
-        self.encrypting
-            .less_safe_encrypt(data, context)
-            .map_err(|_| Error::Library {
-                what: "CBC encryption",
-            })?;
+        done.ok_or(Error::Library {
+            what: "CBC encryption",
+        })?;
         Ok(self.last_block(data).unwrap_or(iv))
     }
 
@@ -160,17 +162,16 @@ impl Cipher {
     pub fn decrypt(&self, iv: &[u8], data: &mut [u8]) -> Result<Iv, Error> {
         let iv = self.check(iv, data)?;
         let last = self.last_block(data).unwrap_or(iv);
-        let context = match self.algorithm {
-            Algorithm::TripleDes => DecryptionContext::Iv64(FixedLength::from(first_eight(&iv))),
-            Algorithm::Aes128 | Algorithm::Aes192 | Algorithm::Aes256 => {
-                DecryptionContext::Iv128(FixedLength::from(iv.octets))
+        let done = match &self.schedule {
+            Schedule::TripleDes { decrypting, .. } => {
+                let context = DecryptionContext::Iv64(FixedLength::from(first_eight(&iv)));
+                decrypting.decrypt(data, context).ok().map(drop)
             }
+            Schedule::Aes(aes) => aes.cbc_decrypt(iv.octets, data),
         };
-        self.decrypting
-            .decrypt(data, context)
-            .map_err(|_| Error::Library {
-                what: "CBC decryption",
-            })?;
+        done.ok_or(Error::Library {
+            what: "CBC decryption",
+        })?;
         Ok(last)
     }
 
@@ -210,7 +211,7 @@ fn first_eight(iv: &Iv) -> [u8; 8] {
     deprecated,
     reason = "old peers speak 3DES, which is why it is offered"
 )]
-fn triple_des(key: &[u8]) -> Result<&'static cipher::Algorithm, Error> {
+fn triple_des(key: &[u8]) -> Result<Schedule, Error> {
     let bare: Zeroizing<Vec<u8>> = Zeroizing::new(key.iter().map(|octet| octet & 0xfe).collect());
     //= RFC 2451 2.3
     //# However, if the first two or last two independent 64-bit keys are
@@ -219,8 +220,12 @@ fn triple_des(key: &[u8]) -> Result<&'static cipher::Algorithm, Error> {
     //# property.
     let degenerate = bare[..8].ct_eq(&bare[8..16]) | bare[8..16].ct_eq(&bare[16..]);
     if degenerate.into() {
-        Err(Error::WeakKey)
-    } else {
-        Ok(&cipher::DES_EDE3_FOR_LEGACY_USE_ONLY)
+        return Err(Error::WeakKey);
     }
+    let unbound = || UnboundCipherKey::new(&cipher::DES_EDE3_FOR_LEGACY_USE_ONLY, key);
+    let refused = |_| Error::WeakKey;
+    Ok(Schedule::TripleDes {
+        encrypting: Box::new(unbound().and_then(EncryptingKey::cbc).map_err(refused)?),
+        decrypting: Box::new(unbound().and_then(DecryptingKey::cbc).map_err(refused)?),
+    })
 }

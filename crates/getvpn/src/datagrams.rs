@@ -2,17 +2,19 @@
 
 use std::collections::BTreeMap;
 use std::io;
-use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4};
+use std::net::{Ipv4Addr, SocketAddrV4};
+use std::os::fd::AsFd;
 
+use netio::limits::BATCH_MAX;
+use netio::udp::Inbox;
+use tokio::io::Interest;
 use tokio::net::UdpSocket;
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
-use crate::limits::DATAGRAM_MAX;
-
 const PORT: u16 = 848;
 
-/// A datagram that arrived.
+/// A datagram that arrived or is to leave.
 pub(crate) struct Datagram {
     pub(crate) local: SocketAddrV4,
     pub(crate) peer: SocketAddrV4,
@@ -24,6 +26,8 @@ pub(crate) struct Datagrams {
     arrived: mpsc::Sender<Datagram>,
     wanted: Vec<Ipv4Addr>,
     sockets: BTreeMap<Ipv4Addr, Open>,
+    /// What leaves with the next call to the kernel.
+    posted: Vec<Datagram>,
 }
 
 /// One socket: its sending end, and the task that receives. What is sent goes to the kernel at once:
@@ -41,6 +45,7 @@ impl Datagrams {
             arrived,
             wanted: Vec::new(),
             sockets: BTreeMap::new(),
+            posted: Vec::new(),
         }
     }
 
@@ -82,38 +87,54 @@ impl Datagrams {
         Ok(Open { sender, receiver })
     }
 
-    /// Sends a datagram; one that cannot be sent now is lost, as any datagram may be.
-    ///
-    /// # Errors
-    /// Why it was lost.
-    pub(crate) fn send(
-        &self,
-        local: SocketAddrV4,
-        peer: SocketAddrV4,
-        octets: &[u8],
-    ) -> io::Result<()> {
-        let socket = self
-            .sockets
-            .get(local.ip())
-            .ok_or(io::ErrorKind::AddrNotAvailable)?;
-        socket.sender.send_to(octets, peer).map(drop)
+    /// Sends a datagram, after those that were posted before, at [`Self::flush`] or earlier.
+    pub(crate) fn post(&mut self, local: SocketAddrV4, peer: SocketAddrV4, octets: Vec<u8>) {
+        self.posted.push(Datagram {
+            local,
+            peer,
+            octets,
+        });
+        if self.posted.len() == BATCH_MAX {
+            self.flush();
+        }
+    }
+
+    /// Hands the kernel what was posted. What cannot be sent now is lost, as any datagram may be:
+    /// every exchange repeats what is not answered.
+    pub(crate) fn flush(&mut self) {
+        for run in self.posted.chunk_by(|one, next| one.local == next.local) {
+            let Some(socket) = self.sockets.get(run[0].local.ip()) else {
+                continue;
+            };
+            let datagrams: Vec<(SocketAddrV4, &[u8])> = run
+                .iter()
+                .map(|one| (one.peer, one.octets.as_slice()))
+                .collect();
+            netio::udp::send(socket.sender.as_fd(), &datagrams);
+        }
+        self.posted.clear();
     }
 }
 
 async fn receive(socket: UdpSocket, local: SocketAddrV4, arrived: mpsc::Sender<Datagram>) {
-    let mut buffer = vec![0; DATAGRAM_MAX];
+    let mut inbox = Inbox::default();
     loop {
-        // An error here is an ICMP answer to something that was sent earlier.
-        let Ok((octets, SocketAddr::V4(peer))) = socket.recv_from(&mut buffer).await else {
+        let received = socket
+            .async_io(Interest::READABLE, || inbox.receive(socket.as_fd()))
+            .await;
+        if received.is_err() {
+            // An ICMP answer to something that was sent earlier.
             continue;
-        };
-        let datagram = Datagram {
-            local,
-            peer,
-            octets: buffer[..octets].to_vec(),
-        };
-        if arrived.send(datagram).await.is_err() {
-            return;
+        }
+        for (peer, octets) in inbox.datagrams() {
+            let datagram = Datagram {
+                local,
+                peer,
+                octets: octets.to_vec(),
+            };
+            if arrived.send(datagram).await.is_err() {
+                return;
+            }
         }
     }
 }
@@ -121,6 +142,7 @@ async fn receive(socket: UdpSocket, local: SocketAddrV4, arrived: mpsc::Sender<D
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::net::SocketAddr;
     use std::time::Duration;
 
     #[tokio::test]
@@ -138,7 +160,11 @@ mod tests {
         let SocketAddr::V4(to) = peer.local_addr().unwrap() else {
             panic!("an IPv4 socket");
         };
-        sockets.send(local, to, b"message 1").unwrap();
+        // Without a socket there it is lost, and what is behind it leaves all the same.
+        let elsewhere = SocketAddrV4::new([192, 0, 2, 1].into(), 0);
+        sockets.post(elsewhere, to, b"lost".to_vec());
+        sockets.post(local, to, b"message 1".to_vec());
+        sockets.flush();
         let mut buffer = [0; 16];
         assert_eq!(peer.recv(&mut buffer).unwrap(), 9);
         peer.send_to(b"message 2", bound).unwrap();
@@ -147,8 +173,5 @@ mod tests {
             (datagram.peer, &datagram.octets[..]),
             (to, &b"message 2"[..])
         );
-        let elsewhere = SocketAddrV4::new([192, 0, 2, 1].into(), 0);
-        let error = sockets.send(elsewhere, to, b"x").unwrap_err();
-        assert_eq!(error.kind(), io::ErrorKind::AddrNotAvailable);
     }
 }

@@ -17,6 +17,7 @@ use arc_swap::ArcSwapOption;
 use crypto::Secret;
 use gdoi::BootId;
 use gdoi::machine::Record;
+use netio::clock::Clocks;
 use netio::link::{self, Monitor};
 use netio::netlink::Socket;
 use netio::{Wait, clock};
@@ -30,7 +31,8 @@ use crate::datagrams::{Datagram, Datagrams};
 use crate::forward::{Forwarder, Published, Report};
 use crate::keylog::KeyLog;
 use crate::limits::{
-    CONTROL_QUEUE, DATAGRAM_QUEUE, INTERFACES_SETTLE, REPORT_QUEUE, WAKE_MAX, WORKERS,
+    CONTROL_QUEUE, DATAGRAM_QUEUE, DATAGRAMS_AT_ONCE, GATHER, GATHERED, INTERFACES_SETTLE,
+    REPORT_QUEUE, WAKE_MAX, WORKERS,
 };
 use crate::logging::Sink;
 use crate::ports::Ports;
@@ -135,6 +137,7 @@ struct Sources {
 /// writes, and the writer waits for the disk.
 struct World {
     config: PathBuf,
+    clocks: Clocks,
     router: Router,
     sessions: BTreeMap<u64, Session>,
     ports: Ports,
@@ -174,6 +177,7 @@ impl World {
         let control = Control::open(&setup.socket)?;
         let world = Self {
             config: setup.config.clone(),
+            clocks: Clocks::default(),
             router,
             sessions: BTreeMap::new(),
             ports: Ports::new()?,
@@ -206,9 +210,14 @@ impl World {
     async fn turn(&mut self, mut sources: Sources) -> Result<()> {
         let mut terminate = signal(SignalKind::terminate())?;
         let mut interrupt = signal(SignalKind::interrupt())?;
+        let mut arrived = Vec::with_capacity(DATAGRAMS_AT_ONCE);
         loop {
+            let mut pause = false;
             tokio::select! {
-                Some(datagram) = sources.datagrams.recv() => self.arrived(&datagram),
+                count @ 1.. = sources.datagrams.recv_many(&mut arrived, DATAGRAMS_AT_ONCE) => {
+                    self.arrived(&mut arrived);
+                    pause = GATHERED.contains(&count);
+                }
                 Some(done) = sources.done.recv() => self.handle(Input::Persisted(done?)),
                 Some(request) = sources.requests.recv() => self.request(request),
                 Some(report) = sources.reports.recv() => self.report(report)?,
@@ -227,6 +236,9 @@ impl World {
             }
             self.obey()?;
             self.service.alive();
+            if pause {
+                std::thread::sleep(GATHER);
+            }
         }
         self.server.abort();
         Ok(())
@@ -241,19 +253,25 @@ impl World {
     }
 
     fn handle(&mut self, input: Input<'_>) {
-        self.router.handle(clock::now(), clock::wall(), input);
+        let (now, wall) = self.clocks.read();
+        self.router.handle(now, wall, input);
     }
 
-    fn arrived(&mut self, datagram: &Datagram) {
-        self.handle(Input::Datagram {
-            local: datagram.local,
-            peer: datagram.peer,
-            bytes: &datagram.octets,
-        });
+    /// Hands in what came at once, which is soon done, as of one moment.
+    fn arrived(&mut self, datagrams: &mut Vec<Datagram>) {
+        let (now, wall) = self.clocks.read();
+        for datagram in datagrams.drain(..) {
+            let input = Input::Datagram {
+                local: datagram.local,
+                peer: datagram.peer,
+                bytes: &datagram.octets,
+            };
+            self.router.handle(now, wall, input);
+        }
     }
 
     fn request(&mut self, request: Request) {
-        let (now, wall) = (clock::now(), clock::wall());
+        let (now, wall) = self.clocks.read();
         match request {
             Request::Command {
                 session,
@@ -315,13 +333,15 @@ impl World {
     /// Obeys the effects that may happen now, in their order.
     fn obey(&mut self) -> Result<()> {
         while let Some(output) = self.router.next_output() {
+            if !matches!(output, Output::Transmit { .. }) {
+                self.datagrams.flush();
+            }
             match output {
+                Output::Transmit { local, peer, bytes } => {
+                    self.datagrams.post(local, peer, bytes);
+                }
                 Output::Persist { number, records } => {
                     self.writer.write(Batch { number, records });
-                }
-                Output::Transmit { local, peer, bytes } => {
-                    // Lost, as any datagram may be: every exchange repeats what is not answered.
-                    let _ = self.datagrams.send(local, peer, &bytes);
                 }
                 Output::Listen(addresses) => {
                     for (address, error) in self.datagrams.listen(addresses) {
@@ -348,6 +368,7 @@ impl World {
                 } => self.make_key(label, modulus_bits, exportable),
             }
         }
+        self.datagrams.flush();
         Ok(())
     }
 

@@ -1,6 +1,9 @@
 //! The limits of the program around the box, on one screen.
 
+use std::ops::RangeInclusive;
 use std::time::Duration;
+
+use netio::limits::BATCH_MAX;
 
 /// Forwarding threads. One until the TAP device has a queue for each.
 pub(crate) const WORKERS: u16 = 1;
@@ -20,8 +23,21 @@ pub(crate) const CONTROL_QUEUE: usize = 32;
 /// Datagrams that wait for the box beside those in the sockets' buffers.
 pub(crate) const DATAGRAM_QUEUE: usize = 1_024;
 
-/// The longest datagram.
-pub(crate) const DATAGRAM_MAX: usize = 65_535;
+/// Datagrams that the box handles before their effects are obeyed: what they write goes to the disk
+/// together, and what they send to the kernel.
+pub(crate) const DATAGRAMS_AT_ONCE: usize = 256;
+
+/// When so many datagrams came at once, many members speak at the same time, and this box is faster
+/// than they are ...
+pub(crate) const GATHERED: RangeInclusive<usize> = 2..=BATCH_MAX;
+
+/// ... so it lets more of them come before it looks again: each look at the sockets, each write to
+/// the disk, each wake-up then serves more of them. With more at once it is the slower one, and
+/// goes on; a datagram that comes alone never waits.
+pub(crate) const GATHER: Duration = Duration::from_millis(1);
+
+/// Octets of the journal: some thousand members' rows, which then go into the state file at once.
+pub(crate) const JOURNAL_LEN: usize = 1 << 20;
 
 /// Reports of the forwarders that wait for the box; further ones are dropped.
 pub(crate) const REPORT_QUEUE: usize = 256;

@@ -6,6 +6,7 @@ mod control;
 mod datagrams;
 mod event_loop;
 mod forward;
+mod journal;
 mod keylog;
 mod limits;
 mod logging;

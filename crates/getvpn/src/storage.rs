@@ -1,9 +1,11 @@
-//! The state file: rows that survive a restart, in one transactional file.
+//! The state file: rows that survive a restart, in one transactional file behind a journal.
 //!
-//! Decides nothing about the rows' content. One writer thread makes one transaction of everything
-//! that waits; what may only happen once rows are on disk waits in the box until their number
-//! comes back.
+//! Decides nothing about the rows' content. One writer thread makes one entry of the journal of
+//! everything that waits; what may only happen once rows are on disk waits in the box until their
+//! number comes back. A transaction of the state file costs several times what an entry costs, so
+//! the journal is put into it when it is full, at the end, and at the next start after a crash.
 
+use std::collections::BTreeMap;
 use std::fs::{DirBuilder, File, OpenOptions, Permissions, TryLockError};
 use std::io::{Read, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
@@ -11,17 +13,20 @@ use std::path::{Path, PathBuf};
 use std::sync::mpsc;
 use std::thread::JoinHandle;
 
-use anyhow::{Context, Result, anyhow};
+use anyhow::{Context, Result, anyhow, bail};
 use crypto::Secret;
 use gdoi::machine::Record;
 use redb::backends::FileBackend;
-use redb::{
-    Database, DatabaseError, ReadableDatabase, ReadableTable, StorageError, TableDefinition,
-};
+use redb::{Database, ReadableDatabase, ReadableTable, TableDefinition};
 use tokio::sync::mpsc as channel;
 
+use crate::journal::{Damaged, Journal};
+
 const ROWS: TableDefinition<'_, &[u8], &[u8]> = TableDefinition::new("rows");
+/// What stands before the rows: under which epoch entries of the journal are not yet among them.
+const EPOCH: TableDefinition<'_, (), u64> = TableDefinition::new("epoch");
 const FILE: &str = "state.redb";
+const JOURNAL: &str = "state.journal";
 const LOCK: &str = "lock";
 
 /// The state folder is in use by another process.
@@ -105,19 +110,21 @@ impl Folder {
             .with_context(|| format!("cannot open {}", path.display()))?;
         let database = FileBackend::new(file)
             .and_then(|backend| redb::Builder::new().create_with_backend(backend))
-            .map_err(|error| self.explain(&path, &error))?;
-        let rows = read(&database).map_err(|error| match error.downcast::<StorageError>() {
-            Ok(error) => self.explain(&path, &DatabaseError::Storage(error)),
-            Err(error) => error.context(format!("cannot read {}", path.display())),
-        })?;
-        Ok((Store { database }, rows))
+            .map_err(|error| self.explain(&path, &error.into()))?;
+        let journal_path = self.path.join(JOURNAL);
+        let journal = Journal::open(&journal_path)
+            .with_context(|| format!("cannot open {}", journal_path.display()))?;
+        let store =
+            Store::open(database, journal).map_err(|error| self.explain(&journal_path, &error))?;
+        let rows = read(&store.database).map_err(|error| self.explain(&path, &error))?;
+        Ok((store, rows))
     }
 
-    fn explain(&self, path: &Path, error: &DatabaseError) -> anyhow::Error {
+    fn explain(&self, path: &Path, error: &anyhow::Error) -> anyhow::Error {
         let path = path.display();
         anyhow!(
-            "the state file {path} cannot be used: {error}. If it is damaged, move it away and start \
-             again: a member registers anew; a key server takes its marks back from its peers and \
+            "the state file {path} cannot be used: {error}. If it is damaged, move the folder's files \
+             away and start again: a member registers anew; a key server takes its marks back from its peers and \
              members, or, alone, needs `crypto gdoi ks rekey replace-now`, since it has forgotten \
              which keys and sender identifiers are out"
         )
@@ -125,10 +132,6 @@ impl Folder {
 }
 
 fn read(database: &Database) -> Result<Vec<Record>> {
-    // The first start makes the table.
-    let transaction = database.begin_write()?;
-    transaction.open_table(ROWS)?;
-    transaction.commit()?;
     let transaction = database.begin_read()?;
     let table = transaction.open_table(ROWS)?;
     let mut rows = Vec::new();
@@ -142,26 +145,76 @@ fn read(database: &Database) -> Result<Vec<Record>> {
     Ok(rows)
 }
 
-/// The open state file.
+/// The open state file, and the journal in front of it.
 pub(crate) struct Store {
     database: Database,
+    journal: Journal,
+    epoch: u64,
+    /// What is in the journal and not yet in the state file.
+    journalled: BTreeMap<Vec<u8>, Option<Secret>>,
 }
 
 impl Store {
-    fn write(&self, batches: &[Batch]) -> Result<()> {
+    /// Takes over what an earlier run left in the journal.
+    fn open(database: Database, journal: Journal) -> Result<Self> {
+        let epoch = epoch(&database)?;
+        let mut store = Self {
+            database,
+            journal,
+            epoch,
+            journalled: BTreeMap::new(),
+        };
+        match store.journal.read(epoch)? {
+            Ok(records) => store.transfer(records)?,
+            Err(Damaged) => bail!("it is damaged: an entry is not whole, but later ones are"),
+        }
+        Ok(store)
+    }
+
+    /// Writes rows; when it returns they are on disk.
+    fn write(&mut self, records: Vec<Record>) -> Result<()> {
+        if !self.journal.append(records.iter())? {
+            return self.transfer(records);
+        }
+        let rows = records.into_iter().map(|record| (record.key, record.value));
+        self.journalled.extend(rows);
+        Ok(())
+    }
+
+    /// Puts what is in the journal, and these rows after it, into the state file. The journal begins
+    /// anew in the same transaction.
+    fn transfer(&mut self, records: Vec<Record>) -> Result<()> {
+        let later = records.into_iter().map(|record| (record.key, record.value));
+        self.journalled.extend(later);
+        let epoch = self.epoch + 1;
         let transaction = self.database.begin_write()?;
         {
             let mut table = transaction.open_table(ROWS)?;
-            for record in batches.iter().flat_map(|batch| &batch.records) {
-                match &record.value {
-                    Some(value) => drop(table.insert(record.key.as_slice(), value.expose())?),
-                    None => drop(table.remove(record.key.as_slice())?),
+            for (key, value) in &self.journalled {
+                match value {
+                    Some(value) => drop(table.insert(key.as_slice(), value.expose())?),
+                    None => drop(table.remove(key.as_slice())?),
                 }
             }
+            transaction.open_table(EPOCH)?.insert((), epoch)?;
         }
         transaction.commit()?;
+        self.epoch = epoch;
+        self.journal.begin(epoch);
+        self.journalled.clear();
         Ok(())
     }
+}
+
+/// The epoch of the journal.
+fn epoch(database: &Database) -> Result<u64> {
+    // The first start makes the tables.
+    let transaction = database.begin_write()?;
+    transaction.open_table(ROWS)?;
+    transaction.open_table(EPOCH)?;
+    transaction.commit()?;
+    let table = database.begin_read()?.open_table(EPOCH)?;
+    Ok(table.get(())?.map_or(0, |epoch| epoch.value()))
 }
 
 /// Rows that are to be written together, and the number that says so to the box.
@@ -188,7 +241,7 @@ impl Writer {
         let (sender, batches) = mpsc::channel();
         let thread = std::thread::Builder::new()
             .name("storage".into())
-            .spawn(move || run(&store, &batches, &done))?;
+            .spawn(move || run(store, &batches, &done))?;
         Ok(Self {
             batches: Some(sender),
             thread: Some(thread),
@@ -212,19 +265,23 @@ impl Drop for Writer {
     }
 }
 
-fn run(store: &Store, batches: &mpsc::Receiver<Batch>, done: &channel::UnboundedSender<Done>) {
+fn run(mut store: Store, batches: &mpsc::Receiver<Batch>, done: &channel::UnboundedSender<Done>) {
     while let Ok(first) = batches.recv() {
-        let mut all = vec![first];
-        all.extend(batches.try_iter());
-        let result = store.write(&all);
-        if let Err(error) = result {
+        let (mut numbers, mut records) = (vec![first.number], first.records);
+        for batch in batches.try_iter() {
+            numbers.push(batch.number);
+            records.extend(batch.records);
+        }
+        if let Err(error) = store.write(records) {
             let _ = done.send(Err(error.context("cannot write the state file")));
             return;
         }
-        for batch in all {
-            let _ = done.send(Ok(batch.number));
+        for number in numbers {
+            let _ = done.send(Ok(number));
         }
     }
+    // So that the state file has everything when the program has ended; the journal has it if not.
+    let _ = store.transfer(Vec::new());
 }
 
 #[cfg(test)]
@@ -285,6 +342,50 @@ mod tests {
     }
 
     #[test]
+    fn what_only_the_journal_has_is_there_after_a_crash() {
+        let path = folder("crash");
+        let written = |numbers: std::ops::Range<u8>| {
+            let folder = Folder::open(&path).unwrap();
+            let mut store = folder.load().unwrap().0;
+            for number in numbers {
+                store.write(vec![row(number, Some(b"new"))]).unwrap();
+            }
+            store.write(vec![row(1, None)]).unwrap();
+            // Nothing is put into the state file any more, as if the process had been killed.
+            drop(store);
+        };
+        written(0..10);
+        written(5..40);
+        let folder = Folder::open(&path).unwrap();
+        let rows = seen(folder.load().unwrap().1);
+        let numbers: Vec<u8> = rows.iter().map(|(key, _)| key[0]).collect();
+        assert_eq!(numbers, (0..40).filter(|n| *n != 1).collect::<Vec<u8>>());
+        std::fs::remove_dir_all(&path).unwrap();
+    }
+
+    #[test]
+    fn more_than_the_journal_holds_goes_into_the_state_file() {
+        let path = folder("full");
+        let value = [7; 60_000];
+        {
+            let folder = Folder::open(&path).unwrap();
+            let mut store = folder.load().unwrap().0;
+            for number in 0..100 {
+                store.write(vec![row(number, Some(&value))]).unwrap();
+            }
+            let huge = vec![9; 2 * crate::limits::JOURNAL_LEN];
+            store.write(vec![row(200, Some(&huge))]).unwrap();
+            store.write(vec![row(0, Some(b"last"))]).unwrap();
+        }
+        let folder = Folder::open(&path).unwrap();
+        let rows = seen(folder.load().unwrap().1);
+        assert_eq!(rows.len(), 101);
+        assert_eq!(rows[0].1, b"last");
+        assert_eq!(rows[100].1.len(), 2 * crate::limits::JOURNAL_LEN);
+        std::fs::remove_dir_all(&path).unwrap();
+    }
+
+    #[test]
     fn a_second_process_is_told_who_has_the_folder() {
         let path = folder("lock");
         let held = Folder::open(&path).unwrap();
@@ -307,7 +408,7 @@ mod tests {
         std::fs::write(path.join(FILE), [0x55; 8_192]).unwrap();
         let error = folder.load().err().unwrap().to_string();
         assert!(
-            error.contains("state.redb") && error.contains("move it away"),
+            error.contains("state.redb") && error.contains("move the folder's files away"),
             "{error}"
         );
         std::fs::remove_dir_all(&path).unwrap();

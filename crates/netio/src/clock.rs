@@ -5,6 +5,9 @@ use std::time::Duration;
 
 use policy::{Time, WallClock};
 
+/// How long the answer is believed whether the wall clock is synchronised.
+const ASKED_AGAIN: Duration = Duration::from_secs(1);
+
 /// CLOCK_BOOTTIME: it counts through suspend, and does not jump.
 #[must_use]
 pub fn now() -> Time {
@@ -19,6 +22,40 @@ pub fn wall() -> WallClock {
     WallClock {
         unix_ms: i64::try_from(nanos.div_euclid(1_000_000)).unwrap_or(0),
         synchronised: crate::sys::clock_is_synchronised(),
+    }
+}
+
+/// Both clocks for who reads them with every datagram: the kernel is asked whether the wall clock
+/// is synchronised, which costs a system call, once a second.
+#[derive(Debug)]
+pub struct Clocks {
+    synchronised: bool,
+    asked: Time,
+}
+
+impl Default for Clocks {
+    fn default() -> Self {
+        Self {
+            synchronised: crate::sys::clock_is_synchronised(),
+            asked: now(),
+        }
+    }
+}
+
+impl Clocks {
+    /// As [`now`] and [`wall`] read.
+    pub fn read(&mut self) -> (Time, WallClock) {
+        let now = now();
+        if now.since(self.asked) >= ASKED_AGAIN {
+            self.asked = now;
+            self.synchronised = crate::sys::clock_is_synchronised();
+        }
+        let nanos = crate::sys::clock_nanos(libc::CLOCK_REALTIME);
+        let wall = WallClock {
+            unix_ms: i64::try_from(nanos.div_euclid(1_000_000)).unwrap_or(0),
+            synchronised: self.synchronised,
+        };
+        (now, wall)
     }
 }
 
@@ -80,6 +117,11 @@ mod tests {
             .unwrap();
         let difference = i128::from(wall().unix_ms) - i128::try_from(unix.as_millis()).unwrap();
         assert!(difference.abs() < 60_000, "{difference} ms");
+        let mut clocks = Clocks::default();
+        let (then, wall_then) = clocks.read();
+        assert!(second <= then && then <= now());
+        assert_eq!(wall_then.synchronised, wall().synchronised);
+        assert!((wall().unix_ms - wall_then.unix_ms).abs() < 60_000);
     }
 
     #[test]

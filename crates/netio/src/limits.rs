@@ -8,11 +8,14 @@ pub const SOCKET_BUFFER: u32 = 4 * 1024 * 1024;
 /// Frames that wait in the TAP device to be read.
 pub const TAP_QUEUE: u32 = 16_384;
 
-/// Frames that one call to the kernel moves at most.
+/// Frames or datagrams that one call to the kernel moves at most.
 pub const BATCH_MAX: usize = 64;
 
 /// The longest frame: a super-packet of 64 KiB with Ethernet and two VLAN tags.
 pub const FRAME_MAX: usize = 65_535 + 22;
+
+/// The longest datagram.
+pub const DATAGRAM_MAX: usize = 65_535;
 
 /// One netlink answer.
 pub(crate) const NETLINK_BUFFER: usize = 64 * 1024;

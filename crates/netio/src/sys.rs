@@ -7,6 +7,7 @@
 
 use std::io::{self, IoSlice, IoSliceMut};
 use std::mem;
+use std::net::{Ipv4Addr, SocketAddrV4};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 use std::time::Duration;
 
@@ -147,13 +148,10 @@ pub(crate) fn bind_netlink(fd: BorrowedFd<'_>, groups: u32) -> io::Result<()> {
 }
 
 /// Binds a UDP socket.
-pub(crate) fn bind_v4(fd: BorrowedFd<'_>, address: std::net::SocketAddrV4) -> io::Result<()> {
-    // SAFETY: zeroes are a valid sockaddr_in; the kernel reads size_of octets of it.
+pub(crate) fn bind_v4(fd: BorrowedFd<'_>, address: SocketAddrV4) -> io::Result<()> {
+    let name = name_of(address);
+    // SAFETY: the kernel reads size_of octets of `name`.
     let result = unsafe {
-        let mut name: libc::sockaddr_in = mem::zeroed();
-        name.sin_family = u16::try_from(libc::AF_INET).expect("a small constant");
-        name.sin_port = address.port().to_be();
-        name.sin_addr.s_addr = address.ip().to_bits().to_be();
         libc::bind(
             fd.as_raw_fd(),
             (&raw const name).cast(),
@@ -283,6 +281,119 @@ pub(crate) fn send_frames(fd: BorrowedFd<'_>, frames: &[IoSlice<'_>]) -> io::Res
         for (message, frame) in messages.iter_mut().zip(frames) {
             message.msg_hdr.msg_iov = std::ptr::from_ref(frame).cast_mut().cast();
             message.msg_hdr.msg_iovlen = 1;
+        }
+        libc::sendmmsg(
+            fd.as_raw_fd(),
+            messages.as_mut_ptr(),
+            u32::try_from(count).expect("a batch is small"),
+            0,
+        )
+    };
+    usize::try_from(check(sent)?).map_err(|_| io::ErrorKind::InvalidData.into())
+}
+
+/// One datagram of [`receive_datagrams`].
+#[derive(Copy, Clone, Debug)]
+pub(crate) struct Arrived {
+    /// Where it came from.
+    pub(crate) peer: SocketAddrV4,
+    /// Its octets.
+    pub(crate) len: usize,
+}
+
+impl Default for Arrived {
+    fn default() -> Self {
+        Self {
+            peer: SocketAddrV4::new(Ipv4Addr::UNSPECIFIED, 0),
+            len: 0,
+        }
+    }
+}
+
+fn name_of(address: SocketAddrV4) -> libc::sockaddr_in {
+    // SAFETY: zeroes are a valid sockaddr_in.
+    let mut name: libc::sockaddr_in = unsafe { mem::zeroed() };
+    name.sin_family = u16::try_from(libc::AF_INET).expect("a small constant");
+    name.sin_port = address.port().to_be();
+    name.sin_addr.s_addr = address.ip().to_bits().to_be();
+    name
+}
+
+fn address_of(name: &libc::sockaddr_in) -> SocketAddrV4 {
+    let address = Ipv4Addr::from_bits(u32::from_be(name.sin_addr.s_addr));
+    SocketAddrV4::new(address, u16::from_be(name.sin_port))
+}
+
+/// recvmmsg(2) without waiting, on a UDP socket of IPv4: each datagram goes into one space of
+/// `space_len` octets of `spaces`. At most [`BATCH_MAX`] at once.
+pub(crate) fn receive_datagrams(
+    fd: BorrowedFd<'_>,
+    spaces: &mut [u8],
+    space_len: usize,
+    arrived: &mut [Arrived],
+) -> io::Result<usize> {
+    // SAFETY: zeroes are valid sockaddrs, iovecs and mmsghdrs. All pointers are to `spaces` and to
+    // the arrays here, which outlive the call, with the lengths of what they point to. After the
+    // call, only the `got` first messages are read.
+    unsafe {
+        let mut names: [libc::sockaddr_in; BATCH_MAX] = mem::zeroed();
+        let mut parts: [libc::iovec; BATCH_MAX] = mem::zeroed();
+        let mut messages: [libc::mmsghdr; BATCH_MAX] = mem::zeroed();
+        let mut count = 0;
+        for (space, _) in spaces
+            .chunks_exact_mut(space_len)
+            .zip(arrived.iter())
+            .take(BATCH_MAX)
+        {
+            parts[count].iov_base = space.as_mut_ptr().cast();
+            parts[count].iov_len = space.len();
+            let message = &mut messages[count].msg_hdr;
+            message.msg_name = (&raw mut names[count]).cast();
+            message.msg_namelen = size_of::<libc::sockaddr_in>();
+            message.msg_iov = &raw mut parts[count];
+            message.msg_iovlen = 1;
+            count += 1;
+        }
+        let got = check(libc::recvmmsg(
+            fd.as_raw_fd(),
+            messages.as_mut_ptr(),
+            u32::try_from(count).expect("a batch is small"),
+            libc::MSG_DONTWAIT,
+            std::ptr::null_mut(),
+        ))?;
+        let got = usize::try_from(got).expect("checked to be no error");
+        for ((one, message), name) in arrived.iter_mut().zip(&messages).zip(&names).take(got) {
+            *one = Arrived {
+                peer: address_of(name),
+                len: message.msg_len as usize,
+            };
+        }
+        Ok(got)
+    }
+}
+
+/// sendmmsg(2): each of the datagrams, at most [`BATCH_MAX`], to its peer. How many left; an error
+/// is that of the first.
+pub(crate) fn send_datagrams(
+    fd: BorrowedFd<'_>,
+    datagrams: &[(SocketAddrV4, &[u8])],
+) -> io::Result<usize> {
+    let count = datagrams.len().min(BATCH_MAX);
+    // SAFETY: zeroes are valid sockaddrs, iovecs and mmsghdrs. All pointers are to `datagrams` and
+    // to the arrays here, which outlive the call; the kernel only reads through them.
+    let sent = unsafe {
+        let mut names: [libc::sockaddr_in; BATCH_MAX] = mem::zeroed();
+        let mut parts: [libc::iovec; BATCH_MAX] = mem::zeroed();
+        let mut messages: [libc::mmsghdr; BATCH_MAX] = mem::zeroed();
+        for (place, (peer, octets)) in datagrams.iter().take(count).enumerate() {
+            names[place] = name_of(*peer);
+            parts[place].iov_base = octets.as_ptr().cast_mut().cast();
+            parts[place].iov_len = octets.len();
+            let message = &mut messages[place].msg_hdr;
+            message.msg_name = (&raw mut names[place]).cast();
+            message.msg_namelen = size_of::<libc::sockaddr_in>();
+            message.msg_iov = &raw mut parts[place];
+            message.msg_iovlen = 1;
         }
         libc::sendmmsg(
             fd.as_raw_fd(),

@@ -3,9 +3,9 @@
 
 use std::io;
 use std::net::{SocketAddrV4, UdpSocket};
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, BorrowedFd};
 
-use crate::limits::SOCKET_BUFFER;
+use crate::limits::{BATCH_MAX, DATAGRAM_MAX, SOCKET_BUFFER};
 use crate::sys;
 
 /// Class selector 6, what routers mark their own control traffic with.
@@ -30,12 +30,69 @@ pub fn bind(local: SocketAddrV4) -> io::Result<UdpSocket> {
     Ok(fd.into())
 }
 
+/// Room for the datagrams of one call to the kernel, to be used again and again.
+pub struct Inbox {
+    /// [`BATCH_MAX`] times [`DATAGRAM_MAX`]; only what datagrams have filled takes memory.
+    spaces: Vec<u8>,
+    arrived: [sys::Arrived; BATCH_MAX],
+    count: usize,
+}
+
+impl Default for Inbox {
+    fn default() -> Self {
+        Self {
+            spaces: vec![0; BATCH_MAX * DATAGRAM_MAX],
+            arrived: [sys::Arrived::default(); BATCH_MAX],
+            count: 0,
+        }
+    }
+}
+
+impl Inbox {
+    /// Takes what has arrived at `socket`, up to [`BATCH_MAX`] datagrams, in place of what it holds.
+    ///
+    /// # Errors
+    /// `WouldBlock` when there is nothing, or an ICMP answer to something that was sent earlier.
+    pub fn receive(&mut self, socket: BorrowedFd<'_>) -> io::Result<()> {
+        self.count = 0;
+        self.count =
+            sys::receive_datagrams(socket, &mut self.spaces, DATAGRAM_MAX, &mut self.arrived)?;
+        Ok(())
+    }
+
+    /// The datagrams it holds, each with its sender, in the order of their arrival.
+    pub fn datagrams(&self) -> impl Iterator<Item = (SocketAddrV4, &[u8])> {
+        self.spaces
+            .chunks_exact(DATAGRAM_MAX)
+            .zip(&self.arrived[..self.count])
+            .map(|(space, arrived)| (arrived.peer, &space[..arrived.len]))
+    }
+}
+
+/// Sends each datagram to its peer. One that cannot be sent now is lost, as any datagram may be,
+/// and does not stop those behind it; how many were lost.
+pub fn send(socket: BorrowedFd<'_>, mut datagrams: &[(SocketAddrV4, &[u8])]) -> usize {
+    let mut lost = 0;
+    while !datagrams.is_empty() {
+        let passed = match sys::send_datagrams(socket, datagrams) {
+            Ok(sent) => sent.max(1),
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => 0,
+            Err(_) => {
+                lost += 1;
+                1
+            }
+        };
+        datagrams = &datagrams[passed..];
+    }
+    lost
+}
+
 /// Sets both socket buffers to [`SOCKET_BUFFER`]: beyond the system's limit if the privilege is
 /// there, else up to it.
 ///
 /// # Errors
 /// Only when the socket takes no such option at all.
-pub(crate) fn enlarge_buffers(fd: std::os::fd::BorrowedFd<'_>) -> io::Result<()> {
+pub(crate) fn enlarge_buffers(fd: BorrowedFd<'_>) -> io::Result<()> {
     for (force, plain) in [
         (libc::SO_RCVBUFFORCE, libc::SO_RCVBUF),
         (libc::SO_SNDBUFFORCE, libc::SO_SNDBUF),
@@ -68,5 +125,50 @@ mod tests {
         assert_eq!(nothing.kind(), io::ErrorKind::WouldBlock);
         let unknown = bind(SocketAddrV4::new([192, 0, 2, 1].into(), 0)).unwrap_err();
         assert_eq!(unknown.kind(), io::ErrorKind::AddrNotAvailable);
+    }
+    fn address(socket: &UdpSocket) -> SocketAddrV4 {
+        match socket.local_addr().unwrap() {
+            std::net::SocketAddr::V4(address) => address,
+            std::net::SocketAddr::V6(_) => panic!("an IPv4 socket"),
+        }
+    }
+
+    #[test]
+    fn many_datagrams_pass_in_one_call_and_keep_their_senders_and_order() {
+        let receiver = bind(SocketAddrV4::new(Ipv4Addr::LOCALHOST, 0)).unwrap();
+        let sender = bind(SocketAddrV4::new([127, 0, 0, 2].into(), 0)).unwrap();
+        let (from, to) = (address(&sender), address(&receiver));
+        let count = u8::try_from(BATCH_MAX + 1).unwrap();
+        let octets: Vec<Vec<u8>> = (0..count).map(|n| vec![n; 1 + usize::from(n)]).collect();
+        let all: Vec<(SocketAddrV4, &[u8])> =
+            octets.iter().map(|one| (to, one.as_slice())).collect();
+        assert_eq!(send(sender.as_fd(), &all), 0);
+        let mut inbox = Inbox::default();
+        inbox.receive(receiver.as_fd()).unwrap();
+        let got: Vec<_> = inbox
+            .datagrams()
+            .map(|(peer, one)| (peer, one.to_vec()))
+            .collect();
+        let expected = octets[..BATCH_MAX].iter().map(|one| (from, one.clone()));
+        assert_eq!(got, expected.collect::<Vec<_>>());
+        inbox.receive(receiver.as_fd()).unwrap();
+        let got: Vec<_> = inbox.datagrams().collect();
+        assert_eq!(got, [(from, octets[BATCH_MAX].as_slice())]);
+        let nothing = inbox.receive(receiver.as_fd()).unwrap_err();
+        assert_eq!(nothing.kind(), io::ErrorKind::WouldBlock);
+        assert_eq!(inbox.datagrams().count(), 0);
+    }
+
+    #[test]
+    fn a_datagram_that_cannot_be_sent_does_not_stop_the_next() {
+        let receiver = bind(SocketAddrV4::new(Ipv4Addr::LOCALHOST, 0)).unwrap();
+        let sender = bind(SocketAddrV4::new(Ipv4Addr::LOCALHOST, 0)).unwrap();
+        let (to, too_long) = (address(&receiver), vec![0; DATAGRAM_MAX + 1]);
+        let all = [(to, &b"a"[..]), (to, too_long.as_slice()), (to, &b"b"[..])];
+        assert_eq!(send(sender.as_fd(), &all), 1);
+        let mut inbox = Inbox::default();
+        inbox.receive(receiver.as_fd()).unwrap();
+        let got: Vec<_> = inbox.datagrams().map(|(_, octets)| octets).collect();
+        assert_eq!(got, [b"a", b"b"]);
     }
 }

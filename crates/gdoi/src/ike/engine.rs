@@ -14,7 +14,8 @@ use super::api::{SaId, Upcall};
 use super::half_open::HalfOpen;
 use super::informational;
 use super::keys::Cookie;
-use super::main_mode::{self, Message, Negotiation, State};
+use super::main_mode::{Message, Negotiation, State};
+use super::preshared::PresharedKeys;
 use super::refusal::{Failure, Refusal};
 use super::report::{Counters, Reports};
 use super::retransmit::Due;
@@ -36,6 +37,7 @@ pub(super) enum Entry {
 /// The ISAKMP engine of one box.
 pub struct Isakmp {
     pub(super) config: Arc<config::Isakmp>,
+    pub(super) preshared: PresharedKeys,
     pub(super) keylog: bool,
     pub(super) entries: BTreeMap<SaId, Entry>,
     /// By the cookie that is ours, which we chose to be unique.
@@ -66,6 +68,9 @@ impl Schedule {
             Some(at) => self.of.insert(id, at),
             None => self.of.remove(&id),
         };
+        if before == at {
+            return;
+        }
         if let Some(before) = before {
             self.by_time.remove(&(before, id));
         }
@@ -86,6 +91,7 @@ impl Isakmp {
     pub fn new(keylog: bool) -> Self {
         Self {
             config: Arc::default(),
+            preshared: PresharedKeys::default(),
             keylog,
             entries: BTreeMap::new(),
             by_cookie: BTreeMap::new(),
@@ -103,6 +109,7 @@ impl Isakmp {
 
     /// Uses another configuration from now on; SAs stay as they are.
     pub fn configure(&mut self, config: Arc<config::Isakmp>) {
+        self.preshared = PresharedKeys::new(&config.keys);
         self.config = config;
         let ids: Vec<SaId> = self.entries.keys().copied().collect();
         for id in ids {
@@ -173,7 +180,7 @@ impl Isakmp {
             // A notification that answers a notification could be answered again.
             if let Ok((header, _)) = Header::split(bytes)
                 && header.exchange_type != ExchangeType::INFORMATIONAL
-                && main_mode::preshared_key(&self.config, *peer.ip()).is_some()
+                && self.preshared.find(*peer.ip()).is_some()
                 && self.reports.may_answer(now, &refusal)
             {
                 let bytes = informational::clear_notify(&header, refusal.row().notify);
@@ -230,19 +237,25 @@ impl Isakmp {
     }
 
     /// The SA whose cookies these are, if it is with that peer.
-    fn find(&self, header: &Header, (local, peer): (SocketAddrV4, SocketAddrV4)) -> Option<SaId> {
-        let ours = [&header.initiator_cookie, &header.responder_cookie];
-        let id = ours
+    fn find(&self, header: &Header, ends: (SocketAddrV4, SocketAddrV4)) -> Option<SaId> {
+        // Who has most SAs is a key server, whose own cookie is the responder's.
+        [&header.responder_cookie, &header.initiator_cookie]
             .into_iter()
-            .find_map(|cookie| self.by_cookie.get(cookie))?;
-        let fits = match self.entries.get(id)? {
-            Entry::Established(sa) => {
+            .filter_map(|cookie| self.by_cookie.get(cookie))
+            .find(|id| self.fits(**id, header, ends))
+            .copied()
+    }
+
+    fn fits(&self, id: SaId, header: &Header, (local, peer): (SocketAddrV4, SocketAddrV4)) -> bool {
+        match self.entries.get(&id) {
+            None => false,
+            Some(Entry::Established(sa)) => {
                 sa.peer == peer
                     && sa.local == local
                     && sa.initiator_cookie == header.initiator_cookie
                     && sa.responder_cookie == header.responder_cookie
             }
-            Entry::Negotiation(negotiation) => {
+            Some(Entry::Negotiation(negotiation)) => {
                 let common = &negotiation.common;
                 // Message 2, and a notification in its place, bring the responder's cookie.
                 let responder_fits = common.responder_cookie == header.responder_cookie
@@ -252,8 +265,7 @@ impl Isakmp {
                     && common.initiator_cookie == header.initiator_cookie
                     && responder_fits
             }
-        };
-        fits.then_some(*id)
+        }
     }
 
     /// A message with the cookies of an SA.

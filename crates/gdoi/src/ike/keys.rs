@@ -52,7 +52,7 @@ pub(super) struct Exchanged<'a> {
 pub(super) struct Keys {
     hash: Hash,
     skeyid: hmac::Key,
-    skeyid_d: Secret,
+    skeyid_d: hmac::Key,
     skeyid_a: hmac::Key,
     cipher: Cipher,
 }
@@ -95,7 +95,7 @@ pub(super) fn derive(
             *responder_cookie,
             &[number],
         ];
-        hmac::prf(hash, skeyid.expose(), &parts)
+        skeyid_key.prf(&parts)
     };
     let skeyid_d = child(&[], 0);
     let skeyid_a = child(skeyid_d.expose(), 1);
@@ -105,7 +105,7 @@ pub(super) fn derive(
         keys: Keys {
             hash,
             skeyid: skeyid_key,
-            skeyid_d,
+            skeyid_d: hmac::Key::new(hash, skeyid_d.expose()),
             skeyid_a: hmac::Key::new(hash, skeyid_a.expose()),
             cipher: Cipher::new(cipher, cipher_key.expose())?,
         },
@@ -212,7 +212,7 @@ impl Keys {
 
     /// prf(SKEYID_d, parts): keys for other purposes.
     pub(super) fn prf_d(&self, parts: &[&[u8]]) -> Secret {
-        hmac::prf(self.hash, self.skeyid_d.expose(), parts)
+        self.skeyid_d.prf(parts)
     }
 
     /// Octets of a block of the cipher.

@@ -18,6 +18,7 @@ mod keys;
 mod main_mode;
 mod negotiate;
 mod parts;
+mod preshared;
 mod proposal;
 mod refusal;
 mod report;

@@ -49,6 +49,7 @@ impl Isakmp {
         let mut ctx = Context {
             now,
             config: &self.config,
+            preshared: &self.preshared,
             rng,
             keylog: self.keylog,
             out: &mut *out,
@@ -100,6 +101,7 @@ impl Isakmp {
         let mut ctx = Context {
             now,
             config: &self.config,
+            preshared: &self.preshared,
             rng,
             keylog: self.keylog,
             out: &mut *out,
@@ -270,6 +272,7 @@ impl Isakmp {
         let mut ctx = Context {
             now,
             config: &self.config,
+            preshared: &self.preshared,
             rng,
             keylog: self.keylog,
             out: &mut *out,

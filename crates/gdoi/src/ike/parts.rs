@@ -24,12 +24,17 @@ use crate::limits::{
 /// The prf under which parts are authenticated, whatever the SA negotiated.
 const MAC_HASH: Hash = Hash::Sha256;
 
+/// Whether a message goes in parts.
+pub(super) const fn is_long(datagram: &[u8]) -> bool {
+    datagram.len() > PART_THRESHOLD_OCTETS
+}
+
 /// Cuts a message, if it is long, into parts under `key`.
 ///
 /// `None` if it would need too many.
 //= getvpn P4
 pub(super) fn cut(key: &Secret, from_initiator: bool, datagram: Vec<u8>) -> Option<Vec<Vec<u8>>> {
-    if datagram.len() <= PART_THRESHOLD_OCTETS {
+    if !is_long(&datagram) {
         return Some(vec![datagram]);
     }
     let header = Header::decode(&datagram).ok()?;

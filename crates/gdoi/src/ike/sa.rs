@@ -43,7 +43,8 @@ pub struct Sa {
     pub(super) kin: bool,
     pub(super) established: Time,
     pub(super) expires: Time,
-    pub(super) exchanges: BTreeMap<u32, Exchange>,
+    /// Boxed, since a node of the map has room for eleven and an SA has mostly one.
+    pub(super) exchanges: BTreeMap<u32, Box<Exchange>>,
     pub(super) dpd: Dpd,
     pub(super) assemblies: Assemblies,
     keys: Keys,
@@ -304,7 +305,7 @@ impl Sa {
     /// The datagrams of a message.
     fn cut(&self, datagram: Vec<u8>) -> Result<Vec<Vec<u8>>, SendError> {
         //= getvpn P4
-        if !self.kin {
+        if !self.kin || !parts::is_long(&datagram) {
             return Ok(vec![datagram]);
         }
         parts::cut(&self.parts_key(), self.initiator, datagram).ok_or(SendError::TooLong)
@@ -331,7 +332,7 @@ impl Sa {
         let message_id = self.new_message_id(rng).ok_or(SendError::Exhausted)?;
         let iv = self.keys.exchange_iv(&self.last_block, message_id);
         self.exchanges
-            .insert(message_id, Exchange::new(now, kind, true, iv));
+            .insert(message_id, Box::new(Exchange::new(now, kind, true, iv)));
         Ok(message_id)
     }
 
@@ -546,7 +547,7 @@ impl Sa {
         let received = legal(place, &opened, 1)?;
         self.make_room()?;
         self.peer_ids.insert(message_id);
-        let exchange = Exchange::new(now, kind, false, Vec::new());
+        let exchange = Box::new(Exchange::new(now, kind, false, Vec::new()));
         self.exchanges.insert(message_id, exchange);
         self.accept(now, message_id, fingerprint, opened);
         Ok(received)
@@ -639,7 +640,7 @@ impl Sa {
     pub(super) fn deadline(&self, keepalive_s: u16) -> Time {
         self.exchanges
             .values()
-            .map(Exchange::deadline)
+            .map(|exchange| exchange.deadline())
             .chain(self.dpd.deadline(keepalive_s))
             .chain(self.assemblies.deadline())
             .fold(self.expires, Time::min)

@@ -80,16 +80,25 @@ pub(super) struct VendorIds {
 }
 
 impl VendorIds {
-    /// Keeps those of a message.
-    pub(super) fn receive(&mut self, chain: &Chain<'_>) {
+    /// Those of a message that are to be kept beside those that are.
+    pub(super) fn read(&self, chain: &Chain<'_>) -> Vec<Vec<u8>> {
+        let mut octets: usize = self.received.iter().map(Vec::len).sum();
+        let mut read = Vec::new();
         for raw in chain.all(PayloadType::VENDOR_ID) {
-            let octets: usize = self.received.iter().map(Vec::len).sum();
-            if self.received.len() < VENDOR_IDS_MAX
+            if self.received.len() + read.len() < VENDOR_IDS_MAX
                 && octets + raw.body.len() <= VENDOR_ID_OCTETS_MAX
             {
-                self.received.push(raw.body.to_vec());
+                octets += raw.body.len();
+                read.push(raw.body.to_vec());
             }
         }
+        read
+    }
+
+    /// Keeps those of a message.
+    pub(super) fn receive(&mut self, chain: &Chain<'_>) {
+        let read = self.read(chain);
+        self.received.extend(read);
     }
 
     /// Whether the peer answers R-U-THERE.

@@ -12,7 +12,6 @@ use crate::ike::keys::{Keys, Side, Transcript};
 use crate::ike::proposal::Agreed;
 use crate::ike::refusal::{Refusal, missing};
 use crate::ike::retransmit::Answered;
-use crate::ike::vendor::VendorIds;
 
 /// What both roles have once there are keys.
 pub(in crate::ike) struct Keyed {
@@ -30,7 +29,8 @@ pub(in crate::ike) struct ReadAuth {
     /// Of the next message: the last block of this one.
     pub(super) iv: Vec<u8>,
     pub(super) initial_contact: bool,
-    pub(super) vendor_ids: VendorIds,
+    /// The vendor ids that it brings.
+    pub(super) vendor_ids: Vec<Vec<u8>>,
 }
 
 impl Keyed {
@@ -110,8 +110,7 @@ impl Keyed {
             &identity.decode().map_err(Refusal::Malformed)?,
             *common.peer.ip(),
         )?;
-        let mut vendor_ids = common.vendor_ids.clone();
-        vendor_ids.receive(&chain);
+        let vendor_ids = common.vendor_ids.read(&chain);
         let initial_contact = chain
             .all(PayloadType::NOTIFY)
             .filter_map(|raw| raw.decode::<Notify>().ok())
@@ -129,7 +128,7 @@ impl Keyed {
         read: ReadAuth,
         answered: Option<Answered>,
     ) -> Proven {
-        common.vendor_ids = read.vendor_ids;
+        common.vendor_ids.received.extend(read.vendor_ids);
         Proven {
             common,
             agreed: self.agreed,

@@ -9,7 +9,7 @@ use wire::isakmp::{Builder, Flags, Ke, Nonce, Sa as SaPayload};
 use super::auth::Keyed;
 use super::{
     Common, Context, Message, Negotiation, State, clear_payloads, cookie, derive, generate,
-    ke_message, log_key, nonce, payload, preshared_key, push_vendor_ids, random,
+    ke_message, log_key, nonce, payload, push_vendor_ids, random,
 };
 use crate::config::IsakmpPolicy;
 use crate::ike::api::SaId;
@@ -54,7 +54,7 @@ pub(in crate::ike) fn begin(
     peer: SocketAddrV4,
     first_contact: bool,
 ) -> Result<(Negotiation, Vec<u8>), Failure> {
-    if preshared_key(ctx.config, *peer.ip()).is_none() {
+    if ctx.preshared.find(*peer.ip()).is_none() {
         return Err(Failure::NoPresharedKey);
     }
     if ctx.config.policies.is_empty() {
@@ -170,7 +170,8 @@ pub(super) struct ReadKe {
     pub(super) keys: Keys,
     key_log: Option<Secret>,
     ke: Vec<u8>,
-    pub(super) vendor_ids: VendorIds,
+    /// The vendor ids that it brings.
+    pub(super) vendor_ids: Vec<Vec<u8>>,
 }
 
 impl KeSent {
@@ -186,8 +187,7 @@ impl KeSent {
         common.compute()?;
         let exchanged = (self.nonce.as_slice(), nonce.data);
         let (keys, key_log) = derive(ctx, common, self.agreed, exchanged, &self.key_pair, ke.data)?;
-        let mut vendor_ids = common.vendor_ids.clone();
-        vendor_ids.receive(&chain);
+        let vendor_ids = common.vendor_ids.read(&chain);
         Ok(ReadKe {
             keys,
             key_log,
@@ -202,7 +202,7 @@ impl KeSent {
         common: &mut Common,
         read: ReadKe,
     ) -> (AuthSent, Vec<u8>) {
-        common.vendor_ids = read.vendor_ids;
+        common.vendor_ids.received.extend(read.vendor_ids);
         common.hint = None;
         log_key(ctx, common, read.key_log);
         let Self {

@@ -18,7 +18,7 @@ mod auth;
 mod initiator;
 mod responder;
 
-use std::net::{Ipv4Addr, SocketAddrV4};
+use std::net::SocketAddrV4;
 
 use crypto::dh::{Group, KeyPair};
 use crypto::{Rng, Secret};
@@ -32,6 +32,7 @@ use crate::config;
 use crate::exchange::message_at;
 use crate::ike::api::SaId;
 use crate::ike::keys::{self, Cookie, Exchanged, Keys, cipher_of, hash_of};
+use crate::ike::preshared::PresharedKeys;
 use crate::ike::proposal::{Agreed, Domain};
 use crate::ike::refusal::{Refusal, missing};
 use crate::ike::retransmit::{Answered, Fingerprint, Pending};
@@ -46,6 +47,7 @@ pub(in crate::ike) use self::responder::answer;
 pub(in crate::ike) struct Context<'a> {
     pub(in crate::ike) now: Time,
     pub(in crate::ike) config: &'a config::Isakmp,
+    pub(in crate::ike) preshared: &'a PresharedKeys,
     pub(in crate::ike) rng: &'a mut dyn Rng,
     pub(in crate::ike) keylog: bool,
     pub(in crate::ike) out: &'a mut Outbox,
@@ -249,7 +251,7 @@ impl Negotiation {
             State::SaAnswered(state) => match state.read(ctx, &mut common, message) {
                 Ok(read) => {
                     common.seen.push(fingerprint);
-                    let (state, bytes) = state.answer_ke(ctx, &mut common, message, read);
+                    let (state, bytes) = state.answer_ke(ctx, &mut common, fingerprint, read);
                     next(common, State::KeAnswered(state), bytes)
                 }
                 Err(refusal) => stay(common, State::SaAnswered(state), refusal),
@@ -257,23 +259,13 @@ impl Negotiation {
             State::KeAnswered(state) => match state.keyed.read(&common, message, 5) {
                 Ok(read) => {
                     common.seen.push(fingerprint);
-                    let (proven, bytes) = state.answer_auth(common, message, read);
+                    let (proven, bytes) = state.answer_auth(common, fingerprint, read);
                     Step::Done(Box::new(proven), Some(bytes))
                 }
                 Err(refusal) => stay(common, State::KeAnswered(state), refusal),
             },
         }
     }
-}
-
-/// The pre-shared key for a peer: that of the longest mask.
-pub(in crate::ike) fn preshared_key(config: &config::Isakmp, peer: Ipv4Addr) -> Option<&Secret> {
-    config
-        .keys
-        .iter()
-        .filter(|key| (key.address.to_bits() ^ peer.to_bits()) & key.mask.to_bits() == 0)
-        .max_by_key(|key| key.mask.to_bits())
-        .map(|key| &key.secret)
 }
 
 fn cookie(rng: &mut dyn Rng) -> Cookie {
@@ -311,8 +303,10 @@ fn derive(
     key_pair: &KeyPair,
     peer_ke: &[u8],
 ) -> Result<(Keys, Option<Secret>), Refusal> {
-    let preshared_key =
-        preshared_key(ctx.config, *common.peer.ip()).ok_or(Refusal::NoPresharedKey)?;
+    let preshared_key = ctx
+        .preshared
+        .find(*common.peer.ip())
+        .ok_or(Refusal::NoPresharedKey)?;
     let shared = key_pair.agree(peer_ke).map_err(Refusal::KeyExchange)?;
     let exchanged = Exchanged {
         initiator_nonce,

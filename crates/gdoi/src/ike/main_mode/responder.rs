@@ -10,13 +10,13 @@ use wire::isakmp::{Builder, Flags, Header, Ke, Nonce, Sa as SaPayload, VendorId}
 use super::auth::{Keyed, ReadAuth};
 use super::{
     Common, Context, Message, Negotiation, Proven, State, clear_payloads, cookie, derive, generate,
-    ke_message, log_key, nonce, payload, preshared_key, random,
+    ke_message, log_key, nonce, payload, random,
 };
 use crate::ike::api::SaId;
 use crate::ike::keys::{Keys, Side};
 use crate::ike::proposal::{self, Agreed, Domain};
 use crate::ike::refusal::{Refusal, missing};
-use crate::ike::retransmit::Answered;
+use crate::ike::retransmit::{Answered, Fingerprint};
 use crate::ike::vendor::{self, VendorIds};
 use crate::limits::{AMPLIFICATION_MAX, HALF_OPEN_LIFETIME, KEYED_LIFETIME};
 
@@ -46,9 +46,10 @@ pub(in crate::ike) fn answer(
     peer: SocketAddrV4,
     message: Message<'_>,
 ) -> Result<(Negotiation, Vec<u8>), Refusal> {
-    if preshared_key(ctx.config, *peer.ip()).is_none() {
+    if ctx.preshared.find(*peer.ip()).is_none() {
         return Err(Refusal::NoPresharedKey);
     }
+    let fingerprint = message.fingerprint();
     let chain = clear_payloads(message, 1)?;
     let raw = chain
         .find(PayloadType::SA)
@@ -67,7 +68,7 @@ pub(in crate::ike) fn answer(
         vendor_ids,
         expires: ctx.now + HALF_OPEN_LIFETIME,
         began: ctx.now,
-        seen: vec![message.fingerprint()],
+        seen: vec![fingerprint],
         computations: 0,
         first_contact: false,
         random: random(ctx.rng),
@@ -97,7 +98,7 @@ pub(in crate::ike) fn answer(
         agreed,
         sa_body: raw.body.to_vec(),
         vendor_ids_left: left,
-        answered: Answered::new(message.fingerprint(), vec![bytes.clone()]),
+        answered: Answered::new(fingerprint, vec![bytes.clone()]),
     });
     Ok((Negotiation { common, state }, bytes))
 }
@@ -109,7 +110,8 @@ pub(super) struct ReadInitiatorKe {
     key_pair: KeyPair,
     nonce: Vec<u8>,
     ke: Vec<u8>,
-    pub(super) vendor_ids: VendorIds,
+    /// The vendor ids that it brings.
+    pub(super) vendor_ids: Vec<Vec<u8>>,
 }
 
 impl SaAnswered {
@@ -127,8 +129,7 @@ impl SaAnswered {
         let nonce = nonce(ctx.rng);
         let exchanged = (initiator_nonce.data, nonce.as_slice());
         let (keys, key_log) = derive(ctx, common, self.agreed, exchanged, &key_pair, ke.data)?;
-        let mut vendor_ids = common.vendor_ids.clone();
-        vendor_ids.receive(&chain);
+        let vendor_ids = common.vendor_ids.read(&chain);
         let ke = ke.data.to_vec();
         Ok(ReadInitiatorKe {
             keys,
@@ -144,10 +145,10 @@ impl SaAnswered {
         self,
         ctx: &mut Context<'_>,
         common: &mut Common,
-        message: Message<'_>,
+        question: Fingerprint,
         read: ReadInitiatorKe,
     ) -> (KeAnswered, Vec<u8>) {
-        common.vendor_ids = read.vendor_ids;
+        common.vendor_ids.received.extend(read.vendor_ids);
         common.hint = None;
         common.expires = ctx.now + KEYED_LIFETIME;
         log_key(ctx, common, read.key_log);
@@ -162,7 +163,7 @@ impl SaAnswered {
             initiator_ke: read.ke,
             responder_ke,
         };
-        let answered = Answered::new(message.fingerprint(), vec![bytes.clone()]);
+        let answered = Answered::new(question, vec![bytes.clone()]);
         (KeAnswered { keyed, answered }, bytes)
     }
 }
@@ -171,13 +172,13 @@ impl KeAnswered {
     pub(super) fn answer_auth(
         self,
         mut common: Common,
-        message: Message<'_>,
+        question: Fingerprint,
         read: ReadAuth,
     ) -> (Proven, Vec<u8>) {
         let Self { mut keyed, .. } = self;
         keyed.iv.clone_from(&read.iv);
         let bytes = keyed.auth_message(&mut common, Side::Responder);
-        let answered = Answered::new(message.fingerprint(), vec![bytes.clone()]);
+        let answered = Answered::new(question, vec![bytes.clone()]);
         let read = ReadAuth {
             iv: keyed.iv.clone(),
             ..read

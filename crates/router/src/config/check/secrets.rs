@@ -1,8 +1,11 @@
 //! Pre-shared keys: whom they are for and how much they are worth.
 
+use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::net::Ipv4Addr;
 
 use crypto::Secret;
+use crypto::hash::Hash;
 
 use super::Check;
 use crate::config::crypto::isakmp::key::Key;
@@ -11,47 +14,44 @@ use crate::limits::PSK_BITS_ADVISED;
 impl Check<'_> {
     //= getvpn P26
     pub(super) fn isakmp_keys(&mut self) {
-        let keys: Vec<_> = self.config.isakmp_keys.iter().collect();
         let peers = self.cooperating_peers();
-        for (place, ((address, mask), key)) in keys.iter().enumerate() {
-            let line = self.key_line(*address, *mask);
+        // Thousands of keys are usual: one is found among all by its hash, and its line is looked
+        // for only when something is said of it.
+        let mut earlier: BTreeMap<Vec<u8>, Ipv4Addr> = BTreeMap::new();
+        for ((address, mask), key) in &self.config.isakmp_keys {
+            let mut said = Vec::new();
             if !mask.is_broadcast() {
-                self.warn(
-                    line,
-                    format!(
-                        "the key for {address} {mask} is shared by many: whoever has it can play \
-                         key server; give each pair a key of its own"
-                    ),
-                );
+                said.push(format!(
+                    "the key for {address} {mask} is shared by many: whoever has it can play key \
+                     server; give each pair a key of its own"
+                ));
             }
             let bits = bits(&key.secret);
             if bits < PSK_BITS_ADVISED && mask.is_broadcast() && peers.contains(address) {
-                self.warn(
-                    line,
-                    format!(
-                        "the key for the key server {address} is worth about {bits} bits, and the \
-                         group's keys travel under it: expected at least {PSK_BITS_ADVISED}, for \
-                         example 22 random letters and digits"
-                    ),
-                );
+                said.push(format!(
+                    "the key for the key server {address} is worth about {bits} bits, and the \
+                     group's keys travel under it: expected at least {PSK_BITS_ADVISED}, for \
+                     example 22 random letters and digits"
+                ));
             } else if bits < PSK_BITS_ADVISED {
-                self.warn(
-                    line,
-                    format!(
-                        "the key for {address} is worth about {bits} bits: expected at least \
-                         {PSK_BITS_ADVISED}, for example 22 random letters and digits"
-                    ),
-                );
+                said.push(format!(
+                    "the key for {address} is worth about {bits} bits: expected at least \
+                     {PSK_BITS_ADVISED}, for example 22 random letters and digits"
+                ));
             }
-            let earlier = keys
-                .iter()
-                .take(place)
-                .find(|(_, own)| own.secret == key.secret);
-            if let Some(((other, _), _)) = earlier {
-                self.warn(
-                    line,
-                    format!("the key for {address} is that for {other}: one key per pair of peers"),
-                );
+            let hash = Hash::Sha256.digest(&[key.secret.expose()]);
+            match earlier.entry(hash.as_ref().to_vec()) {
+                Entry::Occupied(other) => said.push(format!(
+                    "the key for {address} is that for {}: one key per pair of peers",
+                    other.get()
+                )),
+                Entry::Vacant(place) => {
+                    place.insert(*address);
+                }
+            }
+            if !said.is_empty() {
+                let line = self.key_line(*address, *mask);
+                said.into_iter().for_each(|text| self.warn(line, text));
             }
         }
     }
