@@ -34,6 +34,7 @@ use crate::limits::{
 };
 use crate::logging::Sink;
 use crate::ports::Ports;
+use crate::resumption::{self, Pending, Resumption};
 use crate::rsa;
 use crate::service::Service;
 use crate::storage::{Batch, Done, Folder, Writer};
@@ -129,6 +130,19 @@ struct Sources {
     reports: mpsc::Receiver<Report>,
     keys: mpsc::UnboundedReceiver<MadeKey>,
     changes: mpsc::Receiver<()>,
+    images: Option<mpsc::Receiver<()>>,
+}
+
+/// What ends a wait.
+enum Happening {
+    Datagram(Datagram),
+    Done(Done),
+    Request(Request),
+    Report(Report),
+    MadeKey(MadeKey),
+    Interfaces,
+    /// Time passed, or the machine was resumed.
+    Woken,
 }
 
 /// The box and all that obeys it. Fields are dropped in this order: what forwards goes before what
@@ -141,6 +155,9 @@ struct World {
     forwarder: Forwarder,
     datagrams: Datagrams,
     published: Published,
+    resumption: Arc<Resumption>,
+    /// A resumption whose answer has not reached the forwarding threads yet.
+    answering: Option<Pending>,
     keylog: Option<KeyLog>,
     sink: Sink,
     service: Service,
@@ -171,15 +188,18 @@ impl World {
         let (reported, reports) = mpsc::channel(REPORT_QUEUE);
         let (made_keys, keys) = mpsc::unbounded_channel();
         let published: Published = Arc::new(ArcSwapOption::empty());
+        let resumption = Resumption::now();
         let control = Control::open(&setup.socket)?;
         let world = Self {
             config: setup.config.clone(),
             router,
             sessions: BTreeMap::new(),
             ports: Ports::new()?,
-            forwarder: Forwarder::start(&published, seed()?, reported)?,
+            forwarder: Forwarder::start(&published, &resumption, seed()?, reported)?,
             datagrams: Datagrams::new(arrived),
             published,
+            resumption,
+            answering: None,
             keylog,
             sink: Sink::find(),
             service: Service::find(),
@@ -191,6 +211,10 @@ impl World {
             writer: Writer::start(store, said)?,
             _folder: folder,
         };
+        // Not every kernel tells, and the clocks do without.
+        let images = resumption::watch(&world.resumption)
+            .map_err(|error| world.complain(&error))
+            .ok();
         let sources = Sources {
             datagrams,
             done,
@@ -198,6 +222,7 @@ impl World {
             reports,
             keys,
             changes,
+            images,
         };
         Ok((world, sources))
     }
@@ -207,17 +232,20 @@ impl World {
         let mut terminate = signal(SignalKind::terminate())?;
         let mut interrupt = signal(SignalKind::interrupt())?;
         loop {
-            tokio::select! {
-                Some(datagram) = sources.datagrams.recv() => self.arrived(&datagram),
-                Some(done) = sources.done.recv() => self.handle(Input::Persisted(done?)),
-                Some(request) = sources.requests.recv() => self.request(request),
-                Some(report) = sources.reports.recv() => self.report(report)?,
-                Some(key) = sources.keys.recv() => self.key_made(key),
-                Some(()) = sources.changes.recv() => self.interfaces_changed()?,
-                () = tokio::time::sleep(self.until_deadline()) => {}
+            let happening = tokio::select! {
+                Some(datagram) = sources.datagrams.recv() => Happening::Datagram(datagram),
+                Some(done) = sources.done.recv() => Happening::Done(done),
+                Some(request) = sources.requests.recv() => Happening::Request(request),
+                Some(report) = sources.reports.recv() => Happening::Report(report),
+                Some(key) = sources.keys.recv() => Happening::MadeKey(key),
+                Some(()) = sources.changes.recv() => Happening::Interfaces,
+                Some(()) = heard(sources.images.as_mut()) => Happening::Woken,
+                () = tokio::time::sleep(self.until_deadline()) => Happening::Woken,
                 _ = terminate.recv() => break,
                 _ = interrupt.recv() => break,
-            }
+            };
+            self.answer_resumption()?;
+            self.happen(happening)?;
             if self
                 .router
                 .deadline()
@@ -229,6 +257,32 @@ impl World {
             self.service.alive();
         }
         self.server.abort();
+        Ok(())
+    }
+
+    fn happen(&mut self, happening: Happening) -> Result<()> {
+        match happening {
+            Happening::Datagram(datagram) => self.arrived(&datagram),
+            Happening::Done(done) => self.handle(Input::Persisted(done?)),
+            Happening::Request(request) => self.request(request),
+            Happening::Report(report) => self.report(report)?,
+            Happening::MadeKey(key) => self.key_made(key),
+            Happening::Interfaces => self.interfaces_changed()?,
+            Happening::Woken => {}
+        }
+        Ok(())
+    }
+
+    /// Drops what a copy of this memory may hold too, if there may be one, before anything else
+    /// happens. The forwarding threads pass nothing until [`Self::obey`] has nothing left of it.
+    //= getvpn P21
+    fn answer_resumption(&mut self) -> Result<()> {
+        if self.answering.is_none()
+            && let Some(pending) = self.resumption.pending()
+        {
+            self.handle(Input::Resumed { seed: seed()? });
+            self.answering = Some(pending);
+        }
         Ok(())
     }
 
@@ -348,6 +402,11 @@ impl World {
                 } => self.make_key(label, modulus_bits, exportable),
             }
         }
+        if self.router.is_idle()
+            && let Some(pending) = self.answering.take()
+        {
+            self.resumption.answered(pending);
+        }
         Ok(())
     }
 
@@ -414,6 +473,14 @@ fn save(path: &Path, text: &str) -> Result<()> {
     std::fs::rename(&beside, &path).with_context(context)
 }
 
+/// What comes from a source that may not be there.
+async fn heard(source: Option<&mut mpsc::Receiver<()>>) -> Option<()> {
+    match source {
+        Some(source) => source.recv().await,
+        None => None,
+    }
+}
+
 /// Says when interfaces or addresses change; several changes in a row are said once.
 fn watch_interfaces() -> Result<mpsc::Receiver<()>> {
     let mut monitor = Monitor::open().context("cannot hear of changed interfaces")?;
@@ -438,7 +505,7 @@ fn watch_interfaces() -> Result<mpsc::Receiver<()>> {
     Ok(changes)
 }
 
-fn seed() -> Result<[u8; 32]> {
+pub(crate) fn seed() -> Result<[u8; 32]> {
     let mut seed = [0; 32];
     getrandom::fill(&mut seed).map_err(|error| anyhow!("no randomness: {error}"))?;
     Ok(seed)

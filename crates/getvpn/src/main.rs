@@ -10,6 +10,7 @@ mod keylog;
 mod limits;
 mod logging;
 mod ports;
+mod resumption;
 mod rsa;
 mod service;
 mod simulate;
