@@ -61,6 +61,7 @@ pub(super) fn configuration() -> Config {
             size: GroupSize::Small16,
             look_ahead: 2,
             rfc6407_drops_denies: false,
+            rfc3547: None,
         }],
         ..Config::default()
     }

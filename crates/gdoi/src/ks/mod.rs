@@ -38,7 +38,7 @@ pub(crate) use registration::PullMessage;
 pub(crate) use sid::{SidAllocator, SidLease};
 pub use view::{KekView, MemberView, SaView, Serving, SidView, TekView, View};
 
-use keys::KINDS;
+use keys::kinds;
 use outstanding::Rekeying;
 use policy::Plan;
 
@@ -214,7 +214,7 @@ impl KeyServer {
         self.switch_policy(now);
         self.keys.expire(now);
         let first = self.keys.usable(now).next().is_none();
-        for kind in KINDS {
+        for kind in kinds(&self.config) {
             let fits = self.keys.kek(kind).is_some_and(|kek| {
                 now < kek.expiry
                     && kek.label == plan.label
@@ -324,9 +324,7 @@ impl KeyServer {
             return None;
         }
         let wanted = &self.plan.as_ref()?.wanted;
-        let keks = KINDS
-            .into_iter()
-            .filter_map(|kind| self.keys.kek_due(kind, wanted));
+        let keks = kinds(&self.config).filter_map(|kind| self.keys.kek_due(kind, wanted));
         let sync = self.next_sync().filter(|_| self.members.len() > 0);
         let policy = self.next_policy.as_ref();
         let pseudo = keks

@@ -13,7 +13,7 @@ use wire::iana::AckType;
 use wire::isakmp::Builder;
 use wire::private::AckFlags;
 
-use super::keys::{KINDS, Kek, TekRecord};
+use super::keys::{KINDS, Kek, TekRecord, kinds};
 use super::outstanding::{Answer, Content, Copies, Push};
 use super::{KeyServer, Serving};
 use crate::ack::Ack;
@@ -59,7 +59,7 @@ impl KeyServer {
         if self.keys.tek_due(&plan.wanted).is_none_or(|due| due <= now) {
             self.rekey_teks(cx, false);
         }
-        for kind in KINDS {
+        for kind in kinds(&self.config) {
             let due = self.keys.kek_due(kind, &plan.wanted);
             if due.is_none_or(|due| due <= now) {
                 self.rekey_kek(cx, kind);
@@ -292,7 +292,7 @@ impl KeyServer {
                         key: &record.key,
                     });
                 }
-                if let Some(newest) = self.keys.newest().filter(|_| !ours) {
+                if let Some(newest) = self.keys.newest().filter(|_| kind == PeerKind::Rfc6407) {
                     let delay = newest.tek.activation.since(now).as_secs();
                     offer.activation_delay_s = u16::try_from(delay).ok().filter(|s| *s > 0);
                 }
@@ -384,7 +384,10 @@ impl KeyServer {
             });
         }
         for address in due.missed {
-            if let Some(member) = self.members.find_mut(address) {
+            // Who is not asked has missed nothing.
+            if let Some(member) = self.members.find_mut(address)
+                && ack_type(member.kind).is_some()
+            {
                 member.acks_missed += 1;
             }
         }
