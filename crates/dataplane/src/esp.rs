@@ -18,15 +18,45 @@
 use policy::{Spi, Transform};
 
 use wire::esp::{Esp, TRAILER_LEN, split_trailer, write_trailer};
-use wire::ip::{Ipv4Header, Protocol};
+use wire::ip::Protocol;
 
 use crate::frame::FrameBuf;
-use crate::packet::{IPV4_HEADER, Ipv4};
+use crate::packet::{IPV4_HEADER, Ipv4, header_checksum};
 
 /// Octets of SPI and sequence number.
 pub(crate) const ESP_HEADER: usize = Esp::HEADER_LEN;
 /// Octets of the longest IV.
 pub(crate) const IV_MAX: usize = 16;
+
+/// An IV: its first and its last eight octets, big-endian.
+///
+/// A shorter IV is the first ones. Numbers are handed on in registers, an array through memory.
+#[derive(Copy, Clone, Debug)]
+pub(crate) struct Iv(u64, u64);
+
+impl Iv {
+    /// Of a counter mode.
+    #[inline]
+    pub(crate) const fn counter(octets: [u8; 8]) -> Self {
+        Self(u64::from_be_bytes(octets), 0)
+    }
+
+    /// One block.
+    #[inline]
+    pub(crate) const fn block(octets: [u8; IV_MAX]) -> Self {
+        let block = u128::from_be_bytes(octets);
+        Self((block >> 64) as u64, block as u64)
+    }
+
+    /// Writes as much of it as `out` takes: 0, 8 or 16 octets.
+    #[inline]
+    fn write(self, out: &mut [u8]) {
+        let (halves, _) = out.as_chunks_mut::<8>();
+        for (out, half) in halves.iter_mut().zip([self.0, self.1]) {
+            *out = half.to_be_bytes();
+        }
+    }
+}
 
 /// The lengths of a transform's fields, ready for every packet.
 #[derive(Copy, Clone, Debug)]
@@ -62,6 +92,7 @@ impl Layout {
     }
 
     /// The largest inner packet whose ESP packet is not larger than `mtu`.
+    #[inline]
     pub(crate) const fn plaintext_max(&self, mtu: usize) -> usize {
         let filled = mtu.saturating_sub(self.front() + self.icv_len) & !self.unit_mask;
         filled.saturating_sub(TRAILER_LEN)
@@ -69,6 +100,7 @@ impl Layout {
 
     /// Whether an ESP packet of `len` octets, without its outer header, can be one of this
     /// transform.
+    #[inline]
     pub(crate) const fn is_plausible(&self, len: usize) -> bool {
         let fixed = ESP_HEADER + self.iv_len + self.icv_len;
         len >= fixed + TRAILER_LEN && (len - fixed) & self.unit_mask == 0
@@ -81,8 +113,7 @@ pub(crate) struct Headers<'a> {
     pub(crate) layout: &'a Layout,
     pub(crate) spi: Spi,
     pub(crate) sequence: u32,
-    /// Of which the first octets are taken.
-    pub(crate) iv: &'a [u8; IV_MAX],
+    pub(crate) iv: Iv,
     /// The outer identification.
     pub(crate) id: u16,
 }
@@ -96,33 +127,49 @@ pub(crate) fn encapsulate<M: AsRef<[u8]> + AsMut<[u8]>>(
     headers: &Headers<'_>,
 ) -> Option<usize> {
     let layout = headers.layout;
-    let (front, back) = (layout.front(), layout.back(inner.total_len));
-    frame.truncate(l3 + inner.total_len);
+    let inner_len = inner.total_len();
+    let (front, back) = (layout.front(), layout.back(inner_len));
+    let total = u16::try_from(front + inner_len + back).ok()?;
+    frame.truncate(l3 + inner_len);
     if !frame.grow(front, back) {
         return None;
     }
     let octets = frame.octets_mut();
     octets.copy_within(front..front + l3, 0);
-    let outer = Ipv4Header {
-        payload_len: front - IPV4_HEADER + inner.total_len + back,
-        identification: headers.id,
-        more_fragments: false,
-        fragment_offset: 0,
-        protocol: Protocol::ESP,
-        ..inner.fields
-    };
-    if IPV4_HEADER + outer.payload_len > usize::from(u16::MAX) {
-        return None;
-    }
     let (before, after) = octets[l3..].split_at_mut(front);
     let (ip, esp) = before.split_at_mut(IPV4_HEADER);
-    ip.copy_from_slice(&outer.encode());
+    write_outer(ip, inner, total, headers.id);
     let (esp, iv) = esp.split_at_mut(ESP_HEADER);
     esp.copy_from_slice(&Esp::header(headers.spi.0, headers.sequence));
-    iv.copy_from_slice(&headers.iv[..layout.iv_len]);
-    let trailer = inner.total_len..after.len() - layout.icv_len;
+    headers.iv.write(iv);
+    let trailer = inner_len..after.len() - layout.icv_len;
     write_trailer(&mut after[trailer], Protocol::IPV4.0);
     Some(l3 + IPV4_HEADER)
+}
+
+/// Writes the outer header of an ESP packet of `total` octets that carries `inner`.
+#[inline]
+fn write_outer(out: &mut [u8], inner: &Ipv4, total: u16, id: u16) {
+    const VERSION_AND_LENGTH: u32 = 0x45;
+    const DONT_FRAGMENT: u32 = 0x4000;
+    let flags = if inner.dont_fragment() {
+        DONT_FRAGMENT
+    } else {
+        0
+    };
+    let (source, destination) = inner.addresses();
+    let mut words = [
+        VERSION_AND_LENGTH << 24 | u32::from(inner.tos()) << 16 | u32::from(total),
+        u32::from(id) << 16 | flags,
+        u32::from(inner.ttl()) << 24 | u32::from(Protocol::ESP.0) << 16,
+        source.to_bits(),
+        destination.to_bits(),
+    ];
+    words[2] |= u32::from(header_checksum(words));
+    let (out, _) = out.as_chunks_mut::<4>();
+    for (out, word) in out.iter_mut().zip(words) {
+        *out = word.to_be_bytes();
+    }
 }
 
 /// What a decrypted payload holds.
@@ -135,6 +182,7 @@ pub(crate) enum Payload {
 }
 
 /// Looks at padding and next header of a decrypted payload; none when they are not in order.
+#[inline]
 pub(crate) fn payload_of(decrypted: &[u8]) -> Option<Payload> {
     //= RFC 4303 2.6
     //# A transmitter MUST be capable of
@@ -153,6 +201,7 @@ pub(crate) fn payload_of(decrypted: &[u8]) -> Option<Payload> {
 //= RFC 6040 4.2
 //# If the inner ECN field is Not-ECT and the outer ECN field is
 //# CE, the decapsulator MUST drop the packet.
+#[inline]
 pub(crate) const fn decapsulated_tos(inner: u8, outer: u8) -> Option<u8> {
     const ECN: u8 = 0b11;
     const NOT_ECT: u8 = 0b00;

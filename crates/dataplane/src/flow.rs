@@ -19,7 +19,7 @@ pub(crate) enum Way {
 
 #[derive(Copy, Clone, Default)]
 struct Entry {
-    key: [u32; 4],
+    key: [u64; 2],
     stamp: u32,
     verdict: Packed,
 }
@@ -56,16 +56,15 @@ impl FlowCache {
     }
 
     #[inline]
-    fn key(interface: InterfaceId, way: Way, ip: &Ipv4) -> [u32; 4] {
+    fn key(interface: InterfaceId, way: Way, ip: &Ipv4) -> [u64; 2] {
         let mut words = ip.words();
-        words[3] |= u32::from(way == Way::Inbound) << 9 | u32::from(interface.0) << 16;
+        words[1] |= u64::from(way == Way::Inbound) << 9 | u64::from(interface.0) << 16;
         words
     }
 
-    fn set_of(key: &[u32; 4]) -> usize {
+    #[inline]
+    fn set_of([low, high]: [u64; 2]) -> usize {
         const ODD: u64 = 0x9E37_79B9_7F4A_7C15;
-        let low = u64::from(key[0]) << 32 | u64::from(key[1]);
-        let high = u64::from(key[2]) << 32 | u64::from(key[3]);
         let hash = (low.wrapping_mul(ODD).rotate_left(29) ^ high).wrapping_mul(ODD);
         (hash >> 40) as usize % FLOW_SETS * FLOW_WAYS
     }
@@ -79,7 +78,7 @@ impl FlowCache {
         judge: impl FnOnce(&Flow) -> Packed,
     ) -> Packed {
         let key = Self::key(interface, way, ip);
-        let set = Self::set_of(&key);
+        let set = Self::set_of(key);
         let entries = &mut self.entries[set..set + FLOW_WAYS];
         if let Some(entry) = entries
             .iter()

@@ -29,14 +29,14 @@ pub(crate) struct Fragments<'a> {
 impl<'a> Fragments<'a> {
     /// The pieces of `packet`, none longer than `len_max`; none when no piece could carry anything.
     pub(crate) fn new(packet: &'a [u8], ip: Ipv4, len_max: usize) -> Option<Self> {
-        let header = packet.get(..ip.header_len)?;
+        let header = packet.get(..ip.header_len())?;
         let mut later = [OPTION_END; HEADER_MAX];
         later[..IPV4_HEADER].copy_from_slice(&header[..IPV4_HEADER]);
         let options = copied_options(&header[IPV4_HEADER..], &mut later[IPV4_HEADER..]);
         let later_len = IPV4_HEADER + options.next_multiple_of(4);
         later[0] = 0x40 | u8::try_from(later_len / 4).ok()?;
-        (len_max >= ip.header_len + UNIT).then_some(Self {
-            packet: packet.get(..ip.total_len)?,
+        (len_max >= ip.header_len() + UNIT).then_some(Self {
+            packet: packet.get(..ip.total_len())?,
             ip,
             later,
             later_len,
@@ -47,10 +47,10 @@ impl<'a> Fragments<'a> {
 
     /// Writes the next piece to the beginning of `out` and says how long it is; none after the last.
     pub(crate) fn next_into(&mut self, out: &mut [u8]) -> Option<usize> {
-        let payload = &self.packet[self.ip.header_len..];
+        let payload = &self.packet[self.ip.header_len()..];
         let left = payload.get(self.done..).filter(|left| !left.is_empty())?;
         let header = if self.done == 0 {
-            &self.packet[..self.ip.header_len]
+            &self.packet[..self.ip.header_len()]
         } else {
             &self.later[..self.later_len]
         };
@@ -66,8 +66,8 @@ impl<'a> Fragments<'a> {
         piece[..header.len()].copy_from_slice(header);
         piece[header.len()..].copy_from_slice(&left[..taken]);
         piece[2..4].copy_from_slice(&u16::try_from(len).ok()?.to_be_bytes());
-        let offset = u16::try_from((self.ip.fields.fragment_offset + self.done) / UNIT).ok()?;
-        let more = if is_last && !self.ip.fields.more_fragments {
+        let offset = u16::try_from((self.ip.fragment_offset() + self.done) / UNIT).ok()?;
+        let more = if is_last && !self.ip.more_fragments() {
             0
         } else {
             0x2000

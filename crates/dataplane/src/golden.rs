@@ -7,7 +7,7 @@ use policy::{
 };
 
 use crate::engine::{AwsLc, Engine, Job};
-use crate::esp::{Headers, IV_MAX, Payload, encapsulate, payload_of};
+use crate::esp::{Headers, IV_MAX, Iv, Payload, encapsulate, payload_of};
 use crate::frame::FrameBuf;
 use crate::packet::Ipv4;
 use crate::sadb::{Sa, TekKey};
@@ -127,8 +127,8 @@ fn packets_of_scapy_are_made_again_octet_for_octet() {
             layout: &vector.sa.layout,
             spi: vector.sa.tek.spi,
             sequence: vector.sequence,
-            iv: &iv,
-            id: ip.fields.identification,
+            iv: Iv::block(iv),
+            id: ip.identification(),
         };
         let esp = encapsulate(&mut frames[0], LINK.len(), &ip, &headers).unwrap();
         let mut jobs = job(esp);

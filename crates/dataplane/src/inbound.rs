@@ -6,34 +6,34 @@ use std::sync::Arc;
 use event::DropReason;
 use policy::{Sid, Spi, Time, sid};
 use wire::esp::Esp;
-use wire::ip::{self, Protocol};
+use wire::ip::Protocol;
 
 use crate::engine::{Engine, Job};
 use crate::esp::{ESP_HEADER, Payload, decapsulated_tos, payload_of};
 use crate::frame::FrameBuf;
 use crate::limits::BATCH_MAX;
 use crate::notice::{Happening, Kind};
-use crate::packet::{Ip, Ipv4, parse, seal_ipv4_header};
+use crate::packet::{Ip, Ipv4, is_ipv4_header_intact, parse, seal_ipv4_header};
 use crate::replay::{Counted, Sender};
 use crate::snapshot::{Held, Snapshot};
 use crate::worker::{About, View, Worker};
 use crate::{InterfaceId, Sink};
 
-/// What is left to be done with a frame once it was looked at.
+/// What is left to be done with a frame once it was looked at. Small, so that it is handed on in a
+/// register; the rest is in the worker's lists.
 #[derive(Copy, Clone, Debug)]
 pub(crate) enum Step {
     /// Nothing: it was dropped.
     Gone,
     /// It goes on as it is.
     Clear,
-    /// It is checked once this job is done.
-    Opened(Opening),
+    /// It is checked once the next job is done.
+    Opened,
 }
 
 /// An ESP packet on its way through the engine.
 #[derive(Copy, Clone, Debug)]
 pub(crate) struct Opening {
-    job: usize,
     l3: usize,
     /// The outer addresses.
     addresses: (Ipv4Addr, Ipv4Addr),
@@ -76,6 +76,7 @@ impl<E: Engine> Worker<E> {
         sink: &mut impl Sink,
     ) {
         self.jobs.clear();
+        self.openings.clear();
         self.inbound_steps.clear();
         for (place, frame) in frames.iter_mut().enumerate() {
             let step = self.admit_inbound(view, place, frame);
@@ -83,11 +84,16 @@ impl<E: Engine> Worker<E> {
         }
         let sas = &view.snapshot.sas;
         self.engine.open_batch(sas, frames, &mut self.jobs);
+        let mut opened = 0;
         for (place, frame) in frames.iter_mut().enumerate() {
             match self.inbound_steps[place] {
                 Step::Gone => {}
                 Step::Clear => sink.deliver(frame.octets()),
-                Step::Opened(opening) => self.finish(view, frame, &opening, sink),
+                Step::Opened => {
+                    let (job, opening) = (self.jobs[opened], self.openings[opened]);
+                    self.finish(view, frame, job, &opening, sink);
+                    opened += 1;
+                }
             }
         }
     }
@@ -103,7 +109,7 @@ impl<E: Engine> Worker<E> {
             return Step::Gone;
         };
         match &packet.ip {
-            Ip::V4(outer) if outer.fields.protocol == Protocol::ESP => {
+            Ip::V4(outer) if outer.protocol() == Protocol::ESP => {
                 self.admit_esp(view, place, frame, packet.l3, outer)
             }
             Ip::V4(_) | Ip::V6(_) => self.admit_clear(view, &packet.ip),
@@ -150,9 +156,9 @@ impl<E: Engine> Worker<E> {
         l3: usize,
         outer: &Ipv4,
     ) -> Step {
-        let (begin, end) = (l3 + outer.header_len, l3 + outer.total_len);
+        let (begin, end) = (l3 + outer.header_len(), l3 + outer.total_len());
         let octets = frame.octets();
-        let is_intact = ip::checksum(&[&octets[l3..begin]]) == 0 && !outer.is_fragment();
+        let is_intact = is_ipv4_header_intact(&octets[l3..begin]) && !outer.is_fragment();
         let esp = &octets[begin..end];
         let Some(spi) = Esp::parse(esp)
             .ok()
@@ -185,14 +191,14 @@ impl<E: Engine> Worker<E> {
             esp: begin,
             done: false,
         });
-        Step::Opened(Opening {
-            job: self.jobs.len() - 1,
+        self.openings.push(Opening {
             l3,
             addresses: outer.addresses(),
-            tos: outer.fields.tos,
+            tos: outer.tos(),
             held: place_held,
             counter,
-        })
+        });
+        Step::Opened
     }
 
     #[cold]
@@ -223,7 +229,7 @@ impl<E: Engine> Worker<E> {
 
     /// ESP that is not the group's: another's, if the policy leaves it in clear.
     fn admit_foreign_esp(&mut self, view: &View<'_>, outer: &Ipv4, spi: Spi) -> Step {
-        if self.judge_inbound(view, &Ip::V4(*outer)).clear {
+        if self.judge_inbound_v4(view, outer).clear {
             view.interface.traffic.of(self.index).passed_clear_in();
             return Step::Clear;
         }
@@ -240,12 +246,13 @@ impl<E: Engine> Worker<E> {
         &mut self,
         view: &View<'_>,
         frame: &mut FrameBuf<M>,
+        job: Job,
         opening: &Opening,
         sink: &mut impl Sink,
     ) {
         let held = &view.interface.spis[opening.held];
         let (sa, group) = (&*view.snapshot.sas[held.sa], view.group(held.group));
-        match self.accept(view, frame, opening) {
+        match self.accept(view, frame, job, opening) {
             Ok(Some(len)) => {
                 for traffic in [&*sa.traffic, &*group.traffic, &*view.interface.traffic] {
                     traffic.of(self.index).decapsulated(len);
@@ -272,9 +279,9 @@ impl<E: Engine> Worker<E> {
         &mut self,
         view: &View<'_>,
         frame: &mut FrameBuf<M>,
+        job: Job,
         opening: &Opening,
     ) -> Result<Option<usize>, DropReason> {
-        let job = self.jobs[opening.job];
         if !job.done {
             return Err(DropReason::BadIcv);
         }
@@ -300,15 +307,15 @@ impl<E: Engine> Worker<E> {
         let l3 = opening.l3;
         frame.octets_mut().copy_within(..l3, begin - l3);
         frame.cut_front(begin - l3);
-        frame.truncate(l3 + inner.total_len);
-        self.check_policy(view, inner, held.group)?;
-        let tos = decapsulated_tos(inner.fields.tos, opening.tos).ok_or(DropReason::BadEcn)?;
-        if tos != inner.fields.tos {
-            let header = &mut frame.octets_mut()[l3..l3 + inner.header_len];
+        frame.truncate(l3 + inner.total_len());
+        self.check_policy(view, &inner, held.group)?;
+        let tos = decapsulated_tos(inner.tos(), opening.tos).ok_or(DropReason::BadEcn)?;
+        if tos != inner.tos() {
+            let header = &mut frame.octets_mut()[l3..l3 + inner.header_len()];
             header[1] = tos;
             seal_ipv4_header(header);
         }
-        Ok(Some(inner.total_len))
+        Ok(Some(inner.total_len()))
     }
 
     fn count_replay(&mut self, view: &View<'_>, opening: &Opening) -> Result<(), DropReason> {
@@ -342,10 +349,10 @@ impl<E: Engine> Worker<E> {
     fn check_policy(
         &mut self,
         view: &View<'_>,
-        inner: Ipv4,
+        inner: &Ipv4,
         group: usize,
     ) -> Result<(), DropReason> {
-        let verdict = self.judge_inbound(view, &Ip::V4(inner));
+        let verdict = self.judge_inbound_v4(view, inner);
         if verdict.groups >> group & 1 == 0 {
             return Err(DropReason::NotInPolicy);
         }

@@ -7,7 +7,7 @@ use policy::Time;
 use wire::ethernet::Frame;
 
 use crate::engine::{Engine, Job};
-use crate::esp::{Headers, IV_MAX, encapsulate};
+use crate::esp::{Headers, Iv, encapsulate};
 use crate::fragment::Fragments;
 use crate::frame::FrameBuf;
 use crate::limits::BATCH_MAX;
@@ -19,17 +19,18 @@ use crate::snapshot::{Decisive, Outbound, Snapshot};
 use crate::worker::{About, View, Worker};
 use crate::{InterfaceId, Sink};
 
-/// What is left to be done with a frame once it was judged.
+/// What is left to be done with a frame once it was judged. Small, so that it is handed on in a
+/// register; the rest is in the worker's lists.
 #[derive(Copy, Clone, Debug)]
 pub(crate) enum Step {
     /// Nothing: it was dropped.
     Gone,
     /// It leaves in clear.
     Clear,
-    /// It leaves once this job is done.
-    Sealed { job: usize, sealing: Sealing },
-    /// It is cut, and each piece sealed.
-    Cut(Sealing),
+    /// It leaves once the next job is done.
+    Sealed,
+    /// It is cut as the next of the cuts says, and each piece sealed.
+    Cut,
 }
 
 /// With what, and for whom, a packet is sealed.
@@ -73,6 +74,8 @@ impl<E: Engine> Worker<E> {
         sink: &mut impl Sink,
     ) {
         self.jobs.clear();
+        self.sealings.clear();
+        self.cuts.clear();
         self.outbound_steps.clear();
         for (place, frame) in frames.iter_mut().enumerate() {
             let step = self.admit_outbound(view, place, frame, sink);
@@ -80,15 +83,20 @@ impl<E: Engine> Worker<E> {
         }
         let sas = &view.snapshot.sas;
         self.engine.seal_batch(sas, frames, &mut self.jobs);
+        let (mut sealed, mut cut) = (0, 0);
         for (place, frame) in frames.iter().enumerate() {
             match self.outbound_steps[place] {
                 Step::Gone => {}
                 Step::Clear => sink.transmit(frame.octets()),
-                Step::Sealed { job, sealing } => {
-                    let done = self.jobs[job].done;
-                    self.send_sealed(view, done, frame, sealing, sink);
+                Step::Sealed => {
+                    let done = self.jobs[sealed].done;
+                    self.send_sealed(view, done, frame, self.sealings[sealed], sink);
+                    sealed += 1;
                 }
-                Step::Cut(sealing) => self.cut(view, frame.octets(), sealing, sink),
+                Step::Cut => {
+                    self.cut(view, frame.octets(), self.cuts[cut], sink);
+                    cut += 1;
+                }
             }
         }
     }
@@ -158,14 +166,15 @@ impl<E: Engine> Worker<E> {
         let sealing = Sealing {
             sa,
             group,
-            len: ip.total_len,
+            len: ip.total_len(),
         };
         let len_max = view.snapshot.sas[sa]
             .layout
             .plaintext_max(view.interface.mtu);
-        if ip.total_len > len_max {
-            if !ip.fields.dont_fragment {
-                return Step::Cut(sealing);
+        if ip.total_len() > len_max {
+            if !ip.dont_fragment() {
+                self.cuts.push(sealing);
+                return Step::Cut;
             }
             self.answer_too_big(view, frame.octets(), ip, len_max, sink);
             return self.refuse(view, DropReason::TooBig, packet, group, Some(sa));
@@ -178,8 +187,8 @@ impl<E: Engine> Worker<E> {
                     esp,
                     done: false,
                 });
-                let job = self.jobs.len() - 1;
-                Step::Sealed { job, sealing }
+                self.sealings.push(sealing);
+                Step::Sealed
             }
             Err(reason) => self.refuse(view, reason, packet, group, Some(sa)),
         }
@@ -219,13 +228,13 @@ impl<E: Engine> Worker<E> {
             self.next_id = self.next_id.wrapping_add(1);
             self.next_id
         } else {
-            ip.fields.identification
+            ip.identification()
         };
         let headers = Headers {
             layout: &sa.layout,
             spi: sa.tek.spi,
             sequence: sa.next_sequence(self.index),
-            iv: &iv,
+            iv,
             id,
         };
         encapsulate(frame, l3, ip, &headers).ok_or(DropReason::Unprotectable)
@@ -236,12 +245,7 @@ impl<E: Engine> Worker<E> {
     //# same SID for each Data-Security SA specifying the use of a counter-
     //# based mode of operation.
     //= getvpn P21
-    fn next_iv(
-        &mut self,
-        view: &View<'_>,
-        sa: &Sa,
-        group: usize,
-    ) -> Result<[u8; IV_MAX], DropReason> {
+    fn next_iv(&mut self, view: &View<'_>, sa: &Sa, group: usize) -> Result<Iv, DropReason> {
         if !sa.layout.is_counter_mode {
             return Ok(self.ivs.next());
         }
@@ -255,9 +259,7 @@ impl<E: Engine> Worker<E> {
                     sid: sid.sid,
                 });
         }
-        let mut iv = [0; IV_MAX];
-        iv[..drawn.iv.len()].copy_from_slice(&drawn.iv);
-        Ok(iv)
+        Ok(Iv::counter(drawn.iv))
     }
 
     fn send_sealed<M: AsRef<[u8]> + AsMut<[u8]>>(
@@ -349,7 +351,7 @@ impl<E: Engine> Worker<E> {
             return;
         };
         if pmtu::may_be_answered(&frame, ip)
-            && self.icmp_rate.allows(ip.fields.source, view.now)
+            && self.icmp_rate.allows(ip.source(), view.now)
             && pmtu::fragmentation_needed(&frame, ip, mtu, &mut self.scratch)
         {
             sink.deliver(self.scratch.octets());

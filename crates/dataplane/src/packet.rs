@@ -7,7 +7,7 @@ use std::net::Ipv4Addr;
 
 use policy::FlowKey;
 use wire::ethernet::{EtherType, Frame};
-use wire::ip::{self, Ipv4Header, Protocol};
+use wire::ip::{self, Protocol};
 
 /// Octets of an IPv4 header without options.
 pub(crate) const IPV4_HEADER: usize = ip::Ipv4::HEADER_LEN;
@@ -23,68 +23,136 @@ pub(crate) struct Flow {
     pub(crate) ports_hidden: bool,
 }
 
-/// An IPv4 header and the ports behind it, copied out of the packet.
+/// An IPv4 header without its options and the ports behind it, copied out of the packet as they are.
+///
+/// The octets are copied whole and read in pieces. The other way round, put together of fields and
+/// then moved in larger pieces, each packet waited for its own stores.
 #[derive(Copy, Clone, Debug)]
 pub(crate) struct Ipv4 {
-    pub(crate) fields: Ipv4Header,
-    /// Octets of the header with its options.
-    pub(crate) header_len: usize,
-    /// Octets of header and payload.
-    pub(crate) total_len: usize,
-    ports: Option<(u16, u16)>,
+    header: [u8; IPV4_HEADER],
+    /// Zeros where none are shown.
+    ports: [u8; 4],
+    shows_ports: bool,
 }
 
 impl Ipv4 {
     /// Of the packet at the front of `octets`, which must lie whole within them.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn read(octets: &[u8]) -> Option<Self> {
         let view = ip::Ipv4::parse(octets).ok()?;
-        let fields = view.repr();
-        let has_ports = has_ports(fields.protocol) && fields.fragment_offset == 0;
-        let ports = view.payload().first_chunk().filter(|_| has_ports);
-        let number = |a, b| u16::from_be_bytes([a, b]);
+        let header = view.header().first_chunk().copied()?;
+        let may_show = has_ports(view.protocol()) && view.fragment_offset() == 0;
+        let shown = view.payload().first_chunk().filter(|_| may_show);
         Some(Self {
-            fields,
-            header_len: view.header_len(),
-            total_len: view.total_len(),
-            ports: ports.map(|&[a, b, c, d]| (number(a, b), number(c, d))),
+            header,
+            ports: shown.copied().unwrap_or_default(),
+            shows_ports: shown.is_some(),
         })
     }
 
+    #[inline]
+    const fn half_word(&self, at: usize) -> u16 {
+        u16::from_be_bytes([self.header[at], self.header[at + 1]])
+    }
+
+    #[inline]
+    const fn word(&self, at: usize) -> u32 {
+        (self.half_word(at) as u32) << 16 | self.half_word(at + 2) as u32
+    }
+
+    /// Octets of the header with its options.
+    #[inline]
+    pub(crate) const fn header_len(&self) -> usize {
+        (self.header[0] & 15) as usize * 4
+    }
+
+    /// Octets of header and payload.
+    #[inline]
+    pub(crate) const fn total_len(&self) -> usize {
+        self.half_word(2) as usize
+    }
+
+    #[inline]
+    pub(crate) const fn tos(&self) -> u8 {
+        self.header[1]
+    }
+
+    #[inline]
+    pub(crate) const fn identification(&self) -> u16 {
+        self.half_word(4)
+    }
+
+    #[inline]
+    pub(crate) const fn dont_fragment(&self) -> bool {
+        self.header[6] & 0x40 != 0
+    }
+
+    pub(crate) const fn more_fragments(&self) -> bool {
+        self.header[6] & 0x20 != 0
+    }
+
+    /// Where the payload stands in the unfragmented one, octets.
+    pub(crate) const fn fragment_offset(&self) -> usize {
+        (self.half_word(6) & 0x1FFF) as usize * 8
+    }
+
+    #[inline]
     pub(crate) const fn is_fragment(&self) -> bool {
-        self.fields.more_fragments || self.fields.fragment_offset > 0
+        self.half_word(6) & 0x3FFF != 0
     }
 
+    #[inline]
+    pub(crate) const fn ttl(&self) -> u8 {
+        self.header[8]
+    }
+
+    #[inline]
+    pub(crate) const fn protocol(&self) -> Protocol {
+        Protocol(self.header[9])
+    }
+
+    #[inline]
+    pub(crate) const fn source(&self) -> Ipv4Addr {
+        Ipv4Addr::from_bits(self.word(12))
+    }
+
+    #[inline]
+    pub(crate) const fn destination(&self) -> Ipv4Addr {
+        Ipv4Addr::from_bits(self.word(16))
+    }
+
+    #[inline]
     pub(crate) const fn addresses(&self) -> (Ipv4Addr, Ipv4Addr) {
-        (self.fields.source, self.fields.destination)
+        (self.source(), self.destination())
     }
 
+    #[inline]
     const fn hides_ports(&self) -> bool {
-        has_ports(self.fields.protocol) && self.ports.is_none()
+        has_ports(self.protocol()) && !self.shows_ports
     }
 
     pub(crate) fn flow(&self) -> Flow {
+        let [a, b, c, d] = self.ports;
+        let shown = |port| self.shows_ports.then_some(u16::from_be_bytes(port));
         Flow {
             key: FlowKey {
-                source: self.fields.source.into(),
-                destination: self.fields.destination.into(),
-                protocol: self.fields.protocol.0,
-                source_port: self.ports.map(|ports| ports.0),
-                destination_port: self.ports.map(|ports| ports.1),
+                source: self.source().into(),
+                destination: self.destination().into(),
+                protocol: self.protocol().0,
+                source_port: shown([a, b]),
+                destination_port: shown([c, d]),
             },
             ports_hidden: self.hides_ports(),
         }
     }
 
-    /// All that [`Self::flow`] says, in four words of which the upper half of the last is free.
+    /// All that [`Self::flow`] says, in two words; bits 9 to 31 of the second are free.
     #[inline]
-    pub(crate) fn words(&self) -> [u32; 4] {
-        let (source, destination) = self.ports.unwrap_or_default();
+    pub(crate) fn words(&self) -> [u64; 2] {
+        let kind = u64::from(self.protocol().0) | u64::from(self.hides_ports()) << 8;
         [
-            self.fields.source.to_bits(),
-            self.fields.destination.to_bits(),
-            u32::from(source) << 16 | u32::from(destination),
-            u32::from(self.fields.protocol.0) | u32::from(self.hides_ports()) << 8,
+            u64::from(self.word(12)) << 32 | u64::from(self.word(16)),
+            u64::from(u32::from_be_bytes(self.ports)) << 32 | kind,
         ]
     }
 }
@@ -118,7 +186,10 @@ impl Packet {
 }
 
 /// Reads a frame.
-#[inline]
+///
+/// Always inlined, as is [`Ipv4::read`]: what they return is larger than registers, and each packet
+/// would wait for it to come back from memory.
+#[inline(always)]
 pub(crate) fn parse(octets: &[u8]) -> Result<Packet, Unreadable> {
     let frame = Frame::parse(octets).map_err(|_| Unreadable)?;
     let l3 = octets.len() - frame.payload.len();
@@ -170,8 +241,32 @@ const fn is_extension(protocol: Protocol) -> bool {
 /// Writes the checksum of an IPv4 header.
 pub(crate) fn seal_ipv4_header(header: &mut [u8]) {
     header[10..12].fill(0);
-    let sum = ip::checksum(&[header]);
+    let sum = header_checksum(words_of(header));
     header[10..12].copy_from_slice(&sum.to_be_bytes());
+}
+
+/// Whether an IPv4 header, options included, has its right checksum.
+#[inline]
+pub(crate) fn is_ipv4_header_intact(header: &[u8]) -> bool {
+    header_checksum(words_of(header)) == 0
+}
+
+/// The words of an IPv4 header, which consists of such.
+#[inline]
+fn words_of(header: &[u8]) -> impl Iterator<Item = u32> {
+    let (words, _) = header.as_chunks::<4>();
+    words.iter().map(|word| u32::from_be_bytes(*word))
+}
+
+/// The Internet checksum (RFC 1071) over the words of an IPv4 header, fifteen at most.
+#[inline]
+pub(crate) fn header_checksum(words: impl IntoIterator<Item = u32>) -> u16 {
+    let sum: u64 = words.into_iter().map(u64::from).sum();
+    let sum = (sum >> 32) + (sum & 0xFFFF_FFFF);
+    let sum = (sum >> 16) + (sum & 0xFFFF);
+    let sum = (sum >> 16) + (sum & 0xFFFF);
+    let sum = (sum >> 16) + (sum & 0xFFFF);
+    !(sum as u16)
 }
 
 #[cfg(test)]
@@ -199,7 +294,7 @@ mod tests {
         octets.extend_from_slice(&[0; 18]);
         let packet = parse(&octets).unwrap();
         assert_eq!(packet.l3, 22);
-        assert_eq!(v4(&packet).total_len, 28);
+        assert_eq!(v4(&packet).total_len(), 28);
         assert_eq!(packet.flow().key.source_port, Some(5000));
         assert_eq!(packet.flow().key.destination_port, Some(5001));
         assert!(!packet.flow().ports_hidden);

@@ -58,15 +58,12 @@ pub(crate) fn may_be_answered(frame: &Frame<'_>, ip: &Ipv4) -> bool {
             || address.is_unspecified()
             || address.is_loopback())
     };
-    let kind = frame.payload.get(ip.header_len).copied().map(IcmpType);
-    let is_error = ip.fields.protocol == Protocol::ICMP
+    let kind = frame.payload.get(ip.header_len()).copied().map(IcmpType);
+    let is_error = ip.protocol() == Protocol::ICMP
         && !matches!(kind, Some(IcmpType::ECHO_REQUEST | IcmpType::ECHO_REPLY));
     let (source, destination) = ip.addresses();
     let from_host_to_host = is_host(source) && is_host(destination);
-    !frame.destination.is_group()
-        && from_host_to_host
-        && ip.fields.fragment_offset == 0
-        && !is_error
+    !frame.destination.is_group() && from_host_to_host && ip.fragment_offset() == 0 && !is_error
 }
 
 /// Writes into `out` the frame that tells the source of `frame`'s packet what fits; false when that
@@ -82,7 +79,7 @@ pub(crate) fn fragmentation_needed(
     out: &mut FrameBuf,
 ) -> bool {
     let (source, destination) = ip.addresses();
-    let offending = &frame.payload[..ip.total_len.min(frame.payload.len())];
+    let offending = &frame.payload[..ip.total_len().min(frame.payload.len())];
     let answer = Frame {
         destination: frame.source,
         source: frame.destination,

@@ -53,6 +53,7 @@ impl Window {
         self.seen[word] |= bit;
     }
 
+    #[inline]
     fn is_fresh(&self, counter: u64) -> bool {
         let (word, bit) = Self::bit(counter);
         counter > self.head || (self.head - counter < REPLAY_WINDOW && self.seen[word] & bit == 0)
@@ -107,12 +108,14 @@ impl Windows {
         }
     }
 
+    #[inline]
     fn slot_of(&self, sa: u64, sid: Sid) -> usize {
         let hash = (sa ^ u64::from(sid.0).rotate_left(32)).wrapping_mul(0x9E37_79B9_7F4A_7C15);
         (hash >> 32) as usize & (self.table.len() - 1)
     }
 
     /// The place of a window, or the empty slot where it would be noted.
+    #[inline]
     fn find(&self, sa: u64, sid: Sid) -> Result<usize, usize> {
         let mut slot = self.slot_of(sa, sid);
         loop {
@@ -128,6 +131,7 @@ impl Windows {
     }
 
     /// Whether the counter is not known to be a copy. Moves nothing: the tag is not verified yet.
+    #[inline]
     pub(crate) fn peek(&self, sa: u64, sid: Sid, counter: u64) -> bool {
         self.find(sa, sid)
             .map_or(true, |place| self.windows[place].is_fresh(counter))

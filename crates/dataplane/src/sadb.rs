@@ -198,6 +198,7 @@ impl Sa {
     //= RFC 4303 3.3.3
     //# If anti-replay is disabled (as noted above), the sender does
     //# not need to monitor or reset the counter.
+    #[inline]
     pub(crate) fn next_sequence(&self, worker: usize) -> u32 {
         let counter = self.sequence.of(worker);
         let next = counter.load(Ordering::Relaxed).wrapping_add(1);

@@ -7,12 +7,12 @@ use event::DropReason;
 use policy::{Spi, Time};
 
 use crate::engine::{AwsLc, Job};
-use crate::esp::IV_MAX;
+use crate::esp::{IV_MAX, Iv};
 use crate::flow::{FlowCache, Way};
 use crate::frame::FrameBuf;
 use crate::limits::BATCH_MAX;
 use crate::notice::{Happening, Kind, Notice, Notices};
-use crate::packet::{Flow, Ip};
+use crate::packet::{Flow, Ip, Ipv4};
 use crate::pmtu::IcmpRate;
 use crate::replay::Windows;
 use crate::sadb::Sa;
@@ -36,7 +36,13 @@ pub struct Worker<E = AwsLc> {
     /// One for each group of the snapshot, for the running batch.
     pub(crate) phases: Vec<Phase>,
     pub(crate) jobs: Vec<Job>,
+    /// One for each job of an outbound batch.
+    pub(crate) sealings: Vec<outbound::Sealing>,
+    /// The packets of an outbound batch that are too long.
+    pub(crate) cuts: Vec<outbound::Sealing>,
     pub(crate) outbound_steps: Vec<outbound::Step>,
+    /// One for each job of an inbound batch.
+    pub(crate) openings: Vec<inbound::Opening>,
     pub(crate) inbound_steps: Vec<inbound::Step>,
     /// Where fragments and ICMP messages are built.
     pub(crate) scratch: FrameBuf,
@@ -70,12 +76,21 @@ impl<E> Worker<E> {
             icmp_rate: IcmpRate::new(),
             phases: Vec::new(),
             jobs: Vec::with_capacity(BATCH_MAX),
+            sealings: Vec::with_capacity(BATCH_MAX),
+            cuts: Vec::with_capacity(BATCH_MAX),
             outbound_steps: Vec::with_capacity(BATCH_MAX),
+            openings: Vec::with_capacity(BATCH_MAX),
             inbound_steps: Vec::with_capacity(BATCH_MAX),
             scratch: FrameBuf::with_capacity(LINK_HEADER_MAX + PACKET_MAX),
             next_id: u16::from_be_bytes(id),
             snapshot_seen: 0,
         }
+    }
+
+    /// Draws anew what keys its CBC IVs: a copy of this memory would go on with the same.
+    //= getvpn P21
+    pub fn reseed(&mut self, rng: &mut dyn Rng) {
+        self.ivs = IvSource::new(self.index, rng);
     }
 
     /// What the operator should know since the last call, oldest first.
@@ -87,6 +102,14 @@ impl<E> Worker<E> {
     pub fn count_device_full(&self, snapshot: &Snapshot, interface: InterfaceId) {
         if let Some(own) = snapshot.interface(interface) {
             own.traffic.of(self.index).dropped(DropReason::DeviceFull);
+        }
+    }
+
+    /// Counts a frame that was not looked at because nothing may pass for now
+    /// ([`DropReason::FailClose`]).
+    pub fn count_fail_close(&self, snapshot: &Snapshot, interface: InterfaceId) {
+        if let Some(own) = snapshot.interface(interface) {
+            own.traffic.of(self.index).dropped(DropReason::FailClose);
         }
     }
 
@@ -108,6 +131,7 @@ impl<E> Worker<E> {
         }
     }
 
+    #[inline]
     pub(crate) fn judge_outbound(&mut self, view: &View<'_>, ip: &Ip) -> Outbound {
         let judge = view.judge(&self.phases);
         match ip {
@@ -119,15 +143,19 @@ impl<E> Worker<E> {
         }
     }
 
+    #[inline]
     pub(crate) fn judge_inbound(&mut self, view: &View<'_>, ip: &Ip) -> Inbound {
-        let judge = view.judge(&self.phases);
         match ip {
-            Ip::V4(ip) => {
-                let judged = |flow: &Flow| judge.inbound(flow).pack();
-                Inbound::unpack(self.cache.verdict(view.id, Way::Inbound, ip, judged))
-            }
-            Ip::V6(flow) => judge.inbound(flow),
+            Ip::V4(ip) => self.judge_inbound_v4(view, ip),
+            Ip::V6(flow) => view.judge(&self.phases).inbound(flow),
         }
+    }
+
+    #[inline]
+    pub(crate) fn judge_inbound_v4(&mut self, view: &View<'_>, ip: &Ipv4) -> Inbound {
+        let judge = view.judge(&self.phases);
+        let judged = |flow: &Flow| judge.inbound(flow).pack();
+        Inbound::unpack(self.cache.verdict(view.id, Way::Inbound, ip, judged))
     }
 
     /// Counts a dropped packet where it belongs, and tells of it now and then.
@@ -174,6 +202,7 @@ impl<'s> View<'s> {
         })
     }
 
+    #[inline]
     pub(crate) fn group(&self, order: usize) -> &'s Group {
         &self.snapshot.groups[self.interface.groups[order]]
     }
@@ -223,7 +252,7 @@ impl IvSource {
         }
     }
 
-    pub(crate) fn next(&mut self) -> [u8; IV_MAX] {
+    pub(crate) fn next(&mut self) -> Iv {
         let mut block = [0; IV_MAX];
         block[..8].copy_from_slice(&self.worker.to_be_bytes());
         block[8..].copy_from_slice(&self.counter.to_be_bytes());
@@ -231,6 +260,6 @@ impl IvSource {
         self.cipher
             .encrypt(&[0; IV_MAX], &mut block)
             .expect("one block under a zero IV");
-        block
+        Iv::block(block)
     }
 }

@@ -135,6 +135,9 @@ pub struct KeyServer {
     pub look_ahead: u8,
     /// `client compatibility rfc6407` (PROTOCOL P10).
     pub rfc6407_drops_denies: bool,
+    /// `client compatibility rfc3547 address ipv4 ACL`: plain members that speak RFC 3547 only. On
+    /// the wire they look like those of RFC 6407 (PROTOCOL P2).
+    pub rfc3547: Option<Arc<Acl>>,
 }
 
 /// One `sa ipsec N` of a key server.

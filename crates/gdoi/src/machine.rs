@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::net::SocketAddrV4;
 use std::sync::Arc;
 
-use crypto::Secret;
+use crypto::{Rng, Secret};
 use event::Event;
 use policy::tbar::PseudoClock;
 use policy::{Acl, GroupName, GroupSize, PseudoTime, Sid, Spi, Tek};
@@ -42,6 +42,12 @@ pub enum Input<'a> {
     SidsLow {
         /// The group.
         group: GroupName,
+    },
+    /// The machine was suspended, or resumed from an image of its memory: whatever it held may be
+    /// held, and used, elsewhere too (PROTOCOL P21).
+    Resumed {
+        /// Randomness that no other copy of this memory has.
+        rng: Box<dyn Rng + Send>,
     },
     /// An ESP packet came under an SPI that no group of this box holds (PROTOCOL P18).
     UnknownSpi {

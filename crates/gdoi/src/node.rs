@@ -104,6 +104,7 @@ impl Machine {
                 pkcs8,
             } => self.rsa_key(now, label, exportable, pkcs8, out),
             Input::SidsLow { group } => self.with_member(now, &group, out, gm::Member::sids_low),
+            Input::Resumed { rng } => self.resumed(now, rng, out),
             Input::UnknownSpi { spi } => {
                 let (mut cx, _, members) = self.split(now, out);
                 for member in members.values_mut() {
@@ -202,6 +203,23 @@ impl Machine {
         let (mut cx, _, members) = self.split(now, out);
         if let Some(member) = members.get_mut(group) {
             act(member, &mut cx);
+        }
+    }
+
+    /// A copy of this memory may run elsewhere, with the same phase-1 SAs and the same randomness to
+    /// come: none of it is used again. Nothing is said to the peers, since whatever was said under
+    /// such an SA the copy could say too; they notice when nobody answers.
+    //= getvpn P21
+    fn resumed(&mut self, now: Time, rng: Box<dyn Rng + Send>, out: &mut Outbox) {
+        self.rng = rng;
+        for sa in self.isakmp.forget_all() {
+            self.servers
+                .values_mut()
+                .for_each(|group| group.forget_sa(sa));
+        }
+        let (mut cx, _, members) = self.split(now, out);
+        for member in members.values_mut() {
+            member.resumed(&mut cx);
         }
     }
 

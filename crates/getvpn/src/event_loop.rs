@@ -36,6 +36,7 @@ use crate::limits::{
 };
 use crate::logging::Sink;
 use crate::ports::Ports;
+use crate::resumption::{self, Pending, Resumption};
 use crate::rsa;
 use crate::service::Service;
 use crate::storage::{Batch, Done, Folder, Writer};
@@ -131,6 +132,20 @@ struct Sources {
     reports: mpsc::Receiver<Report>,
     keys: mpsc::UnboundedReceiver<MadeKey>,
     changes: mpsc::Receiver<()>,
+    images: Option<mpsc::Receiver<()>>,
+}
+
+/// What ends a wait.
+enum Happening {
+    /// Those that came at once are in the buffer that is handed along.
+    Datagrams,
+    Done(Done),
+    Request(Request),
+    Report(Report),
+    MadeKey(MadeKey),
+    Interfaces,
+    /// Time passed, or the machine was resumed.
+    Woken,
 }
 
 /// The box and all that obeys it. Fields are dropped in this order: what forwards goes before what
@@ -144,6 +159,9 @@ struct World {
     forwarder: Forwarder,
     datagrams: Datagrams,
     published: Published,
+    resumption: Arc<Resumption>,
+    /// A resumption whose answer has not reached the forwarding threads yet.
+    answering: Option<Pending>,
     keylog: Option<KeyLog>,
     sink: Sink,
     service: Service,
@@ -174,6 +192,7 @@ impl World {
         let (reported, reports) = mpsc::channel(REPORT_QUEUE);
         let (made_keys, keys) = mpsc::unbounded_channel();
         let published: Published = Arc::new(ArcSwapOption::empty());
+        let resumption = Resumption::now();
         let control = Control::open(&setup.socket)?;
         let world = Self {
             config: setup.config.clone(),
@@ -181,9 +200,11 @@ impl World {
             router,
             sessions: BTreeMap::new(),
             ports: Ports::new()?,
-            forwarder: Forwarder::start(&published, seed()?, reported)?,
+            forwarder: Forwarder::start(&published, &resumption, seed()?, reported)?,
             datagrams: Datagrams::new(arrived),
             published,
+            resumption,
+            answering: None,
             keylog,
             sink: Sink::find(),
             service: Service::find(),
@@ -195,6 +216,10 @@ impl World {
             writer: Writer::start(store, said)?,
             _folder: folder,
         };
+        // Not every kernel tells, and the clocks do without.
+        let images = resumption::watch(&world.resumption)
+            .map_err(|error| world.complain(&error))
+            .ok();
         let sources = Sources {
             datagrams,
             done,
@@ -202,6 +227,7 @@ impl World {
             reports,
             keys,
             changes,
+            images,
         };
         Ok((world, sources))
     }
@@ -213,20 +239,23 @@ impl World {
         let mut arrived = Vec::with_capacity(DATAGRAMS_AT_ONCE);
         loop {
             let mut pause = false;
-            tokio::select! {
+            let happening = tokio::select! {
                 count @ 1.. = sources.datagrams.recv_many(&mut arrived, DATAGRAMS_AT_ONCE) => {
-                    self.arrived(&mut arrived);
                     pause = GATHERED.contains(&count);
+                    Happening::Datagrams
                 }
-                Some(done) = sources.done.recv() => self.handle(Input::Persisted(done?)),
-                Some(request) = sources.requests.recv() => self.request(request),
-                Some(report) = sources.reports.recv() => self.report(report)?,
-                Some(key) = sources.keys.recv() => self.key_made(key),
-                Some(()) = sources.changes.recv() => self.interfaces_changed()?,
-                () = tokio::time::sleep(self.until_deadline()) => {}
+                Some(done) = sources.done.recv() => Happening::Done(done),
+                Some(request) = sources.requests.recv() => Happening::Request(request),
+                Some(report) = sources.reports.recv() => Happening::Report(report),
+                Some(key) = sources.keys.recv() => Happening::MadeKey(key),
+                Some(()) = sources.changes.recv() => Happening::Interfaces,
+                Some(()) = heard(sources.images.as_mut()) => Happening::Woken,
+                () = tokio::time::sleep(self.until_deadline()) => Happening::Woken,
                 _ = terminate.recv() => break,
                 _ = interrupt.recv() => break,
-            }
+            };
+            self.answer_resumption()?;
+            self.happen(happening, &mut arrived)?;
             if self
                 .router
                 .deadline()
@@ -241,6 +270,32 @@ impl World {
             }
         }
         self.server.abort();
+        Ok(())
+    }
+
+    fn happen(&mut self, happening: Happening, arrived: &mut Vec<Datagram>) -> Result<()> {
+        match happening {
+            Happening::Datagrams => self.arrived(arrived),
+            Happening::Done(done) => self.handle(Input::Persisted(done?)),
+            Happening::Request(request) => self.request(request),
+            Happening::Report(report) => self.report(report)?,
+            Happening::MadeKey(key) => self.key_made(key),
+            Happening::Interfaces => self.interfaces_changed()?,
+            Happening::Woken => {}
+        }
+        Ok(())
+    }
+
+    /// Drops what a copy of this memory may hold too, if there may be one, before anything else
+    /// happens. The forwarding threads pass nothing until [`Self::obey`] has nothing left of it.
+    //= getvpn P21
+    fn answer_resumption(&mut self) -> Result<()> {
+        if self.answering.is_none()
+            && let Some(pending) = self.resumption.pending()
+        {
+            self.handle(Input::Resumed { seed: seed()? });
+            self.answering = Some(pending);
+        }
         Ok(())
     }
 
@@ -369,6 +424,11 @@ impl World {
             }
         }
         self.datagrams.flush();
+        if self.router.is_idle()
+            && let Some(pending) = self.answering.take()
+        {
+            self.resumption.answered(pending);
+        }
         Ok(())
     }
 
@@ -435,6 +495,14 @@ fn save(path: &Path, text: &str) -> Result<()> {
     std::fs::rename(&beside, &path).with_context(context)
 }
 
+/// What comes from a source that may not be there.
+async fn heard(source: Option<&mut mpsc::Receiver<()>>) -> Option<()> {
+    match source {
+        Some(source) => source.recv().await,
+        None => None,
+    }
+}
+
 /// Says when interfaces or addresses change; several changes in a row are said once.
 fn watch_interfaces() -> Result<mpsc::Receiver<()>> {
     let mut monitor = Monitor::open().context("cannot hear of changed interfaces")?;
@@ -459,7 +527,7 @@ fn watch_interfaces() -> Result<mpsc::Receiver<()>> {
     Ok(changes)
 }
 
-fn seed() -> Result<[u8; 32]> {
+pub(crate) fn seed() -> Result<[u8; 32]> {
     let mut seed = [0; 32];
     getrandom::fill(&mut seed).map_err(|error| anyhow!("no randomness: {error}"))?;
     Ok(seed)

@@ -21,6 +21,7 @@ use policy::Time;
 use tokio::sync::mpsc as channel;
 
 use crate::limits::{FRAMES, LOSSES_PERIOD, ORDER_WAIT};
+use crate::resumption::Resumption;
 
 /// What the box published last.
 pub(crate) type Published = Arc<ArcSwapOption<Snapshot>>;
@@ -72,6 +73,7 @@ impl Forwarder {
     /// No thread or pipe can be made.
     pub(crate) fn start(
         published: &Published,
+        resumption: &Arc<Resumption>,
         seed: [u8; 32],
         reports: channel::Sender<Report>,
     ) -> Result<Self> {
@@ -80,6 +82,8 @@ impl Forwarder {
         let mut lane = Lane {
             worker: Worker::new(0, &mut SeededRng::from_seed(seed)),
             published: Cache::new(Arc::clone(published)),
+            answers: resumption.answers(),
+            resumption: Arc::clone(resumption),
             ports: Vec::new(),
             frames: (0..FRAMES)
                 .map(|_| FrameBuf::with_capacity(FRAME_MAX))
@@ -147,6 +151,9 @@ impl Drop for Forwarder {
 struct Lane {
     worker: Worker,
     published: Cache<Published, Option<Arc<Snapshot>>>,
+    resumption: Arc<Resumption>,
+    /// How many resumptions this thread has seen answered.
+    answers: u64,
     ports: Vec<Lost>,
     frames: Vec<FrameBuf>,
     received: [Received; FRAMES],
@@ -258,12 +265,26 @@ impl Lane {
         for (frame, received) in self.frames.iter_mut().zip(&self.received[..count]) {
             frame.set_len(received.len);
         }
+        // Asked before the snapshot is loaded: what is loaded after an answer is without old keys.
+        let is_pending = self.resumption.pending().is_some();
+        let answers = self.resumption.answers();
+        if !is_pending && answers != self.answers {
+            self.worker
+                .reseed(&mut SeededRng::from_seed(crate::event_loop::seed()?));
+            self.answers = answers;
+        }
         let Some(snapshot) = self.published.load() else {
             return Ok(());
         };
         let Some(interface) = snapshot.interface_id(&port.interface) else {
             return Ok(());
         };
+        if is_pending {
+            for _ in 0..count {
+                self.worker.count_fail_close(snapshot, interface);
+            }
+            return Ok(());
+        }
         let mut batch = Batch {
             worker: &mut self.worker,
             snapshot,

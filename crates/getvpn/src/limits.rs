@@ -52,6 +52,10 @@ pub(crate) const LOSSES_PERIOD: Duration = Duration::from_secs(1);
 /// by no more.
 pub(crate) const WAKE_MAX: Duration = Duration::from_secs(1);
 
+/// The shortest suspend that counts as one: far above what two clocks can be read apart, far below
+/// what suspending a machine takes.
+pub(crate) const SUSPEND_LEAST: Duration = Duration::from_millis(20);
+
 /// How long after a change of an interface its neighbours' changes are awaited.
 pub(crate) const INTERFACES_SETTLE: Duration = Duration::from_millis(20);
 

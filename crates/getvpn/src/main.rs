@@ -11,6 +11,7 @@ mod keylog;
 mod limits;
 mod logging;
 mod ports;
+mod resumption;
 mod rsa;
 mod service;
 mod simulate;

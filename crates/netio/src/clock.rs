@@ -15,6 +15,34 @@ pub fn now() -> Time {
     Time::from_nanos(u64::try_from(nanos).unwrap_or(0))
 }
 
+/// How long the machine has been suspended since it booted: what CLOCK_BOOTTIME counted and
+/// CLOCK_MONOTONIC did not. Grows by a suspend and by nothing else, but is read to within
+/// [`READ_SPAN`] only.
+#[must_use]
+pub fn suspended() -> Duration {
+    let monotonic = || crate::sys::clock_nanos(libc::CLOCK_MONOTONIC);
+    let read = || {
+        let begin = monotonic();
+        let boot = crate::sys::clock_nanos(libc::CLOCK_BOOTTIME);
+        (monotonic() - begin, boot - begin)
+    };
+    // A thread that lost its processor between two clocks asks again; only a suspend in between
+    // could make it ask for long, and that shows in the difference of the next reading.
+    let mut best = read();
+    for _ in 0..READS_MAX {
+        if best.0 <= i128::from(READ_SPAN.as_nanos() as u64) {
+            break;
+        }
+        best = best.min(read());
+    }
+    Duration::from_nanos(u64::try_from(best.1).unwrap_or(0))
+}
+
+/// How far apart two clocks may be read that are compared.
+pub const READ_SPAN: Duration = Duration::from_millis(1);
+/// How often they are read again when that fails.
+const READS_MAX: u32 = 16;
+
 /// The wall clock, and whether the kernel says that it is synchronised.
 #[must_use]
 pub fn wall() -> WallClock {
@@ -122,6 +150,13 @@ mod tests {
         assert!(second <= then && then <= now());
         assert_eq!(wall_then.synchronised, wall().synchronised);
         assert!((wall().unix_ms - wall_then.unix_ms).abs() < 60_000);
+    }
+
+    #[test]
+    fn time_in_suspend_stands_still_while_the_machine_runs() {
+        let first = suspended();
+        std::thread::sleep(Duration::from_millis(20));
+        assert!(suspended().abs_diff(first) <= 2 * READ_SPAN);
     }
 
     #[test]

@@ -17,5 +17,6 @@ mod sys;
 pub mod tap;
 pub mod testbed;
 pub mod udp;
+pub mod vm_generation;
 
 pub use sys::{Ready, Wait, effective_user, peer_groups, poll};

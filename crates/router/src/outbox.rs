@@ -109,6 +109,12 @@ impl Outbox {
         }
     }
 
+    /// Whether everything was given out and is on disk.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.queue.is_empty() && self.waiting.is_none()
+    }
+
     /// The rows of that `Persist` are on disk.
     pub fn persisted(&mut self, number: u64) {
         if self.waiting == Some(number) {
@@ -161,7 +167,8 @@ mod tests {
         outbox.persist(row(3));
         outbox.persisted(1);
         assert_eq!(lines(&mut outbox), ["b", "c", "2:1"]);
+        assert!(!outbox.is_empty(), "a row is not on disk yet");
         outbox.persisted(2);
-        assert!(lines(&mut outbox).is_empty());
+        assert!(lines(&mut outbox).is_empty() && outbox.is_empty());
     }
 }

@@ -76,6 +76,11 @@ pub enum Input<'a> {
     },
     /// The kernel's interfaces changed.
     Interfaces(Vec<Interface>),
+    /// The machine was suspended, or its memory was resumed from an image.
+    Resumed {
+        /// Fresh randomness from the kernel: that of before may live on in a copy.
+        seed: [u8; 32],
+    },
     /// What the forwarders noticed.
     Notices(Vec<Notice>),
 }
@@ -197,6 +202,10 @@ impl Router {
                 });
             }
             Input::Interfaces(interfaces) => self.meet(interfaces),
+            Input::Resumed { seed } => {
+                let rng = Box::new(SeededRng::from_seed(seed));
+                self.drive(machine::Input::Resumed { rng });
+            }
             Input::Notices(notices) => self.notice(notices),
         }
     }
@@ -204,6 +213,12 @@ impl Router {
     /// The next effect that may happen now, in order.
     pub fn next_output(&mut self) -> Option<Output> {
         self.outbox.take()
+    }
+
+    /// Whether every effect so far has been given out, and none waits for the disk.
+    #[must_use]
+    pub fn is_idle(&self) -> bool {
+        self.outbox.is_empty()
     }
 
     /// When to hand in `Input::Timer`.

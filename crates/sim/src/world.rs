@@ -219,6 +219,22 @@ impl VirtualWorld {
         Ok(())
     }
 
+    /// Lets a box find that its memory was resumed from an image.
+    ///
+    /// # Errors
+    /// No such box, or it does not run.
+    pub fn resume(&mut self, name: &str) -> Result<(), String> {
+        let mut seed = [0; 32];
+        self.rng.fill(&mut seed);
+        let node = self.nodes.get_mut(name);
+        let running = node.and_then(|node| node.running.as_mut());
+        let running = running.ok_or_else(|| format!("{name} does not run"))?;
+        running.worker.reseed(&mut self.rng);
+        self.note(&format!("resume {name}"));
+        self.input(name, Input::Resumed { seed });
+        Ok(())
+    }
+
     /// Lets time pass until `until`.
     pub fn run_until(&mut self, until: Time) {
         loop {

@@ -62,6 +62,7 @@ pub(super) fn configuration() -> Config {
             key_sync: true,
             look_ahead: 2,
             rfc6407_drops_denies: false,
+            rfc3547: None,
         }],
         ..Config::default()
     }

@@ -181,6 +181,12 @@ catalogue! {
     5 GM_REKEY_TRANS_2_UNI in Rekey { group: Group }
         "Group {group} transitioned to Unicast Rekey.";
 
+    /// The machine was suspended, or its memory was resumed from an image: the member's keys and
+    /// counters may live on elsewhere, so it sends no more on them and registers again.
+    #[action = "None. If the machine was not suspended, moved or restored, find out who copied its memory."]
+    4 GM_RESUMED in Registration { group: Group }
+        "The machine was suspended or resumed from an image. GM in group {group} drops its keys. Re-register to KS.";
+
     /// The keys are about to expire and no rekey came, or they were cleared: the member registers again.
     #[action = "If it repeats, find out where rekeys are lost: `show crypto gdoi ks rekey`, `show crypto gdoi gm rekey`."]
     4 GM_RE_REGISTER in Registration { group: Group }

@@ -61,6 +61,7 @@ pub(crate) struct Member {
 struct Counters {
     succeeded: u64,
     attempted: u64,
+    resumptions: u64,
     rekeys: u64,
     rekeys_since_registration: u64,
     acks: u64,
@@ -136,6 +137,22 @@ impl Member {
         });
         self.forget(cx);
         self.counters = Counters::default();
+        self.plan = Plan::at(cx.now);
+        self.timer(cx);
+    }
+
+    /// This memory may have been resumed twice: nothing that it holds is sent on any more. What the
+    /// member registers for comes with sender identifiers that no copy has.
+    //= getvpn P21
+    pub(crate) fn resumed(&mut self, cx: &mut Context<'_>) {
+        self.forget(cx);
+        self.unknown = UnknownSpis::default();
+        self.wants_sids = false;
+        self.registered = None;
+        self.counters.resumptions += 1;
+        cx.out.report(Gdoi::GM_RESUMED {
+            group: self.config.group.clone(),
+        });
         self.plan = Plan::at(cx.now);
         self.timer(cx);
     }

@@ -30,6 +30,7 @@ impl Member {
             reregisters_in: self.plan.at.map(|at| now.until(at)),
             registrations_succeeded: counters.succeeded,
             registrations_attempted: counters.attempted,
+            resumptions: counters.resumptions,
             last_failure: self.last_failure.clone(),
             last_rekey_from: last.map(|(from, _, _)| *from.ip()),
             last_rekey_seq: last.map_or(0, |(_, seq, _)| seq),

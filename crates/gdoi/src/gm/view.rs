@@ -38,6 +38,8 @@ pub struct View {
     pub registrations_succeeded: u64,
     /// Registrations that were started.
     pub registrations_attempted: u64,
+    /// How often everything was dropped because the machine's memory was resumed (PROTOCOL P21).
+    pub resumptions: u64,
     /// Why the last registration failed, if it did.
     pub last_failure: Option<String>,
     /// Where the last rekey came from.

@@ -502,6 +502,15 @@ impl Isakmp {
         self.schedule.set(id, at);
     }
 
+    /// Ends every SA and negotiation without a word to anybody, and says which they were.
+    pub fn forget_all(&mut self) -> Vec<SaId> {
+        let all: Vec<SaId> = self.entries.keys().copied().collect();
+        for id in &all {
+            self.remove(*id);
+        }
+        all
+    }
+
     /// Takes an SA or a negotiation out of every table.
     pub(super) fn remove(&mut self, id: SaId) {
         let Some(entry) = self.entries.remove(&id) else {

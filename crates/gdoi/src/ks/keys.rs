@@ -158,8 +158,16 @@ pub(crate) struct GroupKeys {
     pub(crate) tenure: u32,
 }
 
-/// The kinds of member that a Rekey SA is kept for.
-pub(crate) const KINDS: [PeerKind; 2] = [PeerKind::Ours, PeerKind::Rfc6407];
+/// The kinds of member that a Rekey SA can be kept for (PROTOCOL P3).
+pub(crate) const KINDS: [PeerKind; 3] = [PeerKind::Ours, PeerKind::Rfc6407, PeerKind::Rfc3547];
+
+/// The kinds of member that this configuration admits.
+pub(crate) fn kinds(config: &crate::config::KeyServer) -> impl Iterator<Item = PeerKind> + use<> {
+    let has_rfc3547 = config.rfc3547.is_some();
+    KINDS
+        .into_iter()
+        .filter(move |kind| *kind != PeerKind::Rfc3547 || has_rfc3547)
+}
 
 impl GroupKeys {
     /// A group that has no keys yet.

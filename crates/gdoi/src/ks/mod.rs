@@ -42,7 +42,7 @@ pub(crate) use sid::{SidAllocator, SidLease};
 pub use view::{KekView, MemberView, SaView, Serving, SidView, TekView, View};
 
 use coop::Coop;
-use keys::{Activation, KINDS};
+use keys::{Activation, kinds};
 use outstanding::Rekeying;
 use policy::Plan;
 
@@ -228,7 +228,7 @@ impl KeyServer {
         self.switch_policy(now);
         self.keys.expire(now);
         let first = self.keys.alive(now).next().is_none();
-        for kind in KINDS {
+        for kind in kinds(&self.config) {
             let newest = self.keys.kek_ahead(kind).or_else(|| self.keys.kek(kind));
             let fits = newest.is_some_and(|kek| {
                 now < kek.expiry
@@ -361,8 +361,7 @@ impl KeyServer {
 
     /// What whoever leads has to do: when in the group's time, and when in core time.
     fn led_deadline(&self, wanted: &keys::Wanted, now: Time) -> (Option<PseudoTime>, Option<Time>) {
-        let keks = KINDS
-            .into_iter()
+        let keks = kinds(&self.config)
             .filter(|kind| self.keys.kek_ahead(*kind).is_none())
             .filter_map(|kind| self.keys.kek_due(kind, wanted));
         let sync = self.next_sync().filter(|_| self.members.len() > 0);

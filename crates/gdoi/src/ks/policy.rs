@@ -7,7 +7,7 @@ use std::net::{IpAddr, Ipv4Addr};
 
 use crypto::hash::Hash;
 use policy::lifetime::Schedule;
-use policy::{Ace, Acl, Action, FlowKey, KsIndex, RekeyTransport};
+use policy::{Ace, Acl, Action, FlowKey, KsIndex, RekeyTransport, SigHash};
 
 use super::keys::Wanted;
 use crate::config;
@@ -163,6 +163,32 @@ pub(crate) fn plain_policy(
         }
     }
     Ok(plain)
+}
+
+/// What a member of RFC 3547 cannot be told beside what no plain member can.
+///
+/// # Errors
+/// The command of the policy that cannot be said to it.
+//= getvpn P10
+pub(crate) fn rfc3547_policy(plan: &Plan) -> Result<(), String> {
+    let Wanted {
+        transform,
+        sig_hash,
+        ..
+    } = &plan.wanted;
+    if transform.is_counter_mode() {
+        return Err(format!(
+            "`crypto ipsec transform-set` {transform} needs sender identifiers, which cannot be \
+             told to an RFC 3547 member"
+        ));
+    }
+    match sig_hash {
+        SigHash::Sha1 => Ok(()),
+        SigHash::Sha256 | SigHash::Sha384 | SigHash::Sha512 => Err(format!(
+            "`rekey sig-hash algorithm` other than sha cannot be told to an RFC 3547 member, and \
+             this is {sig_hash}"
+        )),
+    }
 }
 
 /// The flows that must stay clear between a key server and a member.

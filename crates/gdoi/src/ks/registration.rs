@@ -14,7 +14,7 @@ use super::coop::Key;
 use super::keys::TekRecord;
 use super::members::Member;
 use super::outstanding::Content;
-use super::policy::plain_policy;
+use super::policy::{plain_policy, rfc3547_policy};
 use super::rekey::tek_offer;
 use super::{KeyServer, Serving};
 use crate::context::Context;
@@ -103,6 +103,7 @@ impl KeyServer {
         let version = sa.peer_version().map(|version| version.to_string());
         self.authorize(*peer.ip())?;
         let (kind, nonce) = prove(cx, message.sa, &message_1.nonce)?;
+        let kind = self.kind_of(kind, *peer.ip());
         match &self.serving {
             Serving::Yes => {}
             Serving::NoRekeyKey { label } => {
@@ -139,17 +140,37 @@ impl KeyServer {
         let Some(acl) = &self.config.authorization else {
             return Ok(());
         };
-        let flow = FlowKey {
+        if acl.permits(&self.flow_of(peer)) {
+            Ok(())
+        } else {
+            Err(Refusal::Unauthorized)
+        }
+    }
+
+    /// What an access list over members is asked about one.
+    const fn flow_of(&self, peer: Ipv4Addr) -> FlowKey {
+        FlowKey {
             source: IpAddr::V4(peer),
             destination: IpAddr::V4(self.config.address),
             protocol: 17,
             source_port: Some(848),
             destination_port: Some(848),
-        };
-        if acl.permits(&flow) {
-            Ok(())
-        } else {
-            Err(Refusal::Unauthorized)
+        }
+    }
+
+    /// `client compatibility rfc3547`: the wire does not tell the two kinds of plain members apart.
+    //= getvpn P2
+    fn kind_of(&self, proven: PeerKind, peer: Ipv4Addr) -> PeerKind {
+        let acl = self.config.rfc3547.as_ref();
+        match proven {
+            PeerKind::Ours => PeerKind::Ours,
+            PeerKind::Rfc6407 | PeerKind::Rfc3547 => {
+                if acl.is_some_and(|acl| acl.permits(&self.flow_of(peer))) {
+                    PeerKind::Rfc3547
+                } else {
+                    PeerKind::Rfc6407
+                }
+            }
         }
     }
 
@@ -163,6 +184,9 @@ impl KeyServer {
         }
         if kind != PeerKind::Ours {
             plain_policy(plan, &self.config, peer).map_err(Refusal::Unsayable)?;
+            if kind == PeerKind::Rfc3547 {
+                rfc3547_policy(plan).map_err(Refusal::Unsayable)?;
+            }
             let bits = self.config.size.bits();
             //= getvpn P10
             if plan.wanted.transform.is_counter_mode() && bits > 16 {

@@ -15,7 +15,7 @@ use wire::isakmp::Builder;
 use wire::private::AckFlags;
 
 use super::coop::Key;
-use super::keys::{Activation, GroupKeys, KINDS, Kek, TekRecord, Wanted};
+use super::keys::{Activation, GroupKeys, KINDS, Kek, TekRecord, Wanted, kinds};
 use super::outstanding::{Answer, Content, Copies, Push};
 use super::policy::Plan;
 use super::{KeyServer, Serving};
@@ -81,7 +81,7 @@ impl KeyServer {
                 self.mint_tek(cx, Activation::InTurn);
             }
         }
-        for kind in KINDS {
+        for kind in kinds(&self.config) {
             let due = self.keys.kek_due(kind, &plan.wanted);
             let none_ahead = self.keys.kek_ahead(kind).is_none();
             if none_ahead && due.is_none_or(|due| due <= now) {
@@ -149,7 +149,7 @@ impl KeyServer {
     pub(super) fn announce_due(&mut self, cx: &mut Context<'_>) {
         let now = self.clock.at(cx.now);
         let mut keys: Vec<Key> = Vec::new();
-        for kind in KINDS {
+        for kind in kinds(&self.config) {
             keys.extend(self.keys.kek_ahead(kind).map(|kek| Key::Kek(kek.sa.spi)));
         }
         let teks = self.teks_due(now);
@@ -193,7 +193,7 @@ impl KeyServer {
             return;
         };
         let mut sent = false;
-        for kind in KINDS {
+        for kind in kinds(&self.config) {
             let members: Vec<Ipv4Addr> = self.members.of_kind(kind).collect();
             sent |= self.send(cx, kind, &Content::Teks(newest), members);
         }
@@ -439,7 +439,8 @@ impl KeyServer {
                     offer.teks.push(tek_offer(record, now));
                     grant.teks.push(TekGrant::of(record));
                 }
-                if let Some(newest) = self.keys.tek_by_spi(*newest).filter(|_| !ours) {
+                let newest = self.keys.tek_by_spi(*newest);
+                if let Some(newest) = newest.filter(|_| kind == PeerKind::Rfc6407) {
                     let delay = newest.tek.activation.since(now).as_secs();
                     offer.activation_delay_s = u16::try_from(delay).ok().filter(|s| *s > 0);
                 }
@@ -531,7 +532,10 @@ impl KeyServer {
             });
         }
         for address in due.missed {
-            if let Some(member) = self.members.find_mut(address) {
+            // Who is not asked has missed nothing.
+            if let Some(member) = self.members.find_mut(address)
+                && ack_type(member.kind).is_some()
+            {
                 member.acks_missed += 1;
                 // Perhaps it does not hold that Rekey SA any more.
                 member.kek = KekSpi::default();

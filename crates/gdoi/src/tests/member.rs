@@ -113,6 +113,38 @@ fn a_worker_that_runs_out_of_its_counter_gets_a_new_sid_and_traffic_goes_on() {
     network.assert_sids_unique();
 }
 
+/// PROTOCOL P21: what a copy of the memory may hold too is not used again: no key, no sender
+/// identifier, no phase-1 SA, no randomness.
+#[test]
+fn a_member_whose_memory_was_resumed_closes_and_registers_anew() {
+    let mut network = Network::of(15, &key_server(600, 1_200), 2);
+    network.run_s(5);
+    let before = network.node("gm1").plane().sids.clone();
+    network.log.clear();
+    let rng = Box::new(crypto::SeededRng::from_number(99));
+    network.give("gm1", Input::Resumed { rng });
+    assert_eq!(network.node("gm1").plane().closed, 1);
+    assert!(network.node("gm1").plane().sas.is_empty());
+    assert_eq!(network.gm(1).status, Status::Registering);
+    let first = network.log.first().expect("it asks at once");
+    assert_eq!(
+        first.exchange(),
+        2,
+        "main mode: the old phase-1 SA is not used"
+    );
+    network.run_s(5);
+    network.watch(Duration::from_secs(5), TICK, Network::assert_understood);
+    assert!(network.node("gm1").has_event("GM_RESUMED"));
+    let view = network.gm(1);
+    assert_eq!(
+        (view.status, view.resumptions, view.registrations_succeeded),
+        (Status::Registered, 1, 2)
+    );
+    let after = &network.node("gm1").plane().sids;
+    assert!(after.iter().all(|sid| !before.contains(sid)), "{after:?}");
+    network.assert_sids_unique();
+}
+
 #[test]
 fn several_workers_get_a_sid_each() {
     let mut network = Network::of(6, &key_server(600, 1_200), 1);

@@ -672,6 +672,7 @@ pub(super) fn key_server(tek_lifetime_s: u32, kek_lifetime_s: u32) -> config::Ke
         key_sync: true,
         look_ahead: 2,
         rfc6407_drops_denies: false,
+        rfc3547: None,
     }
 }
 

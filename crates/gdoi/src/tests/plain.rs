@@ -32,6 +32,7 @@ struct Plain {
     address: Ipv4Addr,
     isakmp: Isakmp,
     rng: SeededRng,
+    kind: PeerKind,
     /// How much of the network's log it has seen.
     seen: usize,
     pushes: Vec<Packet>,
@@ -46,6 +47,7 @@ impl Plain {
             address,
             isakmp: engine,
             rng: SeededRng::from_number(u64::from(address.to_bits())),
+            kind: KIND,
             seen: network.log.len(),
             pushes: Vec::new(),
             acks: Vec::new(),
@@ -184,15 +186,16 @@ fn register(plain: &mut Plain, network: &mut Network) -> Result<Registered, Stri
     });
     let (first, payloads) = answer.ok_or("no answer")??;
     let message_2 = pull.read_2(first, &payloads).expect("it is well-formed");
-    assert_nothing_private(&message_2.sa);
-    let offer = Offer::from_wire(&message_2.sa, KIND).expect("a plain member can follow it");
-    let built = Initiator::message_3(1, None, KIND).expect("it fits");
+    assert_nothing_private(&message_2.sa, plain.kind);
+    let offer = Offer::from_wire(&message_2.sa, plain.kind).expect("a plain member can follow it");
+    let built = Initiator::message_3(1, None, plain.kind).expect("it fits");
     plain.send(network, (sa, message_id), &built, Expect::Reply);
     let (first, payloads) = plain
         .until(network, |_, _, upcall| exchange(upcall))
         .ok_or("no message 4")?;
     plain.isakmp.finish(sa, message_id);
-    let message_4 = Initiator::read_4(first, &payloads, &offer, KIND).expect("it can be followed");
+    let message_4 =
+        Initiator::read_4(first, &payloads, &offer, plain.kind).expect("it can be followed");
     assert!(
         message_4
             .received
@@ -208,11 +211,14 @@ fn register(plain: &mut Plain, network: &mut Network) -> Result<Registered, Stri
 }
 
 /// Plain peers abort at what they do not know (RFC 6407 sections 5.3.2, 5.4).
-fn assert_nothing_private(sa: &wire::gdoi::Sa) {
+fn assert_nothing_private(sa: &wire::gdoi::Sa, kind: PeerKind) {
+    let is_rfc6407 = kind == PeerKind::Rfc6407;
     if let Some(sak) = &sa.sak {
         assert_eq!(sak.other, []);
-        assert_eq!(sak.ack_requested, Some(AckType::KEK_SHA256));
+        let ack = is_rfc6407.then_some(AckType::KEK_SHA256);
+        assert_eq!(sak.ack_requested, ack);
     }
+    assert!(is_rfc6407 || sa.gap.is_none(), "RFC 3547 has no GAP");
     if let Some(gap) = &sa.gap {
         assert_eq!(gap.other, []);
     }
@@ -305,7 +311,7 @@ fn a_plain_member_is_rekeyed_with_the_delay_that_is_left_and_its_acknowledgement
     assert_eq!(opened.seq, 1);
     let chain = opened.chain();
     let said: wire::gdoi::Sa = chain.find(PayloadType::SA).unwrap().decode().unwrap();
-    assert_nothing_private(&said);
+    assert_nothing_private(&said, KIND);
     let offer = Offer::from_wire(&said, KIND).expect("a plain member can follow it");
     let view = network.ks("ks1");
     let (newest, delay) = (view.teks[0].spi, view.teks[0].activates_in.as_secs());
@@ -324,6 +330,107 @@ fn a_plain_member_is_rekeyed_with_the_delay_that_is_left_and_its_acknowledgement
     let view = network.ks("ks1");
     assert!(view.members.iter().all(|member| member.acks_received == 1));
     assert_eq!((view.unsolicited_acks, view.rekeys_retransmitted), (0, 0));
+}
+
+/// A policy that can be said to a member of RFC 3547, which this one is.
+fn of_rfc3547(config: &mut KeyServer) {
+    config.sig_hash = SigHash::Sha1;
+    config.rfc3547 = Some(Arc::new(Acl {
+        name: "OLD".into(),
+        entries: vec![Ace {
+            source: AddressMatch::v4([10, 1, 50, 2].into(), [0; 4].into()),
+            ..Ace::PERMIT_IP_ANY_ANY
+        }],
+    }));
+}
+
+/// PROTOCOL P3, P10.
+#[test]
+fn a_member_of_rfc_3547_has_a_rekey_sa_of_its_own_and_hears_no_word_of_rfc_6407() {
+    let mut config = sayable(cbc(), GroupSize::Medium);
+    of_rfc3547(&mut config);
+    let (mut network, mut plain) = mixed(&config);
+    let mut newer = Plain::new(Ipv4Addr::new(10, 1, 51, 2), &network);
+    plain.kind = PeerKind::Rfc3547;
+    let got = register(&mut plain, &mut network).expect("it is served");
+    let other = register(&mut newer, &mut network).expect("the list does not permit it");
+    let sa = got.received.kek.as_ref().unwrap().sa.clone();
+    assert_ne!(sa.spi, other.received.kek.as_ref().unwrap().sa.spi);
+    assert_eq!(got.offer.acl, config.sas[0].acl.entries);
+    assert_eq!(got.received.sids, None);
+    let view = network.ks("ks1");
+    assert_eq!(view.keks.len(), 3, "a Rekey SA for each kind");
+    let kind = |address| {
+        view.members
+            .iter()
+            .find(|member| member.address == address)
+            .unwrap()
+            .kind
+    };
+    assert_eq!(
+        (kind(plain.address), kind(newer.address)),
+        (PeerKind::Rfc3547, KIND)
+    );
+
+    network.command("ks1", Command::Rekey { group: None });
+    plain.until(&mut network, |plain, _, _| {
+        (!plain.pushes.is_empty()).then_some(())
+    });
+    let push = plain.pushes.remove(0);
+    let opened = open(&sa, &push.bytes).expect("it is under its Rekey SA");
+    let key = got
+        .received
+        .kek
+        .as_ref()
+        .unwrap()
+        .public_key
+        .clone()
+        .unwrap();
+    let key = crypto::rsa::PublicKey::from_der(&key).unwrap();
+    assert!(opened.verify(&sa, &key).is_some());
+    let chain = opened.chain();
+    for absent in [PayloadType::GAP, PayloadType::DELETE] {
+        assert!(chain.find(absent).is_none(), "{absent}");
+    }
+    let said: wire::gdoi::Sa = chain.find(PayloadType::SA).unwrap().decode().unwrap();
+    assert_nothing_private(&said, plain.kind);
+    let offer = Offer::from_wire(&said, plain.kind).expect("it can follow it");
+    assert_eq!(offer.teks.len(), 1);
+    assert_eq!(offer.teks[0].spi, network.ks("ks1").teks[0].spi);
+    // No acknowledgement is asked for, so none is missed.
+    network.run_s(60);
+    let member = network
+        .ks("ks1")
+        .members
+        .into_iter()
+        .find(|member| member.address == plain.address);
+    assert_eq!(member.unwrap().acks_missed, 0);
+}
+
+#[test]
+fn what_rfc_3547_cannot_say_is_refused_by_the_name_of_the_command() {
+    let mut counter = sayable(gcm(), GroupSize::Small16);
+    of_rfc3547(&mut counter);
+    let mut hash = sayable(cbc(), GroupSize::Medium);
+    of_rfc3547(&mut hash);
+    hash.sig_hash = SigHash::Sha256;
+    for (config, expected) in [
+        (counter, "`crypto ipsec transform-set` esp-gcm"),
+        (hash, "`rekey sig-hash algorithm` other than sha"),
+    ] {
+        let (mut network, mut plain) = mixed(&config);
+        plain.kind = PeerKind::Rfc3547;
+        let refused = register(&mut plain, &mut network)
+            .err()
+            .expect("it is refused");
+        assert!(refused.contains(expected), "{refused}");
+        assert!(network.node("ks1").has_event("KS_POLICY_NOT_SUPPORTED"));
+        let mut newer = Plain::new(Ipv4Addr::new(10, 1, 51, 2), &network);
+        assert!(
+            register(&mut newer, &mut network).is_ok(),
+            "the others are served"
+        );
+    }
 }
 
 /// PROTOCOL P10: who joins between the sending of a key and the switch to it gets the running key by

@@ -266,6 +266,13 @@ impl Making<'_> {
                     .ok_or("its authorization list does not exist")?,
             ),
         };
+        let rfc3547 = match &local.compatible_rfc3547 {
+            None => None,
+            Some(list) => Some(
+                self.acl(list)
+                    .ok_or("its list of RFC 3547 members does not exist")?,
+            ),
+        };
         self.warn_of_foreign_address(name, address);
         let redundancy = local.redundancy.as_ref();
         let mut servers = vec![address];
@@ -305,6 +312,7 @@ impl Making<'_> {
             look_ahead: local.look_ahead.unwrap_or(KEY_LOOK_AHEAD_DEFAULT),
             rfc6407_drops_denies: local.compatible_rfc6407,
             key_sync: redundancy.is_none_or(|redundancy| redundancy.key_sync),
+            rfc3547,
         })
     }
 

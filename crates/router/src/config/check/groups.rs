@@ -98,6 +98,10 @@ impl Check<'_> {
             let line = self.line(&path, "authorization address ipv4");
             self.access_list(line, list);
         }
+        if let Some(list) = &local.compatible_rfc3547 {
+            let line = self.line(&path, "client compatibility rfc3547");
+            self.access_list(line, list);
+        }
         self.redundancy(name, local);
         if local.sas.is_empty() {
             self.lacks(

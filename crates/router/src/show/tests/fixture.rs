@@ -195,6 +195,7 @@ fn member() -> gm::View {
         reregisters_in: Some(s(139)),
         registrations_succeeded: 1,
         registrations_attempted: 1,
+        resumptions: 0,
         last_failure: None,
         last_rekey_from: Some(address("10.1.11.2")),
         last_rekey_seq: 0,

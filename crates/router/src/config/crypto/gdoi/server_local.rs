@@ -27,6 +27,8 @@ pub struct ServerLocal {
     pub size: Option<GroupSize>,
     /// `client compatibility rfc6407` (PROTOCOL P10).
     pub compatible_rfc6407: bool,
+    /// `client compatibility rfc3547 address ipv4`, the access list's name (PROTOCOL P2).
+    pub compatible_rfc3547: Option<String>,
     /// `key look-ahead`; 2 if there is none.
     pub look_ahead: Option<u8>,
     /// `identifier`.
@@ -63,6 +65,8 @@ const HELP: &[(&str, &str)] = &[
         "rfc6407",
         "Drop deny entries for members that speak RFC 6407 only",
     ),
+    ("rfc3547", "Which members speak RFC 3547 only"),
+    ("ipv4", "IPv4 addresses"),
     ("key", "Keys of the group"),
     ("look-ahead", "How many periods keys are made ahead"),
     ("<periods>", "Number of periods"),
@@ -123,6 +127,15 @@ pub(crate) const COMMANDS: &[Command] = &[
         },
         apply: compatibility,
         examples: &["client compatibility rfc6407"],
+    },
+    Command {
+        mode: Mode::ServerLocal,
+        syntax: Syntax {
+            grammar: "client compatibility rfc3547 address ipv4 / <list:WORD>",
+            help: HELP,
+        },
+        apply: compatibility_rfc3547,
+        examples: &["client compatibility rfc3547 address ipv4 OLD"],
     },
     Command {
         mode: Mode::ServerLocal,
@@ -199,6 +212,16 @@ fn compatibility(editor: &mut Editor<'_>, line: &Line) -> Result<(), Refusal> {
     Ok(())
 }
 
+fn compatibility_rfc3547(editor: &mut Editor<'_>, line: &Line) -> Result<(), Refusal> {
+    let list = if line.removes() {
+        None
+    } else {
+        Some(line.word("list")?.to_owned())
+    };
+    editor.server_local()?.compatible_rfc3547 = list;
+    Ok(())
+}
+
 fn look_ahead(editor: &mut Editor<'_>, line: &Line) -> Result<(), Refusal> {
     let periods = if line.removes() {
         None
@@ -221,6 +244,11 @@ pub(super) fn render(local: &ServerLocal, text: &mut Text) {
         }
         if local.compatible_rfc6407 {
             text.line(format_args!("client compatibility rfc6407"));
+        }
+        if let Some(list) = &local.compatible_rfc3547 {
+            text.line(format_args!(
+                "client compatibility rfc3547 address ipv4 {list}"
+            ));
         }
         if let Some(periods) = local.look_ahead {
             text.line(format_args!("key look-ahead {periods}"));

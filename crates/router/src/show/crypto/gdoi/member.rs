@@ -42,6 +42,8 @@ pub struct Member {
     pub registrations_succeeded: u64,
     /// Registrations that were started.
     pub registrations_attempted: u64,
+    /// How often keys were dropped because the machine was suspended or resumed from an image.
+    pub resumptions: u64,
     /// Why the last one failed.
     pub last_failure: Option<String>,
     /// Where the last rekey came from.
@@ -178,6 +180,7 @@ impl Member {
             reregisters_in_s: gm.reregisters_in.map(|span| span.as_secs()),
             registrations_succeeded: gm.registrations_succeeded,
             registrations_attempted: gm.registrations_attempted,
+            resumptions: gm.resumptions,
             last_failure: gm.last_failure.clone(),
             last_rekey_from: gm.last_rekey_from,
             last_rekey_seq: gm.last_rekey_seq,
@@ -336,6 +339,10 @@ impl Member {
             "       Attempted registration: {}",
             self.registrations_attempted
         )?;
+        if self.resumptions > 0 {
+            let times = self.resumptions;
+            writeln!(f, "       Resumed from suspend  : {times}")?;
+        }
         match &self.last_failure {
             Some(reason) => writeln!(f, "       Last failure          : {reason}"),
             None => Ok(()),
