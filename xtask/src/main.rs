@@ -2,6 +2,7 @@
 
 mod graph;
 mod lengths;
+mod mutants;
 mod rfc;
 mod rooms;
 mod tree;
@@ -11,10 +12,11 @@ use std::process::ExitCode;
 
 use anyhow::{Context as _, Result, bail};
 
-const USAGE: &str = "usage: cargo xtask tidy | rfc [--texts DIR]
+const USAGE: &str = "usage: cargo xtask tidy | rfc [--texts DIR] | mutants [NAME...]
 
-tidy   dependency graph, file, function and line length, core lints, banned words, show paths
-rfc    the matrix of quoted rules; with --texts DIR each quotation is looked up in DIR/rfcNNNN.txt";
+tidy     dependency graph, file, function and line length, core lints, banned words, show paths
+rfc      the matrix of quoted rules; with --texts DIR each quotation is looked up in DIR/rfcNNNN.txt
+mutants  breaks the product by each mutants/*.patch, and asks the simulator whether it notices";
 
 fn main() -> ExitCode {
     match run() {
@@ -40,6 +42,7 @@ fn run() -> Result<bool> {
             };
             rfc::report(&root, texts.as_deref())
         }
+        Some("mutants") => mutants::run(&root, &arguments.collect::<Vec<_>>()),
         _ => bail!("{USAGE}"),
     }
 }

@@ -1,11 +1,13 @@
 //! `getvpn sim`: the command line of the simulator. What a world is and what must never happen in it
 //! is decided in `sim`.
 
+use std::ops::RangeInclusive;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
 use sim::command::{Outcome, Work};
+use sim::topology::Sizes;
 
 use crate::{CANNOT, ERRORS};
 
@@ -26,13 +28,34 @@ pub(crate) struct Arguments {
     /// As many seeds as fit into this time
     #[arg(long, conflicts_with = "seeds")]
     seconds: Option<u64>,
+    /// Key servers of a random group, for example 1 or 2..8
+    #[arg(long, value_name = "N[..M]", default_value = "1", value_parser = range)]
+    key_servers: RangeInclusive<u16>,
+    /// Members of a random group, for example 2 or 2..64
+    #[arg(long, value_name = "N[..M]", default_value = "2..64", value_parser = range)]
+    members: RangeInclusive<u16>,
     /// Print who said what to whom
     #[arg(long)]
     explain: bool,
 }
 
+/// `N` or `N..M`, both included.
+fn range(text: &str) -> Result<RangeInclusive<u16>, String> {
+    let (low, high) = text.split_once("..").unwrap_or((text, text));
+    let number = |text: &str| text.parse().map_err(|_| format!("`{text}` is no number"));
+    let range = number(low)?..=number(high)?;
+    if *range.start() == 0 || range.is_empty() {
+        return Err("expected N or N..M with 1 <= N <= M".into());
+    }
+    Ok(range)
+}
+
 pub(crate) fn run(arguments: &Arguments) -> Result<u8> {
     let (seed, hours) = (arguments.seed, arguments.hours);
+    let sizes = Sizes {
+        key_servers: arguments.key_servers.clone(),
+        members: arguments.members.clone(),
+    };
     let work = if let Some(file) = &arguments.scenario {
         let name = file.display().to_string();
         let text = std::fs::read_to_string(file).with_context(|| format!("cannot read {name}"))?;
@@ -42,7 +65,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<u8> {
             explain: arguments.explain,
         }
     } else if arguments.explain {
-        Work::Explain { seed, hours }
+        Work::Explain { seed, hours, sizes }
     } else {
         let time = arguments.seconds.map(Duration::from_secs);
         let count = if time.is_some() {
@@ -55,6 +78,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<u8> {
             count,
             hours,
             time,
+            sizes,
         }
     };
     let began = Instant::now();

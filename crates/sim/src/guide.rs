@@ -45,7 +45,7 @@ pub fn world(seed: u64, link: &Link) -> Result<VirtualWorld, String> {
 
 /// The interfaces that a kernel would have for a configuration: the one with the crypto map, or the
 /// only one, leads to the core.
-fn interfaces(name: &str, text: &str) -> Result<Vec<Interface>, String> {
+pub(crate) fn interfaces(name: &str, text: &str) -> Result<Vec<Interface>, String> {
     let parsed = config::parse(name, text).map_err(|errors| {
         errors
             .iter()

@@ -6,13 +6,28 @@
 
 #![forbid(unsafe_code)]
 
+mod attacker;
+mod carry;
+mod checks;
+mod clock;
 pub mod command;
+mod coop;
+mod day;
+mod fault;
 pub mod guide;
 pub mod ladder;
 pub mod link;
+mod network;
 pub mod node;
+mod play;
+mod probe;
+mod reference;
 pub mod scenario;
+mod store;
+mod tap;
+pub mod topology;
 pub mod traffic;
+mod watch;
 pub mod world;
 
 pub use world::VirtualWorld;

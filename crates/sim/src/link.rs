@@ -92,7 +92,7 @@ pub fn below(bound: u64, rng: &mut dyn Rng) -> u64 {
     u64::from_le_bytes(octets) % bound
 }
 
-fn happens(chance: Ppm, rng: &mut dyn Rng) -> bool {
+pub(crate) fn happens(chance: Ppm, rng: &mut dyn Rng) -> bool {
     chance > 0 && below(1_000_000, rng) < u64::from(chance)
 }
 

@@ -3,27 +3,43 @@
 use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
 use std::sync::Arc;
+use std::time::Duration;
 
-use crypto::Secret;
 use dataplane::{Snapshot, Worker};
-use gdoi::machine::Record;
+use gdoi::BootId;
 use policy::Time;
 use router::{Interface, Router};
 
+use crate::clock::NodeClock;
+use crate::store::Store;
+
+/// The place of a box in its world.
+pub type NodeId = usize;
+
 /// A box.
 pub struct Node {
+    /// Its name.
+    pub(crate) name: String,
     /// Its configuration, IOS text.
     pub config: String,
     /// Its interfaces.
     pub interfaces: Vec<Interface>,
-    /// What is on disk.
-    pub disk: BTreeMap<Vec<u8>, Secret>,
     /// The process, if it runs.
     pub running: Option<Running>,
     /// How often it was started.
     pub boots: u32,
-    /// Its log lines since the beginning of the world.
+    /// Its log lines since the beginning of the world, if the world keeps them.
     pub log: Vec<(Time, String)>,
+    /// What is on disk.
+    pub(crate) store: Store,
+    /// Its clocks.
+    pub(crate) clock: NodeClock,
+    /// The boot of the machine.
+    pub(crate) boot: BootId,
+    /// Where it dies next.
+    pub(crate) trap: Option<Trap>,
+    /// When it wants to be called, in the world's time.
+    pub(crate) due: Option<Time>,
 }
 
 /// A process: gone when it is killed.
@@ -36,67 +52,94 @@ pub struct Running {
     pub snapshot: Arc<Snapshot>,
     /// Where it listens.
     pub listening: Vec<Ipv4Addr>,
+    /// The traffic keys that it told the key log: SPI and the key's fingerprint.
+    pub(crate) keys: BTreeMap<u32, u64>,
+}
+
+/// A boundary at which a process dies.
+#[derive(Copy, Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Boundary {
+    /// It asked for a commit, and nothing is written.
+    BeforeCommit,
+    /// The commit is on disk, and nobody was told.
+    AfterCommit,
+    /// It was told, and did nothing of what waited for it.
+    AfterTold,
+    /// A datagram would leave now.
+    BeforeSend,
+    /// A datagram has just left.
+    AfterSend,
+}
+
+impl Boundary {
+    /// Every boundary.
+    pub(crate) const ALL: [Self; 5] = [
+        Self::BeforeCommit,
+        Self::AfterCommit,
+        Self::AfterTold,
+        Self::BeforeSend,
+        Self::AfterSend,
+    ];
+}
+
+/// A process dies at the boundary after it has passed `skip` of its kind, and comes back later.
+#[derive(Copy, Clone, Debug)]
+pub(crate) struct Trap {
+    /// Where.
+    pub(crate) boundary: Boundary,
+    /// How many times it passes before.
+    pub(crate) skip: u32,
+    /// When it comes back.
+    pub(crate) down: Duration,
 }
 
 impl Node {
     /// A box that was never started.
     #[must_use]
-    pub const fn new(config: String, interfaces: Vec<Interface>) -> Self {
+    pub fn new(config: String, interfaces: Vec<Interface>) -> Self {
         Self {
+            name: String::new(),
             config,
             interfaces,
-            disk: BTreeMap::new(),
             running: None,
             boots: 0,
             log: Vec::new(),
+            store: Store::default(),
+            clock: NodeClock::default(),
+            boot: BootId(*b"a virtual world."),
+            trap: None,
+            due: None,
         }
     }
 
-    /// Writes rows as one transaction.
-    pub fn write(&mut self, records: Vec<Record>) {
-        for record in records {
-            match record.value {
-                Some(value) => drop(self.disk.insert(record.key, value)),
-                None => drop(self.disk.remove(&record.key)),
-            }
+    /// Whether it dies at this boundary, and for how long.
+    pub(crate) fn springs(&mut self, boundary: Boundary) -> Option<Duration> {
+        let trap = self
+            .trap
+            .as_mut()
+            .filter(|trap| trap.boundary == boundary)?;
+        if trap.skip > 0 {
+            trap.skip -= 1;
+            return None;
         }
+        let down = trap.down;
+        self.trap = None;
+        Some(down)
     }
 
-    /// What a start reads from the disk.
-    #[must_use]
-    pub fn rows(&self) -> Vec<Record> {
-        self.disk
-            .iter()
-            .map(|(key, value)| Record {
-                key: key.clone(),
-                value: Some(value.clone()),
-            })
-            .collect()
-    }
-
-    /// Whether an address is this box's own.
-    #[must_use]
-    pub fn has(&self, address: Ipv4Addr) -> bool {
+    /// Its own addresses.
+    pub(crate) fn addresses(&self) -> impl Iterator<Item = Ipv4Addr> + '_ {
         self.interfaces
             .iter()
-            .any(|one| one.addresses.iter().any(|(own, _)| *own == address))
+            .flat_map(|one| one.addresses.iter().map(|(own, _)| *own))
     }
 
-    /// Whether an address lies in a network that this box is connected to by its LAN.
-    #[must_use]
-    pub fn is_lan(&self, address: Ipv4Addr) -> bool {
+    /// The networks of its LANs: address and prefix length.
+    pub(crate) fn lans(&self) -> impl Iterator<Item = (Ipv4Addr, u8)> + '_ {
         self.interfaces
             .iter()
             .filter(|one| one.name != WAN)
-            .any(|one| {
-                one.addresses.iter().any(|(own, length)| {
-                    let shift = 32 - u32::from(*length);
-                    (own.to_bits() ^ address.to_bits())
-                        .checked_shr(shift)
-                        .unwrap_or(0)
-                        == 0
-                })
-            })
+            .flat_map(|one| one.addresses.iter().copied())
     }
 }
 

@@ -2,101 +2,130 @@
 //! watches what must never happen.
 //!
 //! A box sends to the core and from there to another box, over the links of both. A host hangs
-//! directly on its router. A packet that leaves a router toward another router's LAN in clear, and
-//! an IV that is used twice under one SPI, are violations.
+//! directly on its router. What is carried how is `carry`, what a scenario does `play`.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
-use std::sync::Arc;
 use std::time::Duration;
 
 use crypto::{Rng, SeededRng};
-use dataplane::{Control, FrameBuf, InterfaceId, Sink, Worker};
+use dataplane::{Control, Worker};
 use gdoi::BootId;
 use gdoi::machine::Record;
-use policy::{Time, WallClock};
+use policy::Time;
 use router::{Boot, Input, Output, Router};
-use wire::ethernet::{EtherType, Frame, Mac};
 
-use wire::ip::{Packet, Protocol};
-
+use crate::attacker::Attacker;
+use crate::carry::Datagram;
 use crate::ladder::Ladder;
 use crate::link::Link;
-use crate::node::{Node, Running};
-use crate::scenario::{Action, Measure, World};
-use crate::traffic::{Flow, due, identify};
+use crate::network::Network;
+use crate::node::{Boundary, Node, NodeId, Running};
+use crate::probe::Probes;
+use crate::reference::Reference;
+use crate::traffic::Flow;
+use crate::watch::Watch;
 
-/// How long the disk takes for a transaction.
-const DISK: Duration = Duration::from_micros(200);
 /// How long making an RSA key takes.
 const RSA: Duration = Duration::from_millis(300);
-/// The wall clock at the beginning: 2026-01-01 00:00 UTC.
-const WALL_START_MS: i64 = 1_767_225_600_000;
 /// Effects of one box without time passing; more is a loop.
 const EFFECTS_MAX: usize = 100_000;
 /// Timers of one box at one instant; more is a loop.
 const STEPS_AT_ONCE_MAX: u32 = 100;
+/// What is on its way or waits at one moment; more is a storm.
+const HAPPENINGS_MAX: usize = 200_000;
 /// UDP port of GDOI (RFC 6407 section 2.2).
-const PORT: u16 = 848;
+pub(crate) const PORT: u16 = 848;
 
 /// A world.
 pub struct VirtualWorld {
-    now: Time,
-    rng: SeededRng,
-    nodes: BTreeMap<String, Node>,
-    hosts: BTreeMap<String, Ipv4Addr>,
-    links: BTreeMap<String, Link>,
+    pub(crate) now: Time,
+    pub(crate) rng: SeededRng,
+    pub(crate) nodes: Vec<Node>,
+    pub(crate) network: Network,
+    pub(crate) hosts: BTreeMap<String, Ipv4Addr>,
+    pub(crate) flows: Vec<(Time, Flow)>,
+    pub(crate) ladder: Option<Ladder>,
+    pub(crate) watch: Watch,
+    pub(crate) probes: Probes,
+    pub(crate) reference: Option<Reference>,
+    pub(crate) attacker: Attacker,
+    /// The key servers of a random group.
+    pub(crate) servers: Vec<NodeId>,
+    /// The members of a random group.
+    pub(crate) members: Vec<NodeId>,
+    /// Whether members can tell copies of packets: not where the IV names no sender.
+    pub(crate) tells_copies: bool,
+    /// Datagrams that wait for the next of their direction.
+    pub(crate) held: BTreeMap<(NodeId, NodeId), (u64, Datagram)>,
+    /// Whose the addresses are; made anew whenever a box is added.
+    pub(crate) addresses: BTreeMap<Ipv4Addr, NodeId>,
+    /// Networks behind boxes: address, prefix length, box.
+    pub(crate) lans: Vec<(Ipv4Addr, u8, NodeId)>,
+    names: BTreeMap<String, NodeId>,
     happenings: BTreeMap<(Time, u64), Happening>,
     count: u64,
-    flows: Vec<(Time, Flow)>,
-    ladder: Option<Ladder>,
-    ivs: BTreeSet<([u8; 4], [u8; 8])>,
-    violations: Vec<String>,
+    keeps_logs: bool,
     stuck: u32,
 }
 
-enum Happening {
-    Datagram {
-        to: String,
-        local: Ipv4Addr,
-        peer: Ipv4Addr,
-        bytes: Vec<u8>,
+/// Something that will happen.
+pub(crate) enum Happening {
+    /// A datagram arrives.
+    Datagram(Datagram),
+    /// A datagram that is held back arrives at last, if nothing has released it.
+    Release {
+        /// Its direction.
+        way: (NodeId, NodeId),
+        /// Which one.
+        number: u64,
     },
+    /// A frame arrives.
     Frame {
-        to: String,
+        /// At which box.
+        to: NodeId,
+        /// The frame.
         frame: Vec<u8>,
     },
+    /// A commit is done.
     Written {
-        node: String,
+        /// By which box.
+        node: NodeId,
+        /// In which life.
         boot: u32,
+        /// Its number.
         number: u64,
+        /// The rows.
         records: Vec<Record>,
     },
+    /// A rekey key is made.
     RsaKey {
-        node: String,
+        /// By which box.
+        node: NodeId,
+        /// In which life.
         boot: u32,
+        /// Its label.
         label: String,
+        /// Whether it may be exported.
         exportable: bool,
     },
+    /// The next packet of a flow.
     Packet {
+        /// The flow's place.
         flow: usize,
     },
-}
-
-/// What a forwarder sent on.
-#[derive(Default)]
-struct Port {
-    wan: Vec<Vec<u8>>,
-    lan: Vec<Vec<u8>>,
-}
-
-impl Sink for Port {
-    fn transmit(&mut self, frame: &[u8]) {
-        self.wan.push(frame.to_vec());
-    }
-    fn deliver(&mut self, frame: &[u8]) {
-        self.lan.push(frame.to_vec());
-    }
+    /// A box that died comes back.
+    Restart {
+        /// Which.
+        node: NodeId,
+    },
+    /// A packet between two members.
+    Probe {
+        /// From behind this one.
+        from: NodeId,
+        /// To behind that one.
+        to: NodeId,
+    },
 }
 
 impl VirtualWorld {
@@ -106,15 +135,25 @@ impl VirtualWorld {
         Self {
             now: Time::ZERO,
             rng: SeededRng::from_number(seed),
-            nodes: BTreeMap::new(),
+            nodes: Vec::new(),
+            network: Network::default(),
             hosts: BTreeMap::new(),
-            links: BTreeMap::new(),
-            happenings: BTreeMap::new(),
-            count: 0,
             flows: Vec::new(),
             ladder: None,
-            ivs: BTreeSet::new(),
-            violations: Vec::new(),
+            watch: Watch::default(),
+            probes: Probes::default(),
+            reference: None,
+            attacker: Attacker::default(),
+            servers: Vec::new(),
+            members: Vec::new(),
+            tells_copies: true,
+            held: BTreeMap::new(),
+            addresses: BTreeMap::new(),
+            lans: Vec::new(),
+            names: BTreeMap::new(),
+            happenings: BTreeMap::new(),
+            count: 0,
+            keeps_logs: true,
             stuck: 0,
         }
     }
@@ -124,10 +163,25 @@ impl VirtualWorld {
         self.ladder = Some(Ladder::default());
     }
 
+    /// The members' packets are judged by this model; boxes tell their key logs, and their log lines
+    /// are read but not kept.
+    pub(crate) fn judge_by(&mut self, reference: Reference) {
+        self.reference = Some(reference);
+        self.keeps_logs = false;
+    }
+
     /// Adds a box that does not run yet, with its link to the core.
-    pub fn add_node(&mut self, name: &str, node: Node, link: Link) {
-        self.nodes.insert(name.into(), node);
-        self.links.insert(name.into(), link);
+    pub fn add_node(&mut self, name: &str, mut node: Node, link: Link) {
+        let id = self.nodes.len();
+        node.name = name.to_owned();
+        self.addresses
+            .extend(node.addresses().map(|address| (address, id)));
+        let lans = node.lans();
+        self.lans
+            .extend(lans.map(|(address, length)| (address, length, id)));
+        self.names.insert(name.into(), id);
+        self.nodes.push(node);
+        self.network.connect(link);
     }
 
     /// Adds a host; the box whose LAN its address lies in is its router.
@@ -150,18 +204,28 @@ impl VirtualWorld {
     /// What happened that never must.
     #[must_use]
     pub fn violations(&self) -> &[String] {
-        &self.violations
+        self.watch.violations()
     }
 
     /// A box.
     #[must_use]
     pub fn node(&self, name: &str) -> Option<&Node> {
-        self.nodes.get(name)
+        self.nodes.get(*self.names.get(name)?)
     }
 
     /// The link of a box to the core.
     pub fn link_mut(&mut self, name: &str) -> Option<&mut Link> {
-        self.links.get_mut(name)
+        let id = *self.names.get(name)?;
+        self.network.link_mut(id)
+    }
+
+    /// The place of a box.
+    ///
+    /// # Errors
+    /// No such box.
+    pub(crate) fn id(&self, name: &str) -> Result<NodeId, String> {
+        let id = self.names.get(name).copied();
+        id.ok_or_else(|| format!("no box is named {name}"))
     }
 
     /// Starts a box with what it has on disk.
@@ -169,39 +233,43 @@ impl VirtualWorld {
     /// # Errors
     /// No such box, it runs already, or its configuration is refused.
     pub fn start(&mut self, name: &str) -> Result<(), String> {
-        let mut seed = [0; 32];
-        self.rng.fill(&mut seed);
-        let (now, wall) = (self.now, self.wall());
-        let node = self
-            .nodes
-            .get_mut(name)
-            .ok_or_else(|| format!("no box is named {name}"))?;
-        if node.running.is_some() {
+        let id = self.id(name)?;
+        if self.nodes[id].running.is_some() {
             return Err(format!("{name} runs already"));
         }
+        self.start_node(id)
+    }
+
+    /// Starts a box that does not run.
+    pub(crate) fn start_node(&mut self, id: NodeId) -> Result<(), String> {
+        let mut seed = [0; 32];
+        self.rng.fill(&mut seed);
+        let node = &mut self.nodes[id];
         let router = Router::new(Boot {
             config: node.config.clone(),
-            config_name: name.into(),
+            config_name: node.name.clone(),
             seed,
-            keylog: None,
-            boot: BootId(*b"a virtual world."),
-            restored: node.rows(),
+            keylog: self.reference.is_some().then(|| "a folder".into()),
+            boot: BootId(node.boot.0),
+            restored: node.store.rows(),
             interfaces: node.interfaces.clone(),
             workers: 1,
             version: env!("CARGO_PKG_VERSION"),
-            now,
-            wall,
+            now: node.clock.local(self.now),
+            wall: node.clock.wall(self.now),
         })
-        .map_err(|error| format!("{name}: {error}"))?;
+        .map_err(|error| format!("{}: {error}", node.name))?;
         node.boots += 1;
         node.running = Some(Running {
             router,
             worker: Worker::new(0, &mut self.rng),
             snapshot: Control::new(1).snapshot(),
             listening: Vec::new(),
+            keys: BTreeMap::new(),
         });
-        self.note(&format!("start {name}"));
-        self.pump(name);
+        self.note(|world| format!("start {}", world.nodes[id].name));
+        self.pump(id);
+        self.survey();
         Ok(())
     }
 
@@ -210,12 +278,8 @@ impl VirtualWorld {
     /// # Errors
     /// No such box.
     pub fn kill(&mut self, name: &str) -> Result<(), String> {
-        let node = self
-            .nodes
-            .get_mut(name)
-            .ok_or_else(|| format!("no box is named {name}"))?;
-        node.running = None;
-        self.note(&format!("kill {name}"));
+        let id = self.id(name)?;
+        self.kill_node(id);
         Ok(())
     }
 
@@ -226,13 +290,25 @@ impl VirtualWorld {
     pub fn resume(&mut self, name: &str) -> Result<(), String> {
         let mut seed = [0; 32];
         self.rng.fill(&mut seed);
-        let node = self.nodes.get_mut(name);
-        let running = node.and_then(|node| node.running.as_mut());
+        let id = self.id(name)?;
+        let running = self.nodes[id].running.as_mut();
         let running = running.ok_or_else(|| format!("{name} does not run"))?;
         running.worker.reseed(&mut self.rng);
-        self.note(&format!("resume {name}"));
-        self.input(name, Input::Resumed { seed });
+        self.note(|world| format!("resume {}", world.nodes[id].name));
+        self.input(id, Input::Resumed { seed });
         Ok(())
+    }
+
+    /// Kills a box.
+    pub(crate) fn kill_node(&mut self, id: NodeId) {
+        self.nodes[id].running = None;
+        self.nodes[id].due = None;
+        self.watch.forget(id);
+        if let Some(reference) = &mut self.reference {
+            reference.died(id);
+        }
+        self.note(|world| format!("kill {}", world.nodes[id].name));
+        self.survey();
     }
 
     /// Lets time pass until `until`.
@@ -242,20 +318,21 @@ impl VirtualWorld {
             let timer = self
                 .nodes
                 .iter()
-                .filter_map(|(name, node)| Some((node.running.as_ref()?.router.deadline()?, name)))
+                .enumerate()
+                .filter_map(|(id, node)| Some((node.due?, id)))
                 .min();
-            let timer = timer.map(|(at, name)| (at.max(self.now), name.clone()));
+            let timer = timer.map(|(at, id)| (at.max(self.now), id));
             match (event, timer) {
-                (Some(at), timer) if at <= until && timer.as_ref().is_none_or(|t| at <= t.0) => {
+                (Some(at), timer) if at <= until && timer.is_none_or(|t| at <= t.0) => {
                     self.now = self.now.max(at);
                     if let Some((_, happening)) = self.happenings.pop_first() {
                         self.happen(happening);
                     }
                 }
-                (_, Some((at, name))) if at <= until => {
+                (_, Some((at, id))) if at <= until => {
                     self.now = at;
-                    self.input(&name, Input::Timer);
-                    self.check_progress(&name);
+                    self.input(id, Input::Timer);
+                    self.check_progress(id);
                 }
                 _ => break,
             }
@@ -264,70 +341,41 @@ impl VirtualWorld {
     }
 
     /// A box may do several things at one instant, but whose deadline never moves stops the world.
-    fn check_progress(&mut self, name: &str) {
+    fn check_progress(&mut self, id: NodeId) {
         let now = self.now;
-        let Some(node) = self.nodes.get_mut(name) else {
-            return;
-        };
-        let deadline = node
-            .running
-            .as_ref()
-            .and_then(|running| running.router.deadline());
-        if deadline.is_none_or(|deadline| deadline > now) {
+        let node = &mut self.nodes[id];
+        if node.due.is_none_or(|due| due > now) {
             self.stuck = 0;
             return;
         }
         self.stuck += 1;
         if self.stuck > STEPS_AT_ONCE_MAX {
-            self.violations.push(format!(
-                "{now:?} {name}: its deadline {deadline:?} does not move"
-            ));
-            node.running = None;
+            self.watch.deadlines_move(now, &node.name, node.due);
+            (node.running, node.due) = (None, None);
         }
     }
 
     fn happen(&mut self, happening: Happening) {
         match happening {
-            Happening::Datagram {
-                to,
-                local,
-                peer,
-                bytes,
-            } => {
-                let end = |address| std::net::SocketAddrV4::new(address, PORT);
-                self.input(
-                    &to,
-                    Input::Datagram {
-                        local: end(local),
-                        peer: end(peer),
-                        bytes: &bytes,
-                    },
-                );
-            }
-            Happening::Frame { to, frame } => self.arrive(&to, &frame),
+            Happening::Datagram(datagram) => self.deliver(datagram),
+            Happening::Release { way, number } => self.release(way, number),
+            Happening::Frame { to, frame } => self.arrive(to, &frame),
             Happening::Written {
                 node,
                 boot,
                 number,
                 records,
-            } => {
-                if self.is_boot(&node, boot) {
-                    if let Some(node) = self.nodes.get_mut(&node) {
-                        node.write(records);
-                    }
-                    self.input(&node, Input::Persisted(number));
-                }
-            }
+            } => self.written(node, boot, number, records),
             Happening::RsaKey {
                 node,
                 boot,
                 label,
                 exportable,
             } => {
-                if self.is_boot(&node, boot) {
+                if self.is_boot(node, boot) {
                     let pkcs8 = crypto::Secret::copy_of(crypto::fixture::NOT_SECRET_RSA_2048_PKCS8);
                     self.input(
-                        &node,
+                        node,
                         Input::RsaKey {
                             label,
                             exportable,
@@ -337,360 +385,198 @@ impl VirtualWorld {
                 }
             }
             Happening::Packet { flow } => self.emit(flow),
+            Happening::Restart { node } => {
+                if self.nodes[node].running.is_none()
+                    && let Err(error) = self.start_node(node)
+                {
+                    self.watch.violate(self.now, "a box starts", &error);
+                }
+            }
+            Happening::Probe { from, to } => self.probe(from, to),
         }
     }
 
-    fn is_boot(&self, name: &str, boot: u32) -> bool {
-        self.nodes
-            .get(name)
-            .is_some_and(|node| node.boots == boot && node.running.is_some())
+    fn is_boot(&self, id: NodeId, boot: u32) -> bool {
+        let node = &self.nodes[id];
+        node.boots == boot && node.running.is_some()
     }
 
-    fn input(&mut self, name: &str, input: Input<'_>) {
-        let (now, wall) = (self.now, self.wall());
-        if let Some(running) = self
-            .nodes
-            .get_mut(name)
-            .and_then(|node| node.running.as_mut())
-        {
-            running.router.handle(now, wall, input);
-            self.pump(name);
+    fn written(&mut self, id: NodeId, boot: u32, number: u64, records: Vec<Record>) {
+        if !self.is_boot(id, boot) {
+            return;
         }
+        self.nodes[id].store.write(self.now, records);
+        if self.dies(id, Boundary::AfterCommit) {
+            return;
+        }
+        self.hand_in(id, Input::Persisted(number));
+        if !self.dies(id, Boundary::AfterTold) {
+            self.pump(id);
+        }
+    }
+
+    /// Something happens to a box, and it does what follows.
+    pub(crate) fn input(&mut self, id: NodeId, input: Input<'_>) {
+        self.hand_in(id, input);
+        self.pump(id);
+    }
+
+    fn hand_in(&mut self, id: NodeId, input: Input<'_>) {
+        let node = &mut self.nodes[id];
+        if let Some(running) = &mut node.running {
+            let (local, wall) = (node.clock.local(self.now), node.clock.wall(self.now));
+            running.router.handle(local, wall, input);
+        }
+    }
+
+    /// Whether a box dies at this boundary; then it is dead, and will be back.
+    fn dies(&mut self, id: NodeId, boundary: Boundary) -> bool {
+        let Some(down) = self.nodes[id].springs(boundary) else {
+            return false;
+        };
+        self.note(|world| format!("{} dies: {boundary:?}", world.nodes[id].name));
+        self.kill_node(id);
+        self.later(down, Happening::Restart { node: id });
+        true
     }
 
     /// Obeys everything that a box asks for now.
-    fn pump(&mut self, name: &str) {
+    pub(crate) fn pump(&mut self, id: NodeId) {
         for _ in 0..EFFECTS_MAX {
-            let Some(node) = self.nodes.get_mut(name) else {
-                return;
-            };
-            let boot = node.boots;
-            let Some(running) = node.running.as_mut() else {
+            let node = &mut self.nodes[id];
+            let Some(running) = &mut node.running else {
                 return;
             };
             let Some(output) = running.router.next_output() else {
+                let due = running.router.deadline();
+                node.due = due.map(|due| node.clock.world(due));
                 return;
             };
-            match output {
-                Output::Persist { number, records } => {
-                    let node = name.to_owned();
-                    self.later(
-                        DISK,
-                        Happening::Written {
-                            node,
-                            boot,
-                            number,
-                            records,
-                        },
-                    );
-                }
-                Output::Transmit { local, peer, bytes } => {
-                    self.send(name, *local.ip(), *peer.ip(), bytes);
-                }
-                Output::Listen(addresses) => running.listening = addresses,
-                Output::Publish(snapshot) => running.snapshot = snapshot,
-                Output::Log { line, .. } => {
-                    if let Some(ladder) = &mut self.ladder {
-                        ladder.log(self.now, name, &line);
-                    }
-                    node.log.push((self.now, line));
-                }
-                Output::GenerateRsa {
-                    label, exportable, ..
-                } => {
-                    let node = name.to_owned();
-                    self.later(
-                        RSA,
-                        Happening::RsaKey {
-                            node,
-                            boot,
-                            label,
-                            exportable,
-                        },
-                    );
-                }
-                Output::SaveConfig(text) => node.config = text,
-                Output::Steer(_) | Output::KeyLog(_) => {}
-            }
+            self.obey(id, output);
         }
-        self.violations.push(format!(
-            "{:?} {name}: more than {EFFECTS_MAX} effects",
-            self.now
-        ));
+        let what = format!("{}: more than {EFFECTS_MAX} effects", self.nodes[id].name);
+        self.watch.violate(self.now, "effects end", &what);
     }
 
-    fn later(&mut self, span: Duration, happening: Happening) {
+    fn obey(&mut self, id: NodeId, output: Output) {
+        let node = &mut self.nodes[id];
+        let boot = node.boots;
+        let Some(running) = &mut node.running else {
+            return;
+        };
+        match output {
+            Output::Persist { number, records } => {
+                if self.dies(id, Boundary::BeforeCommit) {
+                    return;
+                }
+                let written = Happening::Written {
+                    node: id,
+                    boot,
+                    number,
+                    records,
+                };
+                self.later(self.nodes[id].store.commit(), written);
+            }
+            Output::Transmit { local, peer, bytes } => {
+                if self.dies(id, Boundary::BeforeSend) {
+                    return;
+                }
+                self.send(id, *local.ip(), *peer.ip(), bytes);
+                self.dies(id, Boundary::AfterSend);
+            }
+            Output::Listen(addresses) => running.listening = addresses,
+            Output::Publish(snapshot) => running.snapshot = snapshot,
+            Output::Log { line, .. } => self.logged(id, line),
+            Output::GenerateRsa {
+                label, exportable, ..
+            } => {
+                let made = Happening::RsaKey {
+                    node: id,
+                    boot,
+                    label,
+                    exportable,
+                };
+                self.later(RSA, made);
+            }
+            Output::SaveConfig(text) => node.config = text,
+            Output::KeyLog(line) => {
+                if let Some((spi, key)) = self.watch.secret(self.now, &node.name, line) {
+                    running.keys.insert(spi, key);
+                }
+            }
+            Output::Steer(_) => {}
+        }
+    }
+
+    /// A box logged a line: the watch reads what it says of rekeys and registrations.
+    fn logged(&mut self, id: NodeId, line: String) {
+        let (now, node) = (self.now, &mut self.nodes[id]);
+        if let Some(ladder) = &mut self.ladder {
+            ladder.log(now, &node.name, &line);
+        }
+        if let Some(reference) = &mut self.reference
+            && let Some(place) = line.find('%')
+        {
+            let said = &line[place..];
+            if said.starts_with("%GDOI-5-GM_RECV_REKEY:") {
+                let seq = said.rsplit(' ').next().and_then(|seq| seq.parse().ok());
+                if let Some(seq) = seq {
+                    self.watch.rekeyed(now, (id, &node.name), seq);
+                }
+            } else if said.starts_with("%GDOI-5-GM_INSTALL_POLICIES_SUCCESS:") {
+                reference.registered(id);
+                self.watch.registered(id);
+            }
+        }
+        if self.keeps_logs {
+            node.log.push((now, line));
+        }
+    }
+
+    /// Something happens after a while.
+    pub(crate) fn later(&mut self, span: Duration, happening: Happening) {
         self.schedule(self.now + span, happening);
     }
 
-    fn schedule(&mut self, at: Time, happening: Happening) {
+    /// Something happens at a time.
+    pub(crate) fn schedule(&mut self, at: Time, happening: Happening) {
+        if self.happenings.len() >= HAPPENINGS_MAX {
+            let what = "more is on its way than any group sends";
+            return self.watch.violate(self.now, "no storm", what);
+        }
         self.count += 1;
         self.happenings.insert((at, self.count), happening);
     }
 
-    /// Arrival times over the links of both boxes.
-    fn ways(&mut self, from: &str, to: &str) -> Vec<Time> {
-        let (Some(up), Some(down)) = (self.links.get(from), self.links.get(to)) else {
-            return Vec::new();
+    /// A number that no other happening has.
+    pub(crate) fn next_number(&mut self) -> u64 {
+        self.count += 1;
+        self.count
+    }
+
+    /// An operator's line on a box that runs, and its answer.
+    ///
+    /// # Errors
+    /// The box does not run.
+    pub(crate) fn type_line(&mut self, id: NodeId, line: &str) -> Result<String, String> {
+        let node = &mut self.nodes[id];
+        let (local, wall) = (node.clock.local(self.now), node.clock.wall(self.now));
+        let Some(running) = &mut node.running else {
+            return Err(format!("{} does not run", node.name));
         };
-        let core: Vec<Time> = up.offer(self.now, &mut self.rng).collect();
-        core.into_iter()
-            .flat_map(|at| down.offer(at, &mut self.rng).collect::<Vec<_>>())
-            .collect()
-    }
-
-    fn send(&mut self, from: &str, local: Ipv4Addr, peer: Ipv4Addr, bytes: Vec<u8>) {
-        let to = self
-            .nodes
-            .iter()
-            .find(|(_, node)| node.has(peer))
-            .map(|(name, _)| name.clone());
-        if let Some(ladder) = &mut self.ladder {
-            let shown = to.clone().unwrap_or_else(|| peer.to_string());
-            ladder.datagram(self.now, from, &shown, &bytes);
-        }
-        let Some(to) = to else { return };
-        for at in self.ways(from, &to) {
-            let (to, bytes) = (to.clone(), bytes.clone());
-            self.schedule(
-                at,
-                Happening::Datagram {
-                    to,
-                    local: peer,
-                    peer: local,
-                    bytes,
-                },
-            );
-        }
-    }
-
-    /// A host's packet reaches its router and goes through the forwarder.
-    fn emit(&mut self, place: usize) {
-        let Some((start, flow)) = self.flows.get_mut(place) else {
-            return;
-        };
-        if !flow.open {
-            return;
-        }
-        let next = due(*start, flow.interval, flow.sent + 1);
-        let (from, packet) = (flow.from, flow.packet());
-        self.schedule(next, Happening::Packet { flow: place });
-        let Some(name) = self.router_of(from) else {
-            return;
-        };
-        let frame = frame(&packet);
-        let port = self.forward(&name, &frame, true);
-        for frame in port.wan {
-            self.leave(&name, frame);
-        }
-    }
-
-    /// Runs the forwarder of a box over one frame; a dead box forwards nothing.
-    fn forward(&mut self, name: &str, frame: &[u8], outbound: bool) -> Port {
-        let (now, mut port) = (self.now, Port::default());
-        let node = self.nodes.get_mut(name);
-        let Some(running) = node.and_then(|node| node.running.as_mut()) else {
-            return port;
-        };
-        let mut frames = [FrameBuf::with_capacity(frame.len())];
-        if !frames[0].load(frame) {
-            return port;
-        }
-        let (worker, snapshot) = (&mut running.worker, Arc::clone(&running.snapshot));
-        let id = InterfaceId::FIRST;
-        if outbound {
-            worker.outbound(&snapshot, id, now, &mut frames, &mut port);
-        } else {
-            worker.inbound(&snapshot, id, now, &mut frames, &mut port);
-        }
-        let notices: Vec<_> = running.worker.take_notices().collect();
-        if !notices.is_empty() {
-            self.input(name, Input::Notices(notices));
-        }
-        port
-    }
-
-    /// A frame leaves a WAN port: the core looks at it and carries it to the other router.
-    fn leave(&mut self, from: &str, frame: Vec<u8>) {
-        let Some((source, destination, is_esp)) = self.sight(&frame) else {
-            return;
-        };
-        if !is_esp && self.router_of(source).is_some() && self.router_of(destination).is_some() {
-            self.violations.push(format!(
-                "{:?} {from}: a packet from {source} to {destination} left in clear",
-                self.now
-            ));
-        }
-        let Some(to) = self.router_of(destination) else {
-            return;
-        };
-        for at in self.ways(from, &to) {
-            self.schedule(
-                at,
-                Happening::Frame {
-                    to: to.clone(),
-                    frame: frame.clone(),
-                },
-            );
-        }
-    }
-
-    /// What the core sees of a frame: addresses, and whether it is ESP with a fresh IV.
-    fn sight(&mut self, frame: &[u8]) -> Option<(Ipv4Addr, Ipv4Addr, bool)> {
-        let Packet::V4(packet) = Packet::parse(Frame::parse(frame).ok()?.payload).ok()? else {
-            return None;
-        };
-        let is_esp = packet.protocol() == Protocol::ESP;
-        if is_esp
-            && let Some((spi, rest)) = packet.payload().split_first_chunk()
-            && let Some((_, rest)) = rest.split_first_chunk::<4>()
-            && let Some((iv, _)) = rest.split_first_chunk()
-            && !self.ivs.insert((*spi, *iv))
-        {
-            self.violations.push(format!(
-                "{:?}: IV {iv:x?} twice under SPI {spi:x?}",
-                self.now
-            ));
-        }
-        Some((packet.source(), packet.destination(), is_esp))
-    }
-
-    fn arrive(&mut self, name: &str, frame: &[u8]) {
-        for frame in self.forward(name, frame, false).lan {
-            let packet = Frame::parse(&frame)
-                .ok()
-                .and_then(|frame| identify(frame.payload));
-            if let Some((id, number)) = packet
-                && let Some((_, flow)) = self.flows.iter_mut().find(|(_, flow)| flow.id == id)
-            {
-                flow.arrived(number);
-            }
-        }
-    }
-
-    fn router_of(&self, host: Ipv4Addr) -> Option<String> {
-        self.nodes
-            .iter()
-            .find(|(_, node)| node.is_lan(host))
-            .map(|(name, _)| name.clone())
-    }
-
-    fn wall(&self) -> WallClock {
-        let millis = i64::try_from(self.now.as_nanos() / 1_000_000).unwrap_or(i64::MAX);
-        WallClock {
-            unix_ms: WALL_START_MS.saturating_add(millis),
-            synchronised: true,
-        }
-    }
-
-    fn note(&mut self, text: &str) {
-        if let Some(ladder) = &mut self.ladder {
-            ladder.note(self.now, text);
-        }
-    }
-
-    fn cut(&mut self, a: &str, b: &str, cut: bool) -> Result<(), String> {
-        let ((name, "core") | ("core", name)) = (a, b) else {
-            return Err(format!("no link joins {a} and {b}: boxes hang on the core"));
-        };
-        let link = self
-            .links
-            .get_mut(name)
-            .ok_or_else(|| format!("no box is named {name}"))?;
-        link.cut = cut;
-        self.note(&format!("{} {a} {b}", if cut { "cut" } else { "heal" }));
-        Ok(())
-    }
-
-    fn traffic(&mut self, from: &str, to: &str, pps: u32, octets: u32) -> Result<(), String> {
-        let address = |name: &str| {
-            self.hosts
-                .get(name)
-                .copied()
-                .ok_or_else(|| format!("no host is named {name}"))
-        };
-        let (a, b) = (address(from)?, address(to)?);
-        for (from, to) in [(a, b), (b, a)] {
-            let place = self.flows.len();
-            let id = u32::try_from(place).unwrap_or(u32::MAX);
-            self.flows
-                .push((self.now, Flow::new(id, from, to, pps, octets)));
-            self.schedule(self.now, Happening::Packet { flow: place });
-        }
-        Ok(())
-    }
-
-    /// Forgets the traffic of before; it must have been stopped.
-    pub fn forget_traffic(&mut self) {
-        self.flows.clear();
-    }
-
-    /// Ends all traffic and lets what is on the way arrive.
-    fn stop(&mut self) {
-        for (_, flow) in &mut self.flows {
-            flow.open = false;
-        }
-        self.run_until(self.now + Duration::from_secs(1));
-    }
-}
-
-/// An Ethernet frame around a packet, as a router's kernel would make it toward the core.
-fn frame(packet: &[u8]) -> Vec<u8> {
-    Frame {
-        destination: Mac([2, 0, 0, 0, 0, 1]),
-        source: Mac([2, 0, 0, 0, 0, 2]),
-        tags: [None; 2],
-        ty: EtherType::IPV4,
-        payload: packet,
-    }
-    .encode()
-}
-
-impl World for VirtualWorld {
-    fn advance(&mut self, at: Duration) -> Result<(), String> {
-        self.run_until(Time::ZERO + at);
-        self.violations
-            .first()
-            .map_or(Ok(()), |first| Err(first.clone()))
-    }
-
-    fn act(&mut self, action: &Action) -> Result<(), String> {
-        match action {
-            Action::Kill(name) => self.kill(name),
-            Action::Start(name) => self.start(name),
-            Action::Cut(a, b) => self.cut(a, b, true),
-            Action::Heal(a, b) => self.cut(a, b, false),
-            Action::Traffic {
-                from,
-                to,
-                pps,
-                octets,
-            } => self.traffic(from, to, *pps, *octets),
-            Action::Stop => {
-                self.stop();
-                Ok(())
-            }
-            Action::On { .. } | Action::Expect(..) => Err("the runner does this".into()),
-        }
-    }
-
-    fn exec(&mut self, node: &str, command: &str) -> Result<String, String> {
-        let (now, wall) = (self.now, self.wall());
-        let running = self
-            .nodes
-            .get_mut(node)
-            .and_then(|node| node.running.as_mut())
-            .ok_or_else(|| format!("{node} does not run"))?;
-        let reply = running.router.exec(now, wall, command);
-        self.pump(node);
+        let reply = running.router.exec(local, wall, line);
+        self.pump(id);
         Ok(reply.text)
     }
 
-    fn measured(&mut self, measure: Measure) -> u64 {
-        self.stop();
-        self.flows
-            .iter()
-            .map(|(_, flow)| flow.measured(measure))
-            .sum()
+    /// Writes a note into the transcript, if there is one.
+    pub(crate) fn note(&mut self, text: impl FnOnce(&Self) -> String) {
+        if self.ladder.is_none() {
+            return;
+        }
+        let text = text(self);
+        if let Some(ladder) = &mut self.ladder {
+            ladder.note(self.now, &text);
+        }
     }
 }

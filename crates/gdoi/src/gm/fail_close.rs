@@ -1,6 +1,7 @@
 //! When keys are lost: what expires is taken away, and a member without keys is closed.
 
 use super::Member;
+use super::held::Keks;
 use super::registration::Plan;
 use crate::context::Context;
 use crate::machine::Output;
@@ -25,6 +26,22 @@ impl Member {
             if self.attempt.is_idle() && self.plan.at.is_none_or(|at| at > cx.now) {
                 self.plan = Plan::at(cx.now);
             }
+        }
+    }
+
+    /// The key server set the group's clock back: it has forgotten what it was, and with it the
+    /// sender identifiers that it gave for the keys of before. Their times mean nothing on the new
+    /// clock, so nobody would end them, and two members could send on them under one identifier.
+    //= getvpn P20
+    pub(super) fn drop_keys(&mut self, cx: &mut Context<'_>) {
+        let group = self.config.group.clone();
+        let Some(held) = &mut self.held else { return };
+        held.keks = Keks::default();
+        let spis: Vec<_> = held.teks.keys().copied().collect();
+        for spi in spis {
+            held.drop_tek(spi);
+            let group = group.clone();
+            cx.out.push(Output::RemoveSa { group, spi });
         }
     }
 }

@@ -6,8 +6,8 @@
 use policy::tbar::PseudoClock;
 use policy::{PseudoTime, Time};
 
-/// How far two crystals may drift apart, in millionths (PROTOCOL P27).
-const DRIFT_PPM: i128 = 200;
+/// How far two crystals may drift apart, in millionths: each is wrong by 200 at most (PROTOCOL P27).
+const DRIFT_PPM: i128 = 400;
 /// A stamp that is further ahead of what can be is no drift.
 const JUMP_NS: i128 = 1_000_000_000;
 
@@ -69,12 +69,14 @@ impl PseudoTimeFilter {
     }
 
     /// A stamp came in the answer to a question of ours that left at `asked`: the key server's
-    /// clock read `stamp` at some time between the two. A reading that cannot be is given up.
-    pub(super) fn answered(&mut self, stamp: PseudoTime, asked: Time, answered: Time) {
+    /// clock read `stamp` at some time between the two. A reading that cannot be is given up. Says
+    /// whether the clock was set back by more than any drift explains.
+    pub(super) fn answered(&mut self, stamp: PseudoTime, asked: Time, answered: Time) -> bool {
         let (lower, upper) = (Bound::of(stamp, answered), Bound::of(stamp, asked));
         let ahead = self
             .latest
-            .is_some_and(|held| held.offset_ns - held.drift_ns(answered) > upper.offset_ns);
+            .map_or(i128::MIN, |held| held.offset_ns - held.drift_ns(answered));
+        let (set_back, ahead) = (ahead > upper.offset_ns + JUMP_NS, ahead > upper.offset_ns);
         if ahead || self.ceiling_ns(answered) < lower.offset_ns {
             (self.latest, self.ceiling) = (None, None);
         }
@@ -85,6 +87,7 @@ impl PseudoTimeFilter {
             });
         }
         self.stamped(stamp, answered);
+        set_back
     }
 
     fn ceiling_ns(&self, now: Time) -> i128 {
@@ -149,10 +152,11 @@ mod tests {
     fn a_key_server_that_sets_its_clock_on_or_back_is_followed() {
         let mut filter = PseudoTimeFilter::default();
         let at = Time::from_secs;
-        filter.answered(PseudoTime::from_secs(500), at(10), at(12));
+        assert!(!filter.answered(PseudoTime::from_secs(500), at(10), at(12)));
         filter.stamped(PseudoTime::from_secs(803), at(13));
         assert!((reading_s(&filter, 13) - 803.0).abs() < 1e-6);
-        filter.answered(PseudoTime::from_secs(100), at(20), at(21));
+        assert!(!filter.answered(PseudoTime::from_secs(810), at(19), at(20)));
+        assert!(filter.answered(PseudoTime::from_secs(100), at(20), at(21)));
         assert!((reading_s(&filter, 21) - 100.0).abs() < 1e-6);
     }
 }

@@ -250,7 +250,9 @@ impl Member {
     /// The key server refused, under the SA.
     pub(crate) fn notified(&mut self, cx: &mut Context<'_>, sa: SaId, notify: &str) {
         if self.attempt.sa() == Some(sa) && !matches!(self.attempt, Attempt::Phase1 { .. }) {
-            self.fail(cx, &format!("the key server refused: {notify}"), false);
+            // What the key server does not believe about the peer was said in phase 1.
+            let dead = notify.starts_with("AUTHENTICATION_FAILED");
+            self.fail(cx, &format!("the key server refused: {notify}"), dead);
         }
     }
 
@@ -363,6 +365,8 @@ impl Member {
                 let group = self.config.group.clone();
                 cx.out.report(Gdoi::GDOI_DOWNGRADE { peer, group });
                 self.refuse("vendor ids altered");
+                // Every PULL under this SA would meet the same alteration.
+                cx.isakmp.delete(cx.now, run.sa, cx.rng, cx.out);
                 return self.fail(cx, "vendor ids were altered on the way", true);
             }
         };
@@ -457,11 +461,13 @@ impl Member {
 
     fn install(&mut self, cx: &mut Context<'_>, run: Run, grant: Granted, policy: Policy) {
         let group = self.config.group.clone();
+        // The stamp was made between our question and its answer.
+        let (asked, answered) = (run.asked, grant.answered);
         match &grant.offer.stamp {
-            // The stamp was made between our question and its answer.
-            Some(stamp) => self
-                .clock
-                .answered(stamp.pseudotime, run.asked, grant.answered),
+            Some(stamp) if self.clock.answered(stamp.pseudotime, asked, answered) => {
+                self.drop_keys(cx);
+            }
+            Some(_) => {}
             None => self.clock = super::pseudotime::PseudoTimeFilter::free_running(cx.now),
         }
         let Some(clock) = self.clock.clock(cx.now) else {

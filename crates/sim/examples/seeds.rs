@@ -1,0 +1,53 @@
+//! Random seeds without the rest of the program: what the mutation check builds and runs.
+//!
+//! `seeds FIRST COUNT HOURS KEY_SERVERS MEMBERS [explain]`; sizes are `LOW..HIGH`.
+
+use std::process::ExitCode;
+use std::time::Duration;
+
+use sim::command::{Outcome, Work, run};
+use sim::topology::Sizes;
+
+fn main() -> ExitCode {
+    let words: Vec<String> = std::env::args().skip(1).collect();
+    let Some(work) = work(&words) else {
+        return ExitCode::from(2);
+    };
+    // Nobody reads a rate here, and a core has no clock.
+    let outcome = run(&work, &mut std::io::stdout().lock(), &mut || Duration::ZERO);
+    match outcome {
+        Ok(Outcome::Green) => ExitCode::SUCCESS,
+        Ok(Outcome::Failed) => ExitCode::FAILURE,
+        Ok(Outcome::CouldNotRun) | Err(_) => ExitCode::from(2),
+    }
+}
+
+fn work(words: &[String]) -> Option<Work> {
+    let [first, count, hours, servers, members, rest @ ..] = words else {
+        return None;
+    };
+    let range = |text: &str| {
+        let (low, high) = text.split_once("..")?;
+        Some(low.parse().ok()?..=high.parse().ok()?)
+    };
+    let sizes = Sizes {
+        key_servers: range(servers)?,
+        members: range(members)?,
+    };
+    let (first, hours) = (first.parse().ok()?, hours.parse().ok()?);
+    Some(if rest.iter().any(|word| word == "explain") {
+        Work::Explain {
+            seed: first,
+            hours,
+            sizes,
+        }
+    } else {
+        Work::Seeds {
+            first,
+            count: count.parse().ok()?,
+            hours,
+            time: None,
+            sizes,
+        }
+    })
+}

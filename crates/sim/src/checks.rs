@@ -1,0 +1,136 @@
+//! What is looked at now and then, beside what is watched at every step: contact, memory, clocks,
+//! registrations, primaries.
+
+use std::time::Duration;
+
+use policy::Time;
+use router::Input;
+use router::show::machines::Machines as _;
+
+use crate::coop;
+use crate::node::NodeId;
+use crate::watch::Held;
+use crate::world::VirtualWorld;
+
+impl VirtualWorld {
+    /// Who can reach a key server has changed: the reference model is told.
+    pub(crate) fn survey(&mut self) {
+        let Some(model) = &mut self.reference else {
+            return;
+        };
+        for &member in &self.members {
+            let reaches = self.servers.iter().any(|&server| {
+                self.nodes[server].running.is_some()
+                    && self.network.is_good(member, server)
+                    && !self.attacker.is_between(member, server)
+            });
+            model.contact(self.now, member, reaches);
+        }
+    }
+
+    /// Looks into every box.
+    pub(crate) fn look(&mut self, tbar_window_s: Option<u32>) {
+        let now = self.now;
+        let mut readings = Vec::new();
+        for id in 0..self.nodes.len() {
+            let serves = self.servers.contains(&id);
+            let peers = if serves {
+                self.nodes.len() - 1
+            } else {
+                self.servers.len()
+            };
+            let node = &mut self.nodes[id];
+            let (local, wall) = (node.clock.local(now), node.clock.wall(now));
+            let Some(running) = &mut node.running else {
+                continue;
+            };
+            // Views are as of the last thing that happened to a box.
+            let nothing = Input::Notices(Vec::new());
+            running.router.handle(local, wall, nothing);
+            let members = running.router.members();
+            let servers = running.router.key_servers();
+            let held = Held {
+                peers,
+                rows: node.store.len(),
+                phase1: running.router.isakmp().rows.len(),
+                teks: members.iter().map(|own| own.teks.len()).sum(),
+                members: servers.iter().map(|own| own.members.len()).sum(),
+            };
+            let covered = self
+                .reference
+                .as_ref()
+                .is_some_and(|model| model.covers(now, id));
+            if covered && let Some(reading) = members.first().and_then(|own| own.pseudotime) {
+                readings.push((node.name.clone(), reading));
+            }
+            self.watch.memory_is_bounded(now, &node.name, &held);
+        }
+        if let Some(window) = tbar_window_s {
+            let window = Duration::from_secs(u64::from(window));
+            self.watch.pseudotime_agrees(now, &readings, window);
+        }
+    }
+
+    /// After a calm span every member that runs holds policy and keys.
+    pub(crate) fn members_are_registered(&mut self, calm: Duration) {
+        for &id in &self.members {
+            let node = &self.nodes[id];
+            let Some(running) = &node.running else {
+                continue;
+            };
+            for view in running.router.members() {
+                let held = !view.teks.is_empty() && view.merged_acl.is_some();
+                if !held {
+                    let failure = view.last_failure.unwrap_or_default();
+                    let what = format!(
+                        "{} is {} {calm:?} after the last fault: {failure}",
+                        node.name, view.status
+                    );
+                    self.watch
+                        .violate(self.now, "members register again", &what);
+                }
+            }
+        }
+    }
+
+    /// Key servers that can reach each other agree on one primary. Groups with one key server, and
+    /// boxes that show no cooperation, have none.
+    pub(crate) fn one_primary_per_component(&mut self) {
+        if self.servers.len() < 2 {
+            return;
+        }
+        let running = |id: &NodeId| self.nodes[*id].running.is_some();
+        let alive: Vec<NodeId> = self.servers.iter().copied().filter(running).collect();
+        let network = &self.network;
+        let joined = |a, b| network.passes(a, b) && network.passes(b, a);
+        for component in coop::components(&alive, joined) {
+            let mut primaries = Vec::new();
+            let mut shown = 0;
+            for id in &component {
+                let text = self.type_line(*id, "show crypto gdoi ks coop | json");
+                let role = text.ok().and_then(|text| coop::is_primary(&text));
+                shown += usize::from(role.is_some());
+                if role == Some(true) {
+                    primaries.push(self.nodes[*id].name.clone());
+                }
+            }
+            if shown == component.len() && primaries.len() != 1 {
+                let what = format!("{} key servers have {primaries:?}", component.len());
+                self.watch
+                    .violate(self.now, "one primary per component", &what);
+            }
+        }
+    }
+
+    /// Forgets what only old keys need.
+    pub(crate) fn forget_old(&mut self, tek_lifetime_s: u32) {
+        let life = Duration::from_secs(2 * u64::from(tek_lifetime_s) + 600);
+        self.watch.forget_idle_keys(self.now, life);
+    }
+
+    /// Virtual time in a form for people.
+    pub(crate) fn clock_text(at: Time) -> String {
+        let s = at.as_secs();
+        format!("{:02}:{:02}:{:02}", s / 3_600, s / 60 % 60, s % 60)
+    }
+}

@@ -1,0 +1,256 @@
+//! One seed: a random group and a random day of faults, watched all the time.
+
+use std::time::Duration;
+
+use crypto::SeededRng;
+use policy::Time;
+
+use crate::fault::Sort;
+use crate::guide::interfaces;
+use crate::link::{Link, below};
+use crate::node::Node;
+use crate::reference::{Reference, Times};
+use crate::topology::{self, Group, Sizes};
+use crate::world::{Happening, VirtualWorld};
+
+/// A pair of members sends a packet so often.
+const PAIR: Duration = Duration::from_secs(10);
+/// Packets around an event.
+const BURST: u64 = 20;
+/// The packets of a burst are spread over so long.
+const BURST_MS: u64 = 4_000;
+/// Every box is looked into so often.
+const LOOK: Duration = Duration::from_secs(600);
+/// The calm at the end of a day.
+const TAIL: Duration = Duration::from_secs(900);
+/// How long a group may take until every member is registered for the first time.
+const BOOT: Duration = Duration::from_secs(180);
+
+/// What became of a seed.
+pub(crate) struct Report {
+    /// What must not have happened.
+    pub(crate) failures: Vec<String>,
+    /// The ladder, if it was asked for.
+    pub(crate) transcript: String,
+    /// The group, in a line.
+    pub(crate) summary: String,
+    /// Figures.
+    pub(crate) figures: Figures,
+}
+
+/// What a run did, so that "no violation" can be weighed.
+#[derive(Copy, Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Figures {
+    /// Packets between members.
+    pub(crate) packets: u64,
+    /// Those that had to arrive.
+    pub(crate) demanded: u64,
+    /// Those that arrived.
+    pub(crate) delivered: u64,
+    /// Rekeys that the watch could read.
+    pub(crate) rekeys: u64,
+    /// Faults and orders.
+    pub(crate) faults: u64,
+}
+
+impl Figures {
+    /// The figures of both.
+    pub(crate) fn add(&mut self, other: &Self) {
+        self.packets += other.packets;
+        self.demanded += other.demanded;
+        self.delivered += other.delivered;
+        self.rekeys += other.rekeys;
+        self.faults += other.faults;
+    }
+}
+
+struct Day {
+    world: VirtualWorld,
+    group: Group,
+    dice: SeededRng,
+    looked: Time,
+    paired: Time,
+    faults: u64,
+}
+
+/// Runs a seed.
+pub(crate) fn run(seed: u64, hours: u32, sizes: &Sizes, explain: bool) -> Report {
+    let mut dice = SeededRng::from_number(!seed);
+    let group = topology::draw(sizes, &mut dice);
+    let summary = group.summary.clone();
+    let mut failures = Vec::new();
+    let mut transcript = String::new();
+    let mut figures = Figures::default();
+    match build(seed, &group, &mut dice) {
+        Err(error) => failures.push(error),
+        Ok(mut world) => {
+            if explain {
+                world.explain();
+            }
+            let mut day = Day {
+                world,
+                group,
+                dice,
+                looked: Time::ZERO,
+                paired: Time::ZERO,
+                faults: 0,
+            };
+            day.boot();
+            day.run(Time::from_secs(u64::from(hours) * 3_600));
+            failures.extend(day.world.violations().iter().cloned());
+            transcript = day.world.transcript();
+            figures = Figures {
+                packets: day.world.probes.len() as u64,
+                demanded: day.world.probes.demanded,
+                delivered: day.world.probes.delivered,
+                rekeys: day.world.watch.rekeys_read,
+                faults: day.faults,
+            };
+        }
+    }
+    Report {
+        failures,
+        transcript,
+        summary,
+        figures,
+    }
+}
+
+/// The boxes, their links and clocks; nothing runs yet.
+fn build(seed: u64, group: &Group, dice: &mut SeededRng) -> Result<VirtualWorld, String> {
+    let mut world = VirtualWorld::new(seed);
+    let mut ppm = |most: u64| u32::try_from(below(most, dice)).unwrap_or(0);
+    let link = Link {
+        delay: Duration::from_millis(u64::from(1 + ppm(40))),
+        loss: ppm(10_000),
+        duplication: ppm(10_000),
+        reordering: ppm(10_000),
+        jitter: Duration::from_millis(u64::from(ppm(20))),
+        ..Link::default()
+    };
+    for spec in group.key_servers.iter().chain(&group.members) {
+        let interfaces = interfaces(&spec.name, &spec.config)?;
+        let mut node = Node::new(spec.config.clone(), interfaces);
+        if spec.host.is_none() && group.key_servers.len() > 1 {
+            node.store.remember();
+        }
+        let ppm = i32::try_from(below(401, dice)).unwrap_or(0) - 200;
+        node.clock.drift(Time::ZERO, ppm);
+        world.add_node(&spec.name, node, link.clone());
+    }
+    let (servers, all) = (
+        group.key_servers.len(),
+        group.key_servers.len() + group.members.len(),
+    );
+    world.servers = (0..servers).collect();
+    world.members = (servers..all).collect();
+    world.tells_copies = group.counter_mode;
+    let times = Times::of(&group.schedule, servers);
+    world.judge_by(Reference::new(times, all));
+    world.attacker.watch();
+    Ok(world)
+}
+
+impl Day {
+    /// Key servers first, then the members within seconds.
+    fn boot(&mut self) {
+        for id in self.world.servers.clone() {
+            self.start(id);
+        }
+        self.world.make_rekey_key();
+        for id in self.world.members.clone() {
+            let span = Duration::from_millis(below(5_000, &mut self.dice));
+            self.world.later(span, Happening::Restart { node: id });
+        }
+        self.world.run_until(self.world.now + BOOT);
+        self.world.members_are_registered(BOOT);
+    }
+
+    fn start(&mut self, id: usize) {
+        if let Err(error) = self.world.start_node(id) {
+            self.world
+                .watch
+                .violate(self.world.now, "a box starts", &error);
+        }
+    }
+
+    fn run(&mut self, end: Time) {
+        let last_fault = Time::ZERO + Time::ZERO.until(end).saturating_sub(TAIL);
+        let sorts = Sort::of_group(self.group.key_servers.len());
+        while self.world.now < last_fault && self.world.violations().is_empty() {
+            let calm = 20 + below(1_800, &mut self.dice);
+            self.pass(Duration::from_secs(calm));
+            let place = usize::try_from(below(sorts.len() as u64, &mut self.dice)).unwrap_or(0);
+            self.episode(sorts[place]);
+        }
+        if self.world.violations().is_empty() {
+            self.pass(TAIL);
+            self.world.members_are_registered(TAIL);
+            self.world.one_primary_per_component();
+            self.everybody_talks();
+        }
+    }
+
+    /// One fault from its beginning until the group has to be well again.
+    fn episode(&mut self, sort: Sort) {
+        self.faults += 1;
+        self.burst();
+        let life = self.group.tek_lifetime_s;
+        let at = VirtualWorld::clock_text(self.world.now);
+        self.world.note(|_| format!("{at} {sort:?}"));
+        let course = self.world.begin_fault(sort, life, &mut self.dice);
+        self.pass(course.lasts);
+        self.world.end_fault();
+        self.burst();
+        if sort == Sort::DiskLoss {
+            self.pass(Duration::from_secs(1));
+            self.world.make_rekey_key();
+        }
+        self.pass(course.settles);
+        self.world.members_are_registered(course.settles);
+        self.world.one_primary_per_component();
+    }
+
+    /// Packets between random members, spread over some seconds from now on.
+    fn burst(&mut self) {
+        for _ in 0..BURST {
+            if let Some((from, to)) = self.world.two_members(&mut self.dice) {
+                let span = Duration::from_millis(below(BURST_MS, &mut self.dice));
+                self.world.later(span, Happening::Probe { from, to });
+            }
+        }
+    }
+
+    /// Time passes, with a packet every ten seconds, until it is over or something is wrong.
+    fn pass(&mut self, span: Duration) {
+        let end = self.world.now + span;
+        while self.world.now < end && self.world.violations().is_empty() {
+            let next = (self.paired + PAIR).max(self.world.now);
+            self.world.run_until(next.min(end));
+            if self.world.now >= next {
+                self.paired = self.world.now;
+                if let Some((from, to)) = self.world.two_members(&mut self.dice) {
+                    self.world.probe(from, to);
+                }
+            }
+            self.world.judge();
+            if self.world.now.since(self.looked) >= LOOK {
+                self.looked = self.world.now;
+                self.world.look(self.group.tbar_window_s);
+                self.world.forget_old(self.group.tek_lifetime_s);
+            }
+        }
+    }
+
+    /// After the calm at the end every member sends to its neighbour, and every packet arrives.
+    fn everybody_talks(&mut self) {
+        let members = self.world.members.clone();
+        for (place, from) in members.iter().enumerate() {
+            let to = members[(place + 1) % members.len()];
+            if *from != to {
+                self.world.probe(*from, to);
+            }
+        }
+        self.pass(Duration::from_secs(5));
+    }
+}

@@ -1,0 +1,191 @@
+//! The reference model: whose packets the promises cover at a moment.
+//!
+//! Simple on purpose. It knows who runs, who registered, who can reach a key server and since when,
+//! and which orders are under way; it knows nothing of keys. What it covers must arrive (DESIGN.md
+//! section 1); what it does not cover may arrive or not.
+
+use std::time::Duration;
+
+use policy::Time;
+use policy::lifetime::Schedule;
+
+use crate::node::NodeId;
+
+/// A member whose situation was outside of the promise has, once it is over, this long to come back
+/// ...
+const RECOVERY: Duration = Duration::from_secs(150);
+/// ... and for each key server this much, since it may try dead ones before.
+const RECOVERY_PER_SERVER: Duration = Duration::from_secs(15);
+
+/// The group's times.
+#[derive(Copy, Clone, Debug)]
+pub(crate) struct Times {
+    /// How long no key server need be reachable without a loss.
+    pub(crate) tolerated: Duration,
+    /// From an ordered rekey until everybody sends on its key.
+    pub(crate) urgent: Duration,
+    /// How long a member that lost contact may take to be back.
+    pub(crate) recovery: Duration,
+}
+
+impl Times {
+    /// The times of a group with so many key servers and this schedule.
+    ///
+    /// A rekey that a member misses leaves `tek_lead` before the old key ends; the member registers
+    /// again at the latest `reregister_lead` and its jitter before. What lies between is how long
+    /// nobody need hear it.
+    pub(crate) fn of(schedule: &Schedule, key_servers: usize) -> Self {
+        let late = schedule.reregister_lead() + schedule.reregister_jitter();
+        let servers = u32::try_from(key_servers).unwrap_or(u32::MAX);
+        Self {
+            tolerated: schedule.tek_lead().saturating_sub(late),
+            urgent: schedule.activation_delay(Duration::ZERO) + Duration::from_secs(2),
+            recovery: RECOVERY + RECOVERY_PER_SERVER.saturating_mul(servers),
+        }
+    }
+}
+
+/// One member as the model sees it.
+#[derive(Clone, Debug, Default)]
+struct Standing {
+    registered: bool,
+    alone_since: Option<Time>,
+    excused_until: Time,
+}
+
+/// All members of a group.
+pub(crate) struct Reference {
+    times: Times,
+    standings: Vec<Standing>,
+    urgent_until: Time,
+}
+
+impl Reference {
+    /// Nobody is registered. `nodes` is the number of all boxes: members go by their number.
+    pub(crate) fn new(times: Times, nodes: usize) -> Self {
+        Self {
+            times,
+            standings: vec![Standing::default(); nodes],
+            urgent_until: Time::ZERO,
+        }
+    }
+
+    /// The group's times.
+    pub(crate) const fn times(&self) -> &Times {
+        &self.times
+    }
+
+    /// A member holds policy and keys.
+    pub(crate) fn registered(&mut self, member: NodeId) {
+        self.standings[member].registered = true;
+    }
+
+    /// A member's process is gone.
+    pub(crate) fn died(&mut self, member: NodeId) {
+        self.standings[member].registered = false;
+    }
+
+    /// Whether a member can reach a key server that serves, over a path as good as on a normal day.
+    pub(crate) fn contact(&mut self, now: Time, member: NodeId, reaches: bool) {
+        let times = self.times;
+        let urgent = now < self.urgent_until;
+        let standing = &mut self.standings[member];
+        if !reaches {
+            if standing.alone_since.is_none() && urgent {
+                standing.excused_until = Time::MAX;
+            }
+            standing.alone_since.get_or_insert(now);
+            return;
+        }
+        if let Some(since) = standing.alone_since.take() {
+            let long = now.since(since) > times.tolerated;
+            let back = now + times.recovery;
+            if standing.excused_until == Time::MAX {
+                standing.excused_until = back;
+            } else if long {
+                standing.excused_until = standing.excused_until.max(back);
+            }
+        }
+    }
+
+    /// An operator ordered a key that everybody sends on within seconds: whoever cannot hear of it,
+    /// or stops hearing before it is sent on, is left behind, and nothing promises otherwise.
+    pub(crate) fn urgent_rekey(&mut self, now: Time) {
+        self.urgent_until = now + self.times.urgent;
+        for standing in &mut self.standings {
+            if standing.alone_since.is_some() {
+                standing.excused_until = Time::MAX;
+            }
+        }
+    }
+
+    /// Something happened that no promise covers; it is over by `end`.
+    pub(crate) fn excuse_all(&mut self, end: Time) {
+        let until = end + self.times.recovery;
+        for standing in &mut self.standings {
+            standing.excused_until = standing.excused_until.max(until);
+        }
+    }
+
+    /// Something happened to one member that no promise covers; it is over by `end`.
+    pub(crate) fn excuse(&mut self, member: NodeId, end: Time) {
+        let until = end + self.times.recovery;
+        let standing = &mut self.standings[member];
+        standing.excused_until = standing.excused_until.max(until);
+    }
+
+    /// Whether the promises cover a member's packets now.
+    pub(crate) fn covers(&self, now: Time, member: NodeId) -> bool {
+        let standing = &self.standings[member];
+        standing.registered
+            && now >= standing.excused_until
+            && standing
+                .alone_since
+                .is_none_or(|since| now.since(since) <= self.times.tolerated)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn model() -> Reference {
+        let times = Times::of(&Schedule::new(3_600, 10, 2), 1);
+        assert_eq!(times.tolerated, Duration::from_secs(133));
+        let mut model = Reference::new(times, 2);
+        model.registered(0);
+        model.registered(1);
+        model
+    }
+
+    const fn at(s: u64) -> Time {
+        Time::from_secs(s)
+    }
+
+    #[test]
+    fn a_short_outage_is_covered_and_a_long_one_is_not_until_it_is_over_and_healed() {
+        let mut model = model();
+        model.contact(at(100), 0, false);
+        assert!(model.covers(at(233), 0) && !model.covers(at(234), 0));
+        assert!(model.covers(at(234), 1));
+        model.contact(at(300), 0, true);
+        assert!(!model.covers(at(301), 0) && model.covers(at(300 + 165), 0));
+        model.contact(at(1_000), 0, false);
+        model.contact(at(1_100), 0, true);
+        assert!(model.covers(at(1_101), 0));
+    }
+
+    #[test]
+    fn whoever_does_not_hear_of_an_urgent_key_is_not_covered() {
+        let mut model = model();
+        model.contact(at(10), 0, false);
+        model.urgent_rekey(at(11));
+        assert!(!model.covers(at(12), 0) && model.covers(at(12), 1));
+        model.contact(at(13), 1, false);
+        assert!(!model.covers(at(14), 1), "it stopped hearing in between");
+        model.contact(at(20), 1, true);
+        assert!(model.covers(at(400), 1));
+        model.died(1);
+        assert!(!model.covers(at(400), 1));
+    }
+}

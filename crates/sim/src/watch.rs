@@ -1,0 +1,376 @@
+//! What must never happen, watched all the time: each invariant is one function with its name.
+//!
+//! Decides what a violation is from what can be seen outside of the boxes: datagrams, packets, log
+//! lines, the key log and the views. It knows nothing of the machines' inner state.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::net::Ipv4Addr;
+use std::time::Duration;
+
+use crypto::hash::Hash;
+use gdoi::machine::KeyLogLine;
+use policy::{PseudoTime, Tek, Time};
+
+use crate::node::NodeId;
+use crate::tap::{Heard, Spi, Tap};
+
+/// Violations that are told of one world; the first ones say it all.
+const TOLD_MAX: usize = 50;
+/// PUSHes and processed rekeys that are remembered.
+const REMEMBERED_MAX: usize = 16_384;
+/// Rows of a state file beside one for each member.
+const ROWS_MAX: usize = 64;
+/// Phase-1 SAs of a box with one peer (`gdoi::limits`), those being negotiated included.
+const SAS_PER_PEER_MAX: usize = gdoi::limits::SAS_PER_PEER_MAX + 4;
+
+/// The watch over one world.
+#[derive(Default)]
+pub(crate) struct Watch {
+    violations: Vec<String>,
+    /// What an insider knows, which is what the watch reads rekeys with.
+    pub(crate) tap: Tap,
+    ivs: BTreeMap<u64, Ivs>,
+    spis: BTreeMap<u32, (u64, PseudoTime)>,
+    epoch: u32,
+    pushes: BTreeMap<(Spi, u32), [u8; 32]>,
+    pushes_order: VecDeque<(Spi, u32)>,
+    last_push: (Vec<u8>, [u8; 32]),
+    accepted: BTreeMap<(NodeId, Spi), u32>,
+    /// What the last registration said to a member whose message 4 left.
+    granted: BTreeMap<NodeId, (Spi, u32)>,
+    processed: BTreeSet<(NodeId, u32)>,
+    delivering: Option<Delivered>,
+    /// Rekeys that were read on their way, for the figures of a run.
+    pub(crate) rekeys_read: u64,
+}
+
+struct Ivs {
+    seen: BTreeMap<[u8; 8], Time>,
+    last: Time,
+}
+
+/// The PUSH that a box is just working on.
+struct Delivered {
+    spi: Spi,
+    seq: Option<u32>,
+    genuine: bool,
+}
+
+impl Watch {
+    /// What happened that never must.
+    pub(crate) fn violations(&self) -> &[String] {
+        &self.violations
+    }
+
+    /// Something happened that never must.
+    pub(crate) fn violate(&mut self, now: Time, invariant: &str, what: &str) {
+        if self.violations.len() < TOLD_MAX {
+            let millis = now.as_nanos() / 1_000_000;
+            let (s, ms) = (millis / 1_000, millis % 1_000);
+            self.violations
+                .push(format!("{s}.{ms:03} {invariant}: {what}"));
+        }
+    }
+
+    /// All keys begin anew: a key server lost everything it knew.
+    pub(crate) fn begin_epoch(&mut self) {
+        self.epoch += 1;
+        self.spis.clear();
+    }
+
+    /// A process is gone, and with it what it had accepted.
+    pub(crate) fn forget(&mut self, node: NodeId) {
+        self.accepted.retain(|(own, _), _| *own != node);
+        self.processed.retain(|(own, _)| *own != node);
+    }
+
+    // ------------------------------------------------------------ packets
+
+    /// Nothing that the policy encrypts leaves in clear.
+    pub(crate) fn nothing_leaves_in_clear(
+        &mut self,
+        now: Time,
+        from: &str,
+        (source, destination): (Ipv4Addr, Ipv4Addr),
+    ) {
+        let what = format!("{from}: a packet from {source} to {destination} left in clear");
+        self.violate(now, "nothing in clear", &what);
+    }
+
+    /// Nothing that the policy encrypts is accepted in clear.
+    pub(crate) fn nothing_is_accepted_in_clear(&mut self, now: Time, to: &str) {
+        let what = format!("{to}: a packet that came in clear was delivered");
+        self.violate(now, "nothing in clear", &what);
+    }
+
+    /// No IV comes twice under one key, whoever sends.
+    pub(crate) fn no_iv_twice(&mut self, now: Time, from: &str, key: u64, spi: u32, iv: [u8; 8]) {
+        let ivs = self.ivs.entry(key).or_insert_with(|| Ivs {
+            seen: BTreeMap::new(),
+            last: now,
+        });
+        ivs.last = now;
+        if let Some(first) = ivs.seen.insert(iv, now) {
+            let first = first.as_secs();
+            let what = format!("{from}: IV {iv:02x?} under SPI 0x{spi:08X} as at {first} s");
+            self.violate(now, "no nonce twice", &what);
+        }
+    }
+
+    /// Forgets IVs of keys that nobody has used for longer than a key lives.
+    pub(crate) fn forget_idle_keys(&mut self, now: Time, life: Duration) {
+        self.ivs.retain(|_, ivs| now.since(ivs.last) <= life);
+    }
+
+    // ------------------------------------------------------------ keys
+
+    /// A box told its key log a secret. Returns SPI and fingerprint of a traffic key.
+    pub(crate) fn secret(&mut self, now: Time, node: &str, line: KeyLogLine) -> Option<(u32, u64)> {
+        match line {
+            KeyLogLine::Isakmp {
+                initiator_cookie,
+                key,
+            } => {
+                self.tap.learn(initiator_cookie, key);
+                None
+            }
+            KeyLogLine::Esp { tek, key } => {
+                let parts = [key.encryption.expose(), key.integrity.expose()];
+                let digest = Hash::Sha256.digest(&parts);
+                let head = digest.as_ref().first_chunk().copied().unwrap_or_default();
+                let print = u64::from_be_bytes(head);
+                self.one_spi_one_key(now, node, &tek, print);
+                Some((tek.spi.0, print))
+            }
+        }
+    }
+
+    /// While a key lives no other key has its SPI.
+    fn one_spi_one_key(&mut self, now: Time, node: &str, tek: &Tek, print: u64) {
+        let before = self.spis.insert(tek.spi.0, (print, tek.expiry));
+        if let Some((other, expiry)) = before
+            && other != print
+            && tek.activation < expiry
+        {
+            let spi = tek.spi.0;
+            let what = format!("{node}: SPI 0x{spi:08X} has two keys");
+            self.violate(now, "one SPI, one key", &what);
+        }
+    }
+
+    // ------------------------------------------------------------ rekeys
+
+    /// A datagram leaves a box.
+    pub(crate) fn leaves(
+        &mut self,
+        now: Time,
+        (id, name): (NodeId, &str),
+        to: Option<NodeId>,
+        datagram: &[u8],
+    ) {
+        match self.tap.overhear(datagram) {
+            Some(Heard::Grant { spi, seq }) => {
+                if let Some(to) = to {
+                    self.granted.insert(to, (spi, seq));
+                }
+            }
+            Some(Heard::Push {
+                spi,
+                seq: Some(seq),
+            }) => self.sequence_is_used_once(now, name, (spi, seq), datagram),
+            Some(Heard::Ack { spi, seq }) => {
+                self.no_acknowledgement_without_processing(now, (id, name), (spi, seq));
+            }
+            Some(Heard::Push { seq: None, .. }) | None => {}
+        }
+    }
+
+    /// A sequence number is used for one content, by whichever key server and life.
+    fn sequence_is_used_once(
+        &mut self,
+        now: Time,
+        from: &str,
+        (spi, seq): (Spi, u32),
+        datagram: &[u8],
+    ) {
+        let digest = self.digest(datagram);
+        if self.pushes.len() >= REMEMBERED_MAX
+            && let Some(oldest) = self.pushes_order.pop_front()
+        {
+            self.pushes.remove(&oldest);
+        }
+        match self.pushes.insert((spi, seq), digest) {
+            None => {
+                self.rekeys_read += 1;
+                self.pushes_order.push_back((spi, seq));
+            }
+            Some(before) if before != digest => {
+                let what = format!("{from}: number {seq} under {} twice", hex(&spi));
+                self.violate(now, "a sequence number says one thing", &what);
+            }
+            Some(_) => {}
+        }
+    }
+
+    /// The same octets go to all members, so most digests are the last one again.
+    fn digest(&mut self, datagram: &[u8]) -> [u8; 32] {
+        if self.last_push.0 != datagram {
+            let digest = Hash::Sha256.digest(&[datagram]);
+            let digest = digest.as_ref().first_chunk().copied().unwrap_or_default();
+            self.last_push = (datagram.to_vec(), digest);
+        }
+        self.last_push.1
+    }
+
+    /// A datagram arrives at a box, which works on it until `worked`.
+    pub(crate) fn arrives(&mut self, datagram: &[u8]) {
+        // Read without the tap, so that what was forged teaches it nothing.
+        let Ok((header, _)) = wire::isakmp::Header::split(datagram) else {
+            return;
+        };
+        if header.exchange_type != wire::iana::ExchangeType::GROUPKEY_PUSH {
+            return;
+        }
+        let spi = header.cookies();
+        let digest = self.digest(datagram);
+        let known = self
+            .pushes
+            .range((spi, 0)..=(spi, u32::MAX))
+            .find(|(_, own)| **own == digest);
+        self.delivering = Some(Delivered {
+            spi,
+            seq: known.map(|((_, seq), _)| *seq),
+            genuine: known.is_some(),
+        });
+    }
+
+    /// The box has done with the datagram.
+    pub(crate) fn worked(&mut self) {
+        self.delivering = None;
+    }
+
+    /// A member says that it took a rekey.
+    pub(crate) fn rekeyed(&mut self, now: Time, (id, name): (NodeId, &str), seq: u32) {
+        if self.processed.len() >= REMEMBERED_MAX {
+            self.processed.clear();
+        }
+        self.processed.insert((id, seq));
+        let Some(delivered) = self.delivering.take() else {
+            return;
+        };
+        if self.pushes.keys().any(|(spi, _)| *spi == delivered.spi) && !delivered.genuine {
+            self.no_forged_rekey_is_accepted(now, name, seq);
+        } else if delivered.seq.is_some_and(|own| own == seq) {
+            self.sequence_never_goes_back(now, (id, name), delivered.spi, seq);
+        }
+        self.delivering = Some(delivered);
+    }
+
+    /// A member registered: what its key server said of the counter counts as taken.
+    pub(crate) fn registered(&mut self, id: NodeId) {
+        if let Some((spi, seq)) = self.granted.remove(&id) {
+            let last = self.accepted.entry((id, spi)).or_default();
+            *last = seq.max(*last);
+        }
+    }
+
+    fn no_forged_rekey_is_accepted(&mut self, now: Time, name: &str, seq: u32) {
+        let what = format!("{name}: took a rekey with number {seq} that no key server sent");
+        self.violate(now, "no forged rekey is accepted", &what);
+    }
+
+    fn sequence_never_goes_back(
+        &mut self,
+        now: Time,
+        (id, name): (NodeId, &str),
+        spi: Spi,
+        seq: u32,
+    ) {
+        if let Some(last) = self.accepted.insert((id, spi), seq)
+            && last >= seq
+        {
+            let what = format!("{name}: took number {seq} after {last} under {}", hex(&spi));
+            self.violate(now, "a member's sequence number never goes back", &what);
+        }
+    }
+
+    /// What is acknowledged was processed by that member, in this life.
+    fn no_acknowledgement_without_processing(
+        &mut self,
+        now: Time,
+        (id, name): (NodeId, &str),
+        (spi, seq): (Spi, u32),
+    ) {
+        if !self.processed.contains(&(id, seq)) {
+            let what = format!("{name}: acknowledged {seq} under {} unseen", hex(&spi));
+            self.violate(now, "no acknowledgement without processing", &what);
+        }
+    }
+
+    // ------------------------------------------------------------ boxes
+
+    /// A deadline that has passed moves on once the box was called.
+    pub(crate) fn deadlines_move(&mut self, now: Time, name: &str, deadline: Option<Time>) {
+        let what = format!("{name}: its deadline {deadline:?} does not move");
+        self.violate(now, "deadlines move", &what);
+    }
+
+    /// What a box keeps is bounded by the number of its peers.
+    pub(crate) fn memory_is_bounded(&mut self, now: Time, name: &str, held: &Held) {
+        let limits = [
+            ("rows on disk", held.rows, ROWS_MAX + 2 * held.peers),
+            (
+                "phase-1 SAs",
+                held.phase1,
+                SAS_PER_PEER_MAX * held.peers.max(1),
+            ),
+            ("traffic keys", held.teks, gdoi::limits::TEKS_HELD_MAX),
+            ("members", held.members, held.peers),
+        ];
+        for (what, count, most) in limits {
+            if count > most {
+                let what = format!("{name}: {count} {what}, at most {most} are needed");
+                self.violate(now, "memory is bounded", &what);
+            }
+        }
+    }
+
+    /// Two members within the promise read the group's clock within half the window of each other.
+    pub(crate) fn pseudotime_agrees(
+        &mut self,
+        now: Time,
+        readings: &[(String, PseudoTime)],
+        window: Duration,
+    ) {
+        let slowest = readings.iter().min_by_key(|(_, reading)| *reading);
+        let fastest = readings.iter().max_by_key(|(_, reading)| *reading);
+        if let (Some((slow, a)), Some((fast, b))) = (slowest, fastest)
+            && b.since(*a) > window / 2
+        {
+            let what = format!("{slow} reads {a}, {fast} reads {b}, window {window:?}");
+            self.violate(now, "pseudotime agrees", &what);
+        }
+    }
+}
+
+/// How much a box keeps.
+#[derive(Copy, Clone, Debug, Default)]
+pub(crate) struct Held {
+    /// Boxes that it has to do with.
+    pub(crate) peers: usize,
+    /// Rows on disk.
+    pub(crate) rows: usize,
+    /// Phase-1 SAs.
+    pub(crate) phase1: usize,
+    /// Traffic keys.
+    pub(crate) teks: usize,
+    /// Members that it serves.
+    pub(crate) members: usize,
+}
+
+fn hex(spi: &Spi) -> String {
+    spi.iter()
+        .take(4)
+        .map(|octet| format!("{octet:02X}"))
+        .collect()
+}
