@@ -7,7 +7,6 @@ use std::time::Duration;
 
 use crypto::{Secret, SeededRng, fixture};
 use gdoi::config::{Isakmp, IsakmpCipher, IsakmpHash, IsakmpPolicy, PresharedKey};
-use gdoi::ike::RefusalCounter;
 use gdoi::machine::Record;
 use gdoi::{BootId, Config, Corrupt, Input, Machine, Outbox, Output};
 use policy::Time;
@@ -35,6 +34,10 @@ pub(super) struct World {
     pub(super) sent: Vec<Vec<u8>>,
     /// What the box wants on disk: rows by their names.
     pub(super) disk: BTreeMap<Vec<u8>, Secret>,
+    /// Messages that came with encryption and a right hash around them.
+    pub(super) sealed: u64,
+    /// Those that the box did not refuse, neither for their hash nor for anything else.
+    pub(super) believed: u64,
 }
 
 impl World {
@@ -58,6 +61,8 @@ impl World {
             peer,
             sent: Vec::new(),
             disk: BTreeMap::new(),
+            sealed: 0,
+            believed: 0,
         })
     }
 
@@ -126,6 +131,20 @@ impl World {
         self.give(Input::Datagram { local, peer, bytes });
     }
 
+    /// A message of the peer's under phase 1 arrives, with a right hash around it.
+    pub(super) fn arrive_sealed(&mut self, bytes: &[u8]) {
+        let before = self.refused();
+        self.arrive(bytes);
+        self.sealed += 1;
+        self.believed += u64::from(self.refused() == before);
+    }
+
+    /// Messages that phase 1 refused, whyever.
+    fn refused(&self) -> u64 {
+        let counters = self.machine.isakmp_view().counters;
+        counters.refusals().map(|(_, times)| times).sum()
+    }
+
     /// The box's timers up to a span from now.
     pub(super) fn wait(&mut self, span: Duration) {
         let end = self.now + span;
@@ -157,15 +176,14 @@ impl World {
         true
     }
 
+    /// Whether the box will do something of itself. One that will not has been put to sleep.
+    pub(super) fn has_plans(&self) -> bool {
+        self.machine.deadline(self.now).is_some()
+    }
+
     /// Takes what was sent.
     pub(super) fn take_sent(&mut self) -> Vec<Vec<u8>> {
         std::mem::take(&mut self.sent)
-    }
-
-    /// Messages under phase 1 whose encryption or hash the box did not accept.
-    pub(super) fn unproven(&self) -> u64 {
-        let counters = self.machine.isakmp_view().counters;
-        counters.refused(RefusalCounter::Undecryptable) + counters.refused(RefusalCounter::BadHash)
     }
 
     /// The box itself, to be looked at.
