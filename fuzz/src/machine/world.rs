@@ -23,6 +23,8 @@ pub(super) const RSA_LABEL: &str = "rekey";
 const EFFECTS_MAX: usize = 10_000;
 /// More timers at one time than this are a loop.
 const TIMERS_MAX: usize = 1_000;
+/// Moments at which timers fire while the peer waits; then it does something, or waits again.
+const MOMENTS_MAX: usize = 48;
 
 /// A box, and what it is asked from.
 pub(super) struct World {
@@ -145,12 +147,17 @@ impl World {
         counters.refusals().map(|(_, times)| times).sum()
     }
 
-    /// The box's timers up to a span from now.
+    /// The box's timers up to a span from now, or only the first of them if there are many: a
+    /// member that nobody answers asks every few seconds, and there is nothing new in that.
     pub(super) fn wait(&mut self, span: Duration) {
         let end = self.now + span;
-        let mut at_once = 0;
+        let (mut at_once, mut moments) = (0, 0);
         while let Some(due) = self.machine.deadline(self.now).filter(|due| *due <= end) {
             if due > self.now {
+                moments += 1;
+                if moments > MOMENTS_MAX {
+                    return;
+                }
                 at_once = 0;
                 self.now = due;
             }
