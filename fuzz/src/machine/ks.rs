@@ -7,7 +7,7 @@ use std::time::Duration;
 use crypto::hash::Hash;
 use crypto::hmac::prf;
 use crypto::{Secret, SeededRng};
-use gdoi::config::{IpsecSa, KeyServer};
+use gdoi::config::{IpsecSa, Isakmp, KeyServer};
 use gdoi::kin::{self, Bond};
 use gdoi::machine::Command;
 use gdoi::{Config, Input};
@@ -33,6 +33,7 @@ const DENY: u8 = 2;
 const CBC: u8 = 4;
 const TBAR: u8 = 8;
 const DROPS_DENIES: u8 = 16;
+const KEEPALIVE: u8 = 32;
 /// Every octet of the member's cookie in its first phase 1; the next has the next number.
 const COOKIE: u8 = 0xA1;
 
@@ -58,6 +59,10 @@ pub(super) fn configuration(form: u8) -> Config {
         (Encryption::AesGcm(KeyBits::B128), Integrity::Combined)
     };
     Config {
+        isakmp: Isakmp {
+            keepalive_s: if has(KEEPALIVE) { 10 } else { 0 },
+            ..Isakmp::default()
+        },
         key_servers: vec![KeyServer {
             group: "fuzz".into(),
             id: GroupId::Number(GROUP),
@@ -99,8 +104,13 @@ pub(super) struct Member {
     kek_spi: [u8; 16],
     ack_base: Secret,
     negotiations: u8,
+    /// How the next message is cut into parts, if it is.
+    cut: Option<Cut>,
     acks_sent: u64,
 }
+
+/// Octets of each part, and one that is left out if it is there.
+type Cut = (usize, usize);
 
 /// One script against one key server.
 pub fn ks_machine(bytes: &[u8]) {
@@ -144,6 +154,7 @@ impl Member {
             kek_spi: [0; 16],
             ack_base: Secret::copy_of(&[0]),
             negotiations: 0,
+            cut: None,
             acks_sent: 0,
         }
     }
@@ -165,8 +176,14 @@ impl Member {
 
     pub(super) fn step(&mut self, script: &mut Script<'_>) {
         let kind = script.u8();
-        if kind >= 250 {
-            return self.join_again();
+        match kind {
+            250..=252 => return self.join_again(),
+            253.. => {
+                let octets = 1 + usize::from(script.u8());
+                self.cut = Some((octets, script.u8().into()));
+                return;
+            }
+            _ => {}
         }
         match kind % 10 {
             0 | 1 => self.pull_1(script),
@@ -193,7 +210,16 @@ impl Member {
     fn send(&mut self, exchange: &mut Exchange, payloads: &Payloads) -> Option<Payloads> {
         self.world.take_sent();
         let datagram = self.peer.seal(exchange, payloads);
-        self.world.arrive_sealed(&datagram);
+        match self.cut.take() {
+            None => self.world.arrive_sealed(&datagram),
+            Some((octets, lost)) => {
+                let mut parts = self.peer.cut(&datagram, octets);
+                if lost < parts.len() {
+                    parts.remove(lost);
+                }
+                parts.iter().for_each(|part| self.world.arrive(part));
+            }
+        }
         let answers = self.world.take_sent();
         answers
             .iter()
@@ -424,5 +450,16 @@ mod tests {
         assert_eq!((member.world.sealed, member.world.believed), (4, 4));
         assert_eq!(member.views()[0].members.len(), 1);
         assert_eq!(member.world.machine().isakmp_view().rows.len(), 2);
+    }
+
+    #[test]
+    fn a_member_may_say_everything_in_parts() {
+        let mut member = Member::join(KEEPALIVE);
+        // Parts of 21 octets, none lost, around PULL 1 and PULL 3.
+        for step in [&[253, 20, 255][..], &[0, 0], &[253, 20, 255], &[2, 1, 0]] {
+            member.step(&mut Script::new(step));
+        }
+        assert_eq!(member.world.sealed, 0);
+        assert_eq!(member.views()[0].members.len(), 1);
     }
 }

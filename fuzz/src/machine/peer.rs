@@ -1,18 +1,17 @@
 //! The other end of phase 1, written from RFC 2409 alone: no line of the engine under test.
 
 use std::net::IpAddr;
-use std::sync::{Mutex, OnceLock, PoisonError};
 
+use crypto::Secret;
 use crypto::cbc::{Algorithm, Cipher};
-use crypto::dh::{Group, KeyPair};
 use crypto::hash::Hash;
 use crypto::hmac::prf;
-use crypto::{Secret, SeededRng};
 use wire::iana::{Doi, ExchangeType, IsakmpTransform, OakleyAttribute, PayloadType, ProtocolId};
 use wire::isakmp::{
     Attribute, Builder, Chain, Flags, Header, Id, Ke, Nonce, Payload, Proposal, Sa, Transform,
     VendorId,
 };
+use wire::private::Part;
 
 use super::script::{Payloads, datagram};
 use super::world::{PRESHARED_KEY, World};
@@ -20,8 +19,14 @@ use super::world::{PRESHARED_KEY, World};
 const HASH: Hash = Hash::Sha256;
 const BLOCK: usize = 16;
 const NONCE: [u8; 32] = [0x5A; 32];
-/// Values of the box whose secrets are remembered.
-const AGREED_MAX: usize = 16;
+/// The public value of the peer, on the curve P-256 (FIPS 186-5): the base point, since its secret
+/// exponent is 1. What it agrees on with the box is the x coordinate of the box's own value.
+const PUBLIC_VALUE: [u8; 64] = [
+    0x6b, 0x17, 0xd1, 0xf2, 0xe1, 0x2c, 0x42, 0x47, 0xf8, 0xbc, 0xe6, 0xe5, 0x63, 0xa4, 0x40, 0xf2,
+    0x77, 0x03, 0x7d, 0x81, 0x2d, 0xeb, 0x33, 0xa0, 0xf4, 0xa1, 0x39, 0x45, 0xd8, 0x98, 0xc2, 0x96,
+    0x4f, 0xe3, 0x42, 0xe2, 0xfe, 0x1a, 0x7f, 0x9b, 0x8e, 0xe7, 0xeb, 0x4a, 0x7c, 0x0f, 0x9e, 0x16,
+    0x2b, 0xce, 0x33, 0x57, 0x6b, 0x31, 0x5e, 0xce, 0xcb, 0xb6, 0x40, 0x68, 0x37, 0xbf, 0x51, 0xf5,
+];
 /// The vendor id of getvpn 1.2.3 (`docs/private-attributes.md` section 1).
 const VENDOR_ID: [u8; 16] = [
     0x31, 0x7f, 0x5e, 0x98, 0xb9, 0x85, 0x02, 0xfa, 0x40, 0x87, 0xfd, 0x57, 0x7e, 1, 2, 3,
@@ -111,10 +116,10 @@ fn vendor_ids(datagram: &[u8]) -> Vec<Vec<u8>> {
 }
 
 /// Message 3 or 4.
-fn key_exchange(pair: &KeyPair) -> Builder {
+fn key_exchange() -> Builder {
     let mut builder = Builder::new();
     builder.push(&Ke {
-        data: pair.public_value(),
+        data: &PUBLIC_VALUE,
     });
     builder.push(&Nonce { data: &NONCE });
     builder
@@ -143,19 +148,18 @@ impl Peer {
         cookies[1] = Header::decode(&message_2)
             .expect("a header")
             .responder_cookie;
-        let pair = pair();
-        world.arrive(&clear(cookies, key_exchange(pair)));
+        world.arrive(&clear(cookies, key_exchange()));
         let message_4 = answer(world)?;
         let ke = body(&message_4, PayloadType::KE);
         let transcript = Transcript {
-            initiator_ke: pair.public_value().to_vec(),
+            initiator_ke: PUBLIC_VALUE.to_vec(),
             responder_ke: ke.clone(),
             initiator_nonce: NONCE.to_vec(),
             responder_nonce: body(&message_4, PayloadType::NONCE),
             sa: written(&offer()),
         };
         let received = [vendor_ids(&message_2), vendor_ids(&message_4)].concat();
-        let (mut peer, skeyid) = Self::derive(cookies, &ke, &transcript, received);
+        let (mut peer, skeyid) = Self::derive(cookies, &ke[..32], &transcript, received);
         let iv = peer.last_block.clone();
         let last = peer.authenticate(world, own, (&skeyid, &iv), &transcript, true);
         let mut message_6 = answer(world)?.split_off(Header::LEN);
@@ -183,19 +187,18 @@ impl Peer {
         }
         world.arrive(&clear(cookies, builder));
         let message_3 = answer(world)?;
-        let pair = pair();
-        world.arrive(&clear(cookies, key_exchange(pair)));
+        world.arrive(&clear(cookies, key_exchange()));
         let message_5 = answer(world)?;
         let ke = body(&message_3, PayloadType::KE);
         let transcript = Transcript {
             initiator_ke: ke.clone(),
-            responder_ke: pair.public_value().to_vec(),
+            responder_ke: PUBLIC_VALUE.to_vec(),
             initiator_nonce: body(&message_3, PayloadType::NONCE),
             responder_nonce: NONCE.to_vec(),
             sa: body(message_1, PayloadType::SA),
         };
         let received = [vendor_ids(message_1), vendor_ids(&message_3)].concat();
-        let (mut peer, skeyid) = Self::derive(cookies, &ke, &transcript, received);
+        let (mut peer, skeyid) = Self::derive(cookies, &ke[..32], &transcript, received);
         let iv = message_5[message_5.len() - BLOCK..].to_vec();
         peer.last_block = peer.authenticate(world, own, (&skeyid, &iv), &transcript, false);
         Some(peer)
@@ -204,24 +207,17 @@ impl Peer {
     /// SKEYID and its children (RFC 2409 section 5), the cipher and its first IV (appendix B).
     fn derive(
         cookies: [[u8; 8]; 2],
-        ke: &[u8],
+        shared: &[u8],
         transcript: &Transcript,
         received: Vec<Vec<u8>>,
     ) -> (Self, Secret) {
-        let shared = agreed(ke);
         let nonces = [
             &transcript.initiator_nonce[..],
             &transcript.responder_nonce[..],
         ];
         let skeyid = prf(HASH, PRESHARED_KEY, &nonces);
         let child = |before: &[u8], number: u8| {
-            let parts = [
-                before,
-                shared.expose(),
-                &cookies[0],
-                &cookies[1],
-                &[number][..],
-            ];
+            let parts = [before, shared, &cookies[0], &cookies[1], &[number][..]];
             prf(HASH, skeyid.expose(), &parts)
         };
         let skeyid_d = child(&[], 0);
@@ -332,6 +328,41 @@ impl Peer {
         datagram(header, PayloadType::HASH, &clear)
     }
 
+    /// A message of the initiator's in parts of so many octets (`docs/private-attributes.md`
+    /// section 7), or as much of it as 255 parts hold.
+    pub(super) fn cut(&self, datagram: &[u8], octets: usize) -> Vec<Vec<u8>> {
+        let header = Header::decode(datagram).expect("a message of ours");
+        let key = self.prf_d(&[b"getvpn parts"]);
+        let bodies: Vec<&[u8]> = datagram.chunks(octets).take(u8::MAX.into()).collect();
+        let total = u8::try_from(bodies.len()).expect("no more than were taken");
+        let part = |(number, body)| {
+            let kind = header.exchange_type;
+            let serial = [0x5E; 4];
+            let mac = prf(
+                HASH,
+                key.expose(),
+                &[
+                    &[1],
+                    &header.cookies(),
+                    &header.message_id.to_be_bytes(),
+                    &[kind.0, number, total],
+                    &serial,
+                    body,
+                ],
+            );
+            let part = Part {
+                exchange: kind,
+                number,
+                total,
+                serial: u32::from_be_bytes(serial),
+                mac: mac.expose()[..16].try_into().expect("16 of 32"),
+                body,
+            };
+            part.encode(header)
+        };
+        (1..=total).zip(bodies).map(part).collect()
+    }
+
     /// The payloads after HASH of a message of the box.
     pub(super) fn open(&self, exchange: &mut Exchange, datagram: &[u8]) -> Option<Payloads> {
         let (header, encrypted) = Header::split(datagram).ok()?;
@@ -347,30 +378,6 @@ impl Peer {
         exchange.iv = encrypted[encrypted.len() - BLOCK..].to_vec();
         Some(Payloads { first, octets })
     }
-}
-
-/// One pair for all: what it agrees on is no secret, and to make it costs as much as to use it.
-fn pair() -> &'static KeyPair {
-    static PAIR: OnceLock<KeyPair> = OnceLock::new();
-    PAIR.get_or_init(|| {
-        KeyPair::generate(Group::Ecp256, &mut SeededRng::from_number(2)).expect("the library works")
-    })
-}
-
-/// What the pair and the box's value agree on. The box of every script draws the same numbers, so
-/// that its first value is nearly always among the last few; the box itself computes each time.
-fn agreed(ke: &[u8]) -> Secret {
-    static LAST: Mutex<Vec<(Vec<u8>, Secret)>> = Mutex::new(Vec::new());
-    let mut last = LAST.lock().unwrap_or_else(PoisonError::into_inner);
-    if let Some((_, shared)) = last.iter().find(|(value, _)| value == ke) {
-        return shared.clone();
-    }
-    let shared = pair().agree(ke).expect("the box sends a point");
-    if last.len() == AGREED_MAX {
-        last.remove(0);
-    }
-    last.push((ke.to_vec(), shared.clone()));
-    shared
 }
 
 fn written<'a, P: Payload<'a>>(payload: &P) -> Vec<u8> {

@@ -83,7 +83,7 @@ impl World {
                 mask: Ipv4Addr::BROADCAST,
                 secret: Secret::copy_of(PRESHARED_KEY),
             }],
-            ..Isakmp::default()
+            ..config.isakmp
         };
         let config = Config { isakmp, ..config };
         self.give(Input::Configure(Arc::new(config)));
