@@ -1,16 +1,15 @@
 //! A member, and a key server that has the right keys and says wrong things with them.
 
-use std::sync::OnceLock;
 use std::time::Duration;
 
+use crypto::SeededRng;
 use crypto::cbc::{Algorithm, Cipher};
 use crypto::hash::Hash;
-use crypto::rsa::PrivateKey;
-use crypto::{SeededRng, fixture};
-use gdoi::Config;
 use gdoi::config::Member as MemberConfig;
 use gdoi::kin::{self, Bond};
-use policy::GroupId;
+use gdoi::machine::Command;
+use gdoi::{Config, Input};
+use policy::{Ace, Acl, GroupId, Spi};
 use wire::gdoi::{EspSat, Gap, Identity, Kd, KekKeys, KeyPacket, Sa, Sak, Sat, Seq, Sids, TekKeys};
 use wire::iana::{
     AckType, Doi, EncapsulationMode, EspTransform, ExchangeType, KekAlgorithm, NotifyType,
@@ -18,12 +17,13 @@ use wire::iana::{
 };
 use wire::isakmp::{Builder, Built, Chain, Delete, Flags, Header, Nonce, Notify};
 use wire::private::{
-    Action, AddressRule, ChunkKind, ChunkList, GroupStamp, KeyRecord, PolicyAce, PolicyBlob,
+    self, AddressRule, ChunkKind, ChunkList, GroupStamp, KeyRecord, PolicyAce, PolicyBlob,
     PolicyChunk, PolicyName, PolicySa, PortRule,
 };
 
 use super::peer::{Exchange, Peer};
 use super::script::{Payloads, Script, datagram};
+use super::signer::{SIGNATURE_LEN, Signer};
 use super::world::{GM, KS, World};
 
 const GROUP: u32 = 1_234;
@@ -33,10 +33,17 @@ const KEK_SPI: [u8; 16] = *b"kek-spi-kek-spi!";
 /// Things that one script does at most.
 const STEPS_MAX: usize = 16;
 const BLOCK: usize = 16;
-/// Reading it takes longer than anything else here.
-static SIGNING_KEY: OnceLock<PrivateKey> = OnceLock::new();
 
-fn configuration() -> Config {
+/// The member; every second one has denies of its own.
+fn configuration(denies: bool) -> Config {
+    let deny = Ace {
+        action: policy::Action::Deny,
+        ..Ace::PERMIT_IP_ANY_ANY
+    };
+    let own = Acl {
+        name: "OWN".to_owned(),
+        entries: vec![deny],
+    };
     Config {
         members: vec![MemberConfig {
             group: "fuzz".into(),
@@ -45,7 +52,7 @@ fn configuration() -> Config {
             address: *GM.ip(),
             crypto_map: "map".to_owned(),
             interface: "wan".to_owned(),
-            local_acl: None,
+            local_acl: denies.then(|| own.into()),
             workers: 2,
         }],
         ..Config::default()
@@ -57,29 +64,32 @@ struct Server {
     world: World,
     peer: Peer,
     kin: bool,
-    signing_key: &'static PrivateKey,
-    public_key: Vec<u8>,
+    signer: &'static Signer,
     kek: Cipher,
     seq: u32,
     next_spi: u32,
     next_message_id: u32,
     pull: Option<Exchange>,
-    sent: u64,
+    rekeys_sent: u64,
 }
 
 /// One script against one member.
 pub fn gm_machine(bytes: &[u8]) {
     let mut script = Script::new(bytes);
-    let mut server = Server::serve(script.u8() & 1 == 0);
+    let form = script.u8();
+    let mut server = Server::serve(form & 1 == 0, form & 2 != 0);
     for _ in 0..STEPS_MAX {
         if script.is_empty() {
             break;
         }
         server.step(&mut script);
         assert_eq!(server.views().len(), 1);
+        assert!(server.world.has_plans(), "the member waits for nothing");
     }
-    let unproven = server.world.unproven();
-    super::count(server.sent, server.sent.saturating_sub(unproven));
+    let (sealed, believed) = (server.world.sealed, server.world.believed);
+    let verified = &server.views()[0].signature_forms;
+    let verified: u64 = verified.iter().map(|(_, times)| times).sum();
+    super::count(sealed + server.rekeys_sent, believed + verified);
 }
 
 fn built(fill: impl FnOnce(&mut Builder)) -> Built {
@@ -102,7 +112,7 @@ fn policy() -> Vec<u8> {
             tbar_window_s: None,
             acl_name: "ENCPOL".to_owned(),
             aces: vec![PolicyAce {
-                action: Action::Permit,
+                action: private::Action::Permit,
                 protocol: None,
                 source: AddressRule::Any,
                 source_port: PortRule::Any,
@@ -128,25 +138,24 @@ fn record(life_s: u64) -> KeyRecord {
 
 impl Server {
     /// A key server that has a phase-1 SA with a member and its PULL 1.
-    fn serve(kin: bool) -> Self {
+    fn serve(kin: bool, denies: bool) -> Self {
         let mut world = World::new(GM, KS);
-        world.configure(configuration());
+        world.configure(configuration(denies));
         let registers = world.wait_for_datagram(Duration::from_secs(60));
         assert!(registers, "the member does not register");
-        let peer = Peer::respond(&mut world, (*KS.ip()).into(), kin);
-        let signing_key = SIGNING_KEY.get_or_init(fixture::not_secret_rsa_2048);
+        let message_1 = world.take_sent().remove(0);
+        let peer = Peer::respond(&mut world, (*KS.ip()).into(), kin, &message_1);
         let mut server = Self {
             world,
-            peer,
+            peer: peer.expect("main mode goes on"),
             kin,
-            public_key: signing_key.public_key().to_spki_der().to_vec(),
-            signing_key,
+            signer: Signer::shared(),
             kek: Cipher::new(Algorithm::Aes128, &KEK).expect("16 octets"),
             seq: 0,
             next_spi: 0x1000_0000,
             next_message_id: 1 << 31,
             pull: None,
-            sent: 0,
+            rekeys_sent: 0,
         };
         server.listen();
         server
@@ -157,7 +166,11 @@ impl Server {
     }
 
     fn step(&mut self, script: &mut Script<'_>) {
-        match script.u8() % 10 {
+        let kind = script.u8();
+        if kind >= 250 {
+            return self.data_plane(kind, script);
+        }
+        match kind % 10 {
             0..=2 => self.answer_pull(script),
             3..=5 => self.push(script),
             6 => self.informational(script),
@@ -171,13 +184,45 @@ impl Server {
         }
     }
 
-    /// Takes what the member says: the beginning of a PULL or of a policy fetch.
+    /// What packets of ESP that whoever sends them makes the data plane say.
+    fn data_plane(&mut self, kind: u8, script: &mut Script<'_>) {
+        let group = || "fuzz".into();
+        self.world.give(match kind {
+            250..=252 => Input::UnknownSpi {
+                spi: Spi(self.next_spi.wrapping_sub(script.u8().into())),
+            },
+            253 | 254 => Input::SidsLow { group: group() },
+            _ => Input::Command(Command::ClearGdoi {
+                group: Some(group()),
+            }),
+        });
+        self.listen();
+    }
+
+    /// Takes what the member says, and negotiates phase 1 anew when it asks for that: the last
+    /// time that it does, since it has given the others up.
     fn listen(&mut self) {
+        while let Some(message_1) = self.take_said() {
+            let own = (*KS.ip()).into();
+            if let Some(peer) = Peer::respond(&mut self.world, own, self.kin, &message_1) {
+                self.peer = peer;
+                self.pull = None;
+            }
+        }
+    }
+
+    /// Takes the beginning of a PULL or of a policy fetch, and returns that of a phase 1.
+    fn take_said(&mut self) -> Option<Vec<u8>> {
+        let mut message_1 = None;
         for datagram in self.world.take_sent() {
             let Ok((header, _)) = Header::split(&datagram) else {
                 continue;
             };
             let kind = header.exchange_type;
+            if kind == ExchangeType::IDENTITY_PROTECTION && header.responder_cookie == [0; 8] {
+                message_1 = Some(datagram);
+                continue;
+            }
             let begins =
                 kind == ExchangeType::GROUPKEY_PULL || kind == ExchangeType::GETVPN_POLICY_FETCH;
             let runs = self
@@ -195,6 +240,7 @@ impl Server {
                 }
             }
         }
+        message_1
     }
 
     /// Message 2, or 4 once the nonce of message 2 has passed, or a chunk of the policy.
@@ -233,8 +279,7 @@ impl Server {
         }
         exchange.answered = true;
         self.pull = Some(exchange);
-        self.sent += 1;
-        self.world.arrive(&message);
+        self.world.arrive_sealed(&message);
         self.listen();
     }
 
@@ -334,7 +379,7 @@ impl Server {
             packets.push(KeyPacket::Kek(KekKeys {
                 spi: KEK_SPI,
                 algorithm_key: Some(&kek),
-                signature_key: Some(&self.public_key),
+                signature_key: Some(self.signer.spki()),
                 other: Vec::new(),
             }));
             packets.push(KeyPacket::Sid(Sids {
@@ -383,7 +428,7 @@ impl Server {
         link_sig(payloads.first, &mut octets);
         let covered = octets.len();
         octets.extend_from_slice(&[0, 0, 1, 4]);
-        octets.resize(covered + 4 + 256, 0);
+        octets.resize(covered + 4 + SIGNATURE_LEN, 0);
         let (initiator, responder) = KEK_SPI.split_at(8);
         let header = Header::new(
             initiator.try_into().expect("half of 16"),
@@ -395,16 +440,14 @@ impl Server {
         let plain = datagram(header, payloads.first, &octets);
         let (head, body) = plain.split_at(Header::LEN);
         let parts = [b"rekey", head, &body[..covered]];
-        let signature = self
-            .signing_key
-            .sign(Hash::Sha256, &parts)
-            .expect("the published key signs");
+        let signature = self.signer.sign(&parts);
         octets[covered + 4..].copy_from_slice(&signature);
         octets.resize(octets.len().next_multiple_of(BLOCK), 0);
         self.kek
             .encrypt(&KEK_IV, &mut octets)
             .expect("whole blocks");
         let message = datagram(header, payloads.first, &octets);
+        self.rekeys_sent += 1;
         self.world.arrive(&message);
         self.listen();
     }
@@ -432,8 +475,7 @@ impl Server {
             .peer
             .exchange(ExchangeType::INFORMATIONAL, self.next_message_id);
         let message = self.peer.seal(&mut exchange, &payloads);
-        self.sent += 1;
-        self.world.arrive(&message);
+        self.world.arrive_sealed(&message);
         self.listen();
     }
 
@@ -485,7 +527,7 @@ mod tests {
     #[test]
     fn a_key_server_that_is_not_bent_registers_and_rekeys_its_member() {
         for kin in [true, false] {
-            let mut server = Server::serve(kin);
+            let mut server = Server::serve(kin, false);
             // PULL 2, PULL 4, for ours the policy, and a rekey with the same Rekey SA.
             let mut steps = vec![&[0, 0][..], &[0, 0]];
             if kin {
@@ -495,10 +537,22 @@ mod tests {
             for step in steps {
                 server.step(&mut Script::new(step));
             }
-            assert_eq!(server.world.unproven(), 0);
+            assert_eq!(server.world.believed, server.world.sealed);
             let view = &server.views()[0];
             assert_eq!(view.registrations_succeeded, 1, "{:?}", view.last_failure);
             assert_eq!(view.rekeys_received, 1, "{:?}", view.refusals);
         }
+    }
+
+    #[test]
+    fn a_member_that_begins_anew_is_answered_anew() {
+        let mut server = Server::serve(false, true);
+        // PULL 2, PULL 4, the operator's order to forget all, PULL 2, PULL 4.
+        for step in [&[0, 0][..], &[0, 0], &[255], &[0, 0], &[0, 0]] {
+            server.step(&mut Script::new(step));
+        }
+        let view = &server.views()[0];
+        assert_eq!(view.status, gdoi::gm::Status::Registered);
+        assert_eq!(view.registrations_succeeded, 1, "{:?}", view.last_failure);
     }
 }

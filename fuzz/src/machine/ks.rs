@@ -7,13 +7,13 @@ use std::time::Duration;
 use crypto::hash::Hash;
 use crypto::hmac::prf;
 use crypto::{Secret, SeededRng};
-use gdoi::config::{IpsecSa, KeyServer};
+use gdoi::config::{IpsecSa, Isakmp, KeyServer};
 use gdoi::kin::{self, Bond};
 use gdoi::machine::Command;
 use gdoi::{Config, Input};
 use policy::{
-    Ace, Acl, Encryption, GroupId, GroupSize, Integrity, KekCipher, KeyBits, RekeyTransport,
-    SigHash, Transform,
+    Ace, Acl, Action, Encryption, GroupId, GroupSize, Integrity, KekCipher, KeyBits,
+    RekeyTransport, SigHash, Transform,
 };
 use wire::gdoi::{Gap, Kd, KeyPacket, Seq};
 use wire::iana::{Doi, ExchangeType, KdType, NotifyType, PayloadType, ProtocolId};
@@ -27,13 +27,42 @@ use super::world::{GM, KS, RSA_LABEL, World};
 const GROUP: u32 = 1_234;
 /// Things that one script does at most.
 const STEPS_MAX: usize = 16;
+/// Bits of a script's first octet.
+const PLAIN: u8 = 1;
+const DENY: u8 = 2;
+const CBC: u8 = 4;
+const TBAR: u8 = 8;
+const DROPS_DENIES: u8 = 16;
+const KEEPALIVE: u8 = 32;
+/// Every octet of the member's cookie in its first phase 1; the next has the next number.
+const COOKIE: u8 = 0xA1;
 
-pub(super) fn configuration() -> Config {
+/// A group; the bits of `form` choose among the knobs that members can tell apart.
+pub(super) fn configuration(form: u8) -> Config {
+    let has = |bit: u8| form & bit != 0;
+    let deny_udp = Ace {
+        action: Action::Deny,
+        protocol: Some(17),
+        ..Ace::PERMIT_IP_ANY_ANY
+    };
+    let mut entries = vec![Ace::PERMIT_IP_ANY_ANY];
+    if has(DENY) {
+        entries.insert(0, deny_udp);
+    }
     let acl = Acl {
         name: "ENCPOL".to_owned(),
-        entries: vec![Ace::PERMIT_IP_ANY_ANY],
+        entries,
+    };
+    let (encryption, integrity) = if has(CBC) {
+        (Encryption::AesCbc(KeyBits::B256), Integrity::HmacSha256)
+    } else {
+        (Encryption::AesGcm(KeyBits::B128), Integrity::Combined)
     };
     Config {
+        isakmp: Isakmp {
+            keepalive_s: if has(KEEPALIVE) { 10 } else { 0 },
+            ..Isakmp::default()
+        },
         key_servers: vec![KeyServer {
             group: "fuzz".into(),
             id: GroupId::Number(GROUP),
@@ -52,17 +81,16 @@ pub(super) fn configuration() -> Config {
             sas: vec![IpsecSa {
                 number: 10,
                 profile: "gdoi-p".to_owned(),
-                transform: Transform::new(Encryption::AesGcm(KeyBits::B128), Integrity::Combined)
-                    .expect("GCM brings its own integrity"),
+                transform: Transform::new(encryption, integrity).expect("a legal pair"),
                 lifetime_s: 3_600,
                 acl: Arc::new(acl),
-                tbar_window_s: None,
+                tbar_window_s: has(TBAR).then_some(10),
             }],
             size: GroupSize::Small16,
             key_sync: true,
             look_ahead: 2,
-            rfc6407_drops_denies: false,
             rfc3547: None,
+            rfc6407_drops_denies: has(DROPS_DENIES),
         }],
         ..Config::default()
     }
@@ -77,22 +105,31 @@ pub(super) struct Member {
     pull: Option<Exchange>,
     kek_spi: [u8; 16],
     ack_base: Secret,
-    sent: u64,
+    negotiations: u8,
+    /// How the next message is cut into parts, if it is.
+    cut: Option<Cut>,
+    acks_sent: u64,
 }
+
+/// Octets of each part, and one that is left out if it is there.
+type Cut = (usize, usize);
 
 /// One script against one key server.
 pub fn ks_machine(bytes: &[u8]) {
     let mut script = Script::new(bytes);
-    let mut member = Member::join(script.u8() & 1 == 0);
+    let mut member = Member::join(script.u8());
     for _ in 0..STEPS_MAX {
         if script.is_empty() {
             break;
         }
         member.step(&mut script);
         assert_eq!(member.views().len(), 1);
+        assert!(member.world.has_plans(), "the key server waits for nothing");
     }
-    let unproven = member.world.unproven();
-    super::count(member.sent, member.sent.saturating_sub(unproven));
+    let (sealed, believed) = (member.world.sealed, member.world.believed);
+    let members = &member.views()[0].members;
+    let acks: u64 = members.iter().map(|one| one.acks_received).sum();
+    super::count(sealed + member.acks_sent, believed + acks);
 }
 
 fn built(fill: impl FnOnce(&mut Builder)) -> Built {
@@ -103,21 +140,35 @@ fn built(fill: impl FnOnce(&mut Builder)) -> Built {
 
 impl Member {
     /// A member that has a phase-1 SA with a key server.
-    pub(super) fn join(kin: bool) -> Self {
+    pub(super) fn join(form: u8) -> Self {
         let mut world = World::new(KS, GM);
         world.give_rsa_key();
-        world.configure(configuration());
+        world.configure(configuration(form));
         world.take_sent();
-        let peer = Peer::initiate(&mut world, (*GM.ip()).into(), kin);
+        let kin = form & PLAIN == 0;
+        let peer = Peer::initiate(&mut world, (*GM.ip()).into(), kin, COOKIE);
         Self {
             world,
-            peer,
+            peer: peer.expect("main mode goes on"),
             kin,
             next_message_id: 1,
             pull: None,
             kek_spi: [0; 16],
             ack_base: Secret::copy_of(&[0]),
-            sent: 0,
+            negotiations: 0,
+            cut: None,
+            acks_sent: 0,
+        }
+    }
+
+    /// Phase 1 once more, beside what there is.
+    fn join_again(&mut self) {
+        self.negotiations += 1;
+        let (own, number) = ((*GM.ip()).into(), COOKIE + self.negotiations);
+        self.world.take_sent();
+        if let Some(peer) = Peer::initiate(&mut self.world, own, self.kin, number) {
+            self.peer = peer;
+            self.pull = None;
         }
     }
 
@@ -126,7 +177,17 @@ impl Member {
     }
 
     pub(super) fn step(&mut self, script: &mut Script<'_>) {
-        match script.u8() % 10 {
+        let kind = script.u8();
+        match kind {
+            250..=252 => return self.join_again(),
+            253.. => {
+                let octets = 1 + usize::from(script.u8());
+                self.cut = Some((octets, script.u8().into()));
+                return;
+            }
+            _ => {}
+        }
+        match kind % 10 {
             0 | 1 => self.pull_1(script),
             2 | 3 => self.pull_3(script),
             4 => self.informational(script),
@@ -151,8 +212,16 @@ impl Member {
     fn send(&mut self, exchange: &mut Exchange, payloads: &Payloads) -> Option<Payloads> {
         self.world.take_sent();
         let datagram = self.peer.seal(exchange, payloads);
-        self.sent += 1;
-        self.world.arrive(&datagram);
+        match self.cut.take() {
+            None => self.world.arrive_sealed(&datagram),
+            Some((octets, lost)) => {
+                let mut parts = self.peer.cut(&datagram, octets);
+                if lost < parts.len() {
+                    parts.remove(lost);
+                }
+                parts.iter().for_each(|part| self.world.arrive(part));
+            }
+        }
         let answers = self.world.take_sent();
         answers
             .iter()
@@ -327,6 +396,7 @@ impl Member {
             Flags::NONE,
             0,
         );
+        self.acks_sent += 1;
         self.world
             .arrive(&datagram(header, PayloadType::HASH, &octets));
     }
@@ -360,17 +430,38 @@ mod tests {
 
     #[test]
     fn a_member_that_is_not_bent_registers_and_acknowledges() {
-        for kin in [true, false] {
-            let mut member = Member::join(kin);
+        for form in [0, PLAIN] {
+            let mut member = Member::join(form);
             // PULL 1, PULL 3, a rekey, its acknowledgement.
             for step in [&[0, 0][..], &[2, 1, 0], &[9], &[6, 1, 1, 0]] {
                 member.step(&mut Script::new(step));
             }
-            assert_eq!(member.world.unproven(), 0);
-            assert_eq!(member.sent, 2);
+            assert_eq!((member.world.sealed, member.world.believed), (2, 2));
             let view = &member.views()[0];
-            assert_eq!(view.members.len(), 1, "kin {kin}");
-            assert_eq!(view.members[0].acks_received, 1, "kin {kin}");
+            assert_eq!(view.members.len(), 1, "form {form}");
+            assert_eq!(view.members[0].acks_received, 1, "form {form}");
         }
+    }
+
+    #[test]
+    fn a_member_may_come_back_under_a_new_phase_1() {
+        let mut member = Member::join(CBC | TBAR);
+        for step in [&[0, 0][..], &[2, 1, 0], &[250], &[0, 0], &[2, 1, 0]] {
+            member.step(&mut Script::new(step));
+        }
+        assert_eq!((member.world.sealed, member.world.believed), (4, 4));
+        assert_eq!(member.views()[0].members.len(), 1);
+        assert_eq!(member.world.machine().isakmp_view().rows.len(), 2);
+    }
+
+    #[test]
+    fn a_member_may_say_everything_in_parts() {
+        let mut member = Member::join(KEEPALIVE);
+        // Parts of 21 octets, none lost, around PULL 1 and PULL 3.
+        for step in [&[253, 20, 255][..], &[0, 0], &[253, 20, 255], &[2, 1, 0]] {
+            member.step(&mut Script::new(step));
+        }
+        assert_eq!(member.world.sealed, 0);
+        assert_eq!(member.views()[0].members.len(), 1);
     }
 }

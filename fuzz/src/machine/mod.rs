@@ -6,6 +6,7 @@
 
 mod peer;
 mod script;
+mod signer;
 mod world;
 
 pub mod gm;
@@ -16,7 +17,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 /// Messages that were sent with a hash, encryption or signature around them.
 static SENT: AtomicU64 = AtomicU64::new(0);
-/// Those of which the machine accepted the hash or signature.
+/// Those of which the machine believed the hash or signature; at least: what it refused for
+/// something that it looks at later is not counted.
 static PASSED: AtomicU64 = AtomicU64::new(0);
 
 fn count(sent: u64, passed: u64) {

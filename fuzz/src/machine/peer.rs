@@ -2,16 +2,16 @@
 
 use std::net::IpAddr;
 
+use crypto::Secret;
 use crypto::cbc::{Algorithm, Cipher};
-use crypto::dh::{Group, KeyPair};
 use crypto::hash::Hash;
 use crypto::hmac::prf;
-use crypto::{Secret, SeededRng};
 use wire::iana::{Doi, ExchangeType, IsakmpTransform, OakleyAttribute, PayloadType, ProtocolId};
 use wire::isakmp::{
     Attribute, Builder, Chain, Flags, Header, Id, Ke, Nonce, Payload, Proposal, Sa, Transform,
     VendorId,
 };
+use wire::private::Part;
 
 use super::script::{Payloads, datagram};
 use super::world::{PRESHARED_KEY, World};
@@ -19,6 +19,14 @@ use super::world::{PRESHARED_KEY, World};
 const HASH: Hash = Hash::Sha256;
 const BLOCK: usize = 16;
 const NONCE: [u8; 32] = [0x5A; 32];
+/// The public value of the peer, on the curve P-256 (FIPS 186-5): the base point, since its secret
+/// exponent is 1. What it agrees on with the box is the x coordinate of the box's own value.
+const PUBLIC_VALUE: [u8; 64] = [
+    0x6b, 0x17, 0xd1, 0xf2, 0xe1, 0x2c, 0x42, 0x47, 0xf8, 0xbc, 0xe6, 0xe5, 0x63, 0xa4, 0x40, 0xf2,
+    0x77, 0x03, 0x7d, 0x81, 0x2d, 0xeb, 0x33, 0xa0, 0xf4, 0xa1, 0x39, 0x45, 0xd8, 0x98, 0xc2, 0x96,
+    0x4f, 0xe3, 0x42, 0xe2, 0xfe, 0x1a, 0x7f, 0x9b, 0x8e, 0xe7, 0xeb, 0x4a, 0x7c, 0x0f, 0x9e, 0x16,
+    0x2b, 0xce, 0x33, 0x57, 0x6b, 0x31, 0x5e, 0xce, 0xcb, 0xb6, 0x40, 0x68, 0x37, 0xbf, 0x51, 0xf5,
+];
 /// The vendor id of getvpn 1.2.3 (`docs/private-attributes.md` section 1).
 const VENDOR_ID: [u8; 16] = [
     0x31, 0x7f, 0x5e, 0x98, 0xb9, 0x85, 0x02, 0xfa, 0x40, 0x87, 0xfd, 0x57, 0x7e, 1, 2, 3,
@@ -84,11 +92,12 @@ fn clear(cookies: [[u8; 8]; 2], builder: Builder) -> Vec<u8> {
     built.into_message(header)
 }
 
-/// The answer of the box, which there must be: only what was proven is bent.
-fn answer(world: &mut World) -> Vec<u8> {
-    let mut sent = world.take_sent();
-    assert_eq!(sent.len(), 1, "main mode goes on");
-    sent.remove(0)
+/// The answer of the box to a message of main mode; it may have given the negotiation up.
+fn answer(world: &mut World) -> Option<Vec<u8>> {
+    world.take_sent().into_iter().find(|datagram| {
+        let header = Header::decode(datagram).expect("the box sends what it should");
+        header.exchange_type == ExchangeType::IDENTITY_PROTECTION
+    })
 }
 
 fn body(datagram: &[u8], ty: PayloadType) -> Vec<u8> {
@@ -107,10 +116,10 @@ fn vendor_ids(datagram: &[u8]) -> Vec<Vec<u8>> {
 }
 
 /// Message 3 or 4.
-fn key_exchange(pair: &KeyPair) -> Builder {
+fn key_exchange() -> Builder {
     let mut builder = Builder::new();
     builder.push(&Ke {
-        data: pair.public_value(),
+        data: &PUBLIC_VALUE,
     });
     builder.push(&Nonce { data: &NONCE });
     builder
@@ -126,95 +135,89 @@ struct Transcript {
 }
 
 impl Peer {
-    /// Negotiates phase 1 with a box that waits for it.
-    pub(super) fn initiate(world: &mut World, own: IpAddr, kin: bool) -> Self {
-        let mut cookies = [[0xA1; 8], [0; 8]];
+    /// Negotiates phase 1 with a box that waits for it; `None` if it does not come about.
+    pub(super) fn initiate(world: &mut World, own: IpAddr, kin: bool, number: u8) -> Option<Self> {
+        let mut cookies = [[number; 8], [0; 8]];
         let mut builder = Builder::new();
         builder.push(&offer());
         if kin {
             builder.push(&VendorId { data: &VENDOR_ID });
         }
         world.arrive(&clear(cookies, builder));
-        let message_2 = answer(world);
+        let message_2 = answer(world)?;
         cookies[1] = Header::decode(&message_2)
             .expect("a header")
             .responder_cookie;
-        let pair = pair();
-        world.arrive(&clear(cookies, key_exchange(&pair)));
-        let message_4 = answer(world);
+        world.arrive(&clear(cookies, key_exchange()));
+        let message_4 = answer(world)?;
         let ke = body(&message_4, PayloadType::KE);
         let transcript = Transcript {
-            initiator_ke: pair.public_value().to_vec(),
+            initiator_ke: PUBLIC_VALUE.to_vec(),
             responder_ke: ke.clone(),
             initiator_nonce: NONCE.to_vec(),
             responder_nonce: body(&message_4, PayloadType::NONCE),
             sa: written(&offer()),
         };
         let received = [vendor_ids(&message_2), vendor_ids(&message_4)].concat();
-        let (mut peer, skeyid) = Self::derive(cookies, &pair, &ke, &transcript, received);
+        let (mut peer, skeyid) = Self::derive(cookies, &ke[..32], &transcript, received);
         let iv = peer.last_block.clone();
         let last = peer.authenticate(world, own, (&skeyid, &iv), &transcript, true);
-        let mut message_6 = answer(world).split_off(Header::LEN);
+        let mut message_6 = answer(world)?.split_off(Header::LEN);
         peer.last_block = message_6.split_off(message_6.len() - BLOCK);
         assert_ne!(peer.last_block, last);
-        peer
+        Some(peer)
     }
 
-    /// Answers a box that negotiates.
-    pub(super) fn respond(world: &mut World, own: IpAddr, kin: bool) -> Self {
-        let message_1 = answer(world);
-        let initiator = Header::decode(&message_1)
+    /// Answers a box that has sent message 1; `None` if it does not go on from there.
+    pub(super) fn respond(
+        world: &mut World,
+        own: IpAddr,
+        kin: bool,
+        message_1: &[u8],
+    ) -> Option<Self> {
+        let initiator = Header::decode(message_1)
             .expect("a header")
             .initiator_cookie;
         let cookies = [initiator, [0xB2; 8]];
         let mut builder = Builder::new();
         // The box offers one transform: it is chosen as it stands.
-        builder.push_raw(PayloadType::SA, &body(&message_1, PayloadType::SA));
+        builder.push_raw(PayloadType::SA, &body(message_1, PayloadType::SA));
         if kin {
             builder.push(&VendorId { data: &VENDOR_ID });
         }
         world.arrive(&clear(cookies, builder));
-        let message_3 = answer(world);
-        let pair = pair();
-        world.arrive(&clear(cookies, key_exchange(&pair)));
-        let message_5 = answer(world);
+        let message_3 = answer(world)?;
+        world.arrive(&clear(cookies, key_exchange()));
+        let message_5 = answer(world)?;
         let ke = body(&message_3, PayloadType::KE);
         let transcript = Transcript {
             initiator_ke: ke.clone(),
-            responder_ke: pair.public_value().to_vec(),
+            responder_ke: PUBLIC_VALUE.to_vec(),
             initiator_nonce: body(&message_3, PayloadType::NONCE),
             responder_nonce: NONCE.to_vec(),
-            sa: body(&message_1, PayloadType::SA),
+            sa: body(message_1, PayloadType::SA),
         };
-        let received = [vendor_ids(&message_1), vendor_ids(&message_3)].concat();
-        let (mut peer, skeyid) = Self::derive(cookies, &pair, &ke, &transcript, received);
+        let received = [vendor_ids(message_1), vendor_ids(&message_3)].concat();
+        let (mut peer, skeyid) = Self::derive(cookies, &ke[..32], &transcript, received);
         let iv = message_5[message_5.len() - BLOCK..].to_vec();
         peer.last_block = peer.authenticate(world, own, (&skeyid, &iv), &transcript, false);
-        peer
+        Some(peer)
     }
 
     /// SKEYID and its children (RFC 2409 section 5), the cipher and its first IV (appendix B).
     fn derive(
         cookies: [[u8; 8]; 2],
-        pair: &KeyPair,
-        ke: &[u8],
+        shared: &[u8],
         transcript: &Transcript,
         received: Vec<Vec<u8>>,
     ) -> (Self, Secret) {
-        let shared = pair.agree(ke).expect("the box sends a point");
         let nonces = [
             &transcript.initiator_nonce[..],
             &transcript.responder_nonce[..],
         ];
         let skeyid = prf(HASH, PRESHARED_KEY, &nonces);
         let child = |before: &[u8], number: u8| {
-            let parts = [
-                before,
-                shared.expose(),
-                &cookies[0],
-                &cookies[1],
-                &[number][..],
-            ];
+            let parts = [before, shared, &cookies[0], &cookies[1], &[number][..]];
             prf(HASH, skeyid.expose(), &parts)
         };
         let skeyid_d = child(&[], 0);
@@ -325,6 +328,41 @@ impl Peer {
         datagram(header, PayloadType::HASH, &clear)
     }
 
+    /// A message of the initiator's in parts of so many octets (`docs/private-attributes.md`
+    /// section 7), or as much of it as 255 parts hold.
+    pub(super) fn cut(&self, datagram: &[u8], octets: usize) -> Vec<Vec<u8>> {
+        let header = Header::decode(datagram).expect("a message of ours");
+        let key = self.prf_d(&[b"getvpn parts"]);
+        let bodies: Vec<&[u8]> = datagram.chunks(octets).take(u8::MAX.into()).collect();
+        let total = u8::try_from(bodies.len()).expect("no more than were taken");
+        let part = |(number, body)| {
+            let kind = header.exchange_type;
+            let serial = [0x5E; 4];
+            let mac = prf(
+                HASH,
+                key.expose(),
+                &[
+                    &[1],
+                    &header.cookies(),
+                    &header.message_id.to_be_bytes(),
+                    &[kind.0, number, total],
+                    &serial,
+                    body,
+                ],
+            );
+            let part = Part {
+                exchange: kind,
+                number,
+                total,
+                serial: u32::from_be_bytes(serial),
+                mac: mac.expose()[..16].try_into().expect("16 of 32"),
+                body,
+            };
+            part.encode(header)
+        };
+        (1..=total).zip(bodies).map(part).collect()
+    }
+
     /// The payloads after HASH of a message of the box.
     pub(super) fn open(&self, exchange: &mut Exchange, datagram: &[u8]) -> Option<Payloads> {
         let (header, encrypted) = Header::split(datagram).ok()?;
@@ -340,11 +378,6 @@ impl Peer {
         exchange.iv = encrypted[encrypted.len() - BLOCK..].to_vec();
         Some(Payloads { first, octets })
     }
-}
-
-/// One pair for all: what it agrees on is no secret, and to make it costs as much as to use it.
-fn pair() -> KeyPair {
-    KeyPair::generate(Group::Ecp256, &mut SeededRng::from_number(2)).expect("the library works")
 }
 
 fn written<'a, P: Payload<'a>>(payload: &P) -> Vec<u8> {

@@ -41,7 +41,7 @@ fn restore(bytes: &[u8]) -> Option<World> {
     }
     match World::restored(KS, GM, boot, rows) {
         Ok(mut world) => {
-            world.configure(configuration());
+            world.configure(configuration(0));
             world.wait(Duration::from_secs(120));
             assert_eq!(world.machine().ks_views(world.now()).len(), 1);
             Some(world)
@@ -60,7 +60,7 @@ mod tests {
 
     #[test]
     fn what_a_key_server_left_brings_its_member_back() {
-        let mut member = Member::join(true);
+        let mut member = Member::join(0);
         for step in [&[0, 0][..], &[2, 1, 0]] {
             member.step(&mut Script::new(step));
         }

@@ -7,7 +7,6 @@ use std::time::Duration;
 
 use crypto::{Secret, SeededRng, fixture};
 use gdoi::config::{Isakmp, IsakmpCipher, IsakmpHash, IsakmpPolicy, PresharedKey};
-use gdoi::ike::RefusalCounter;
 use gdoi::machine::Record;
 use gdoi::{BootId, Config, Corrupt, Input, Machine, Outbox, Output};
 use policy::Time;
@@ -24,6 +23,8 @@ pub(super) const RSA_LABEL: &str = "rekey";
 const EFFECTS_MAX: usize = 10_000;
 /// More timers at one time than this are a loop.
 const TIMERS_MAX: usize = 1_000;
+/// Moments at which timers fire while the peer waits; then it does something, or waits again.
+const MOMENTS_MAX: usize = 48;
 
 /// A box, and what it is asked from.
 pub(super) struct World {
@@ -35,6 +36,10 @@ pub(super) struct World {
     pub(super) sent: Vec<Vec<u8>>,
     /// What the box wants on disk: rows by their names.
     pub(super) disk: BTreeMap<Vec<u8>, Secret>,
+    /// Messages that came with encryption and a right hash around them.
+    pub(super) sealed: u64,
+    /// Those that the box did not refuse, neither for their hash nor for anything else.
+    pub(super) believed: u64,
 }
 
 impl World {
@@ -58,6 +63,8 @@ impl World {
             peer,
             sent: Vec::new(),
             disk: BTreeMap::new(),
+            sealed: 0,
+            believed: 0,
         })
     }
 
@@ -76,7 +83,7 @@ impl World {
                 mask: Ipv4Addr::BROADCAST,
                 secret: Secret::copy_of(PRESHARED_KEY),
             }],
-            ..Isakmp::default()
+            ..config.isakmp
         };
         let config = Config { isakmp, ..config };
         self.give(Input::Configure(Arc::new(config)));
@@ -126,12 +133,31 @@ impl World {
         self.give(Input::Datagram { local, peer, bytes });
     }
 
-    /// The box's timers up to a span from now.
+    /// A message of the peer's under phase 1 arrives, with a right hash around it.
+    pub(super) fn arrive_sealed(&mut self, bytes: &[u8]) {
+        let before = self.refused();
+        self.arrive(bytes);
+        self.sealed += 1;
+        self.believed += u64::from(self.refused() == before);
+    }
+
+    /// Messages that phase 1 refused, whyever.
+    fn refused(&self) -> u64 {
+        let counters = self.machine.isakmp_view().counters;
+        counters.refusals().map(|(_, times)| times).sum()
+    }
+
+    /// The box's timers up to a span from now, or only the first of them if there are many: a
+    /// member that nobody answers asks every few seconds, and there is nothing new in that.
     pub(super) fn wait(&mut self, span: Duration) {
         let end = self.now + span;
-        let mut at_once = 0;
+        let (mut at_once, mut moments) = (0, 0);
         while let Some(due) = self.machine.deadline(self.now).filter(|due| *due <= end) {
             if due > self.now {
+                moments += 1;
+                if moments > MOMENTS_MAX {
+                    return;
+                }
                 at_once = 0;
                 self.now = due;
             }
@@ -157,15 +183,14 @@ impl World {
         true
     }
 
+    /// Whether the box will do something of itself. One that will not has been put to sleep.
+    pub(super) fn has_plans(&self) -> bool {
+        self.machine.deadline(self.now).is_some()
+    }
+
     /// Takes what was sent.
     pub(super) fn take_sent(&mut self) -> Vec<Vec<u8>> {
         std::mem::take(&mut self.sent)
-    }
-
-    /// Messages under phase 1 whose encryption or hash the box did not accept.
-    pub(super) fn unproven(&self) -> u64 {
-        let counters = self.machine.isakmp_view().counters;
-        counters.refused(RefusalCounter::Undecryptable) + counters.refused(RefusalCounter::BadHash)
     }
 
     /// The box itself, to be looked at.

@@ -264,8 +264,7 @@ impl KeyServer {
             return Some("this key server has not heard from the others yet");
         }
         let now = self.clock.at(now);
-        let keks = super::keys::kinds(&self.config)
-            .all(|kind| self.keys.kek(kind).is_some());
+        let keks = super::keys::kinds(&self.config).all(|kind| self.keys.kek(kind).is_some());
         if !keks || self.keys.running(now).is_none() || self.policy.is_none() {
             return Some("the key servers have not agreed on keys yet");
         }
