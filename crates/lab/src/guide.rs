@@ -10,7 +10,9 @@ use netio::testbed;
 
 use crate::build::{self, Wishes};
 use crate::capture::Record;
-use crate::limits::{BACK_MAX, LOOK_AGAIN, NEW_KEY_MAX, REGISTERED_MAX, SNAPLEN};
+use crate::limits::{
+    BACK_MAX, LOOK_AGAIN, MERGE_MAX, NEW_KEY_MAX, REGISTERED_MAX, SNAPLEN, TAKE_OVER_MAX,
+};
 use crate::matrix::Matrix;
 use crate::place::Place;
 use crate::probe::Host;
@@ -38,6 +40,12 @@ const LOAD: Shape = Shape {
 };
 /// The load runs this long before the rekey, and this long on the new key.
 const AROUND_REKEY: Duration = Duration::from_millis(600);
+
+/// The guide's key servers, which back each other up.
+const KEY_SERVERS: [&str; 2] = ["ks1", "ks2"];
+/// How long the key servers do not see each other: longer than they take to notice, and shorter
+/// than the keys that both hold last.
+const SPLIT: Duration = Duration::from_secs(5);
 
 /// What a run is asked for beyond its story.
 #[derive(Debug, Default)]
@@ -87,11 +95,18 @@ pub(crate) fn run(place: &Place, options: &Options) -> Result<bool> {
 /// Gives the keys of the guide's group short lives: every time of a rekey shrinks with them, the
 /// time until all members may send on a new key included.
 fn shorten_keys(topology: &mut Topology) -> Result<()> {
-    let servers = topology.nodes.iter_mut().filter(|node| node.name == "ks1");
-    for config in servers.filter_map(|node| node.startup_config.as_mut()) {
+    let servers = topology
+        .nodes
+        .iter_mut()
+        .filter(|node| KEY_SERVERS.contains(&node.name.as_str()));
+    for node in servers {
+        let name = &node.name;
+        let Some(config) = node.startup_config.as_mut() else {
+            continue;
+        };
         for (long, short) in SHORT_KEYS {
             if !config.contains(long) {
-                bail!("the startup-config of ks1 has no line `{long}`");
+                bail!("the startup-config of {name} has no line `{long}`");
             }
             *config = config.replace(long, short);
         }
@@ -102,7 +117,7 @@ fn shorten_keys(topology: &mut Topology) -> Result<()> {
 const PICTURE: &str = "
   h1 192.168.20.10 -- gm1 10.1.20.2 --+        +-- gm2 10.1.21.2 -- h2 192.168.21.10
                                       +- core -+
-                      ks1 10.1.11.2 --+        +-- ks2 10.1.12.2 
+                      ks1 10.1.11.2 --+        +-- ks2 10.1.12.2
 ";
 
 fn tell(
@@ -137,6 +152,7 @@ fn tell(
     run.strays_of_members()?;
     run.rekey()?;
     run.death_of_a_member()?;
+    run.loss_of_key_servers()?;
     run.counters()?;
     let Run {
         core,
@@ -175,11 +191,13 @@ impl Run<'_> {
 
     /// Starts the routers with the way to the key server cut, and gives it its rekey key.
     fn boot(&mut self) -> Result<()> {
-        cut::cut(self.place, self.lab, "ks1", "core")?;
+        for key_server in KEY_SERVERS {
+            cut::cut(self.place, self.lab, key_server, "core")?;
+        }
         verbs::bring_up(self.place, self.folder, self.lab)?;
         let names: Vec<_> = self.lab.routers().map(|node| node.name.as_str()).collect();
         self.screen.step(format_args!(
-            "routers up: {}; ks1 has its rekey key (RSA 2048), the way to it is cut",
+            "routers up: {}; ks1 has its rekey key (RSA 2048), the ways to the key servers are cut",
             names.join(" ")
         ));
         Ok(())
@@ -200,7 +218,10 @@ impl Run<'_> {
                 strays.sent()
             ),
         );
-        cut::heal(self.place, self.lab, "ks1", "core")
+        for key_server in KEY_SERVERS {
+            cut::heal(self.place, self.lab, key_server, "core")?;
+        }
+        Ok(())
     }
 
     fn registration(&mut self) -> Result<()> {
@@ -209,7 +230,7 @@ impl Run<'_> {
         let registered = self.until(REGISTERED_MAX, |run| run.are_registered(&members))?;
         let listed = shows::members(&self.ask("ks1", "show crypto gdoi ks members")?);
         self.screen.step(format_args!(
-            "members on ks1: {} ({:.2} s after the way was healed)",
+            "members on ks1: {} ({:.2} s after the ways were healed)",
             listed.join(" "),
             begin.elapsed().as_secs_f64(),
         ));
@@ -241,7 +262,11 @@ impl Run<'_> {
 
     /// Notes the TEKs that the key server names now.
     fn note_keys(&mut self) -> Result<Vec<u32>> {
-        let now = shows::tek_spis(&self.ask("ks1", "show crypto gdoi ks policy")?);
+        self.note_keys_of("ks1")
+    }
+
+    fn note_keys_of(&mut self, key_server: &str) -> Result<Vec<u32>> {
+        let now = shows::tek_spis(&self.ask(key_server, "show crypto gdoi ks policy")?);
         let new: Vec<u32> = now
             .iter()
             .copied()
@@ -379,6 +404,118 @@ impl Run<'_> {
             ),
         );
         self.matrix("matrix after its return")
+    }
+
+    /// Under traffic the primary dies and comes back, and the key servers lose sight of each other
+    /// and find each other again, with a rekey after each.
+    fn loss_of_key_servers(&mut self) -> Result<()> {
+        let [a, b] = &self.hosts[..] else {
+            bail!("the guide has two hosts")
+        };
+        let primary = self.only_primary(REGISTERED_MAX)?;
+        let Some(primary) = primary else {
+            self.screen
+                .check(false, "one of the key servers is primary");
+            return Ok(());
+        };
+        let other = KEY_SERVERS.into_iter().find(|name| *name != primary);
+        let other = other.unwrap_or("ks2");
+        let traffic = Traffic::start(&[(a, b)], LOAD)?;
+        routers::kill(self.lab, primary)?;
+        self.folder.save(self.lab)?;
+        let begin = Instant::now();
+        let took_over = self.until(2 * TAKE_OVER_MAX, |run| run.is_primary(other))?;
+        let after = begin.elapsed();
+        self.screen.step(format_args!(
+            "{primary}, the primary, killed: {other} is primary after {:.2} s",
+            after.as_secs_f64()
+        ));
+        self.screen.check(
+            took_over && after <= TAKE_OVER_MAX,
+            format_args!(
+                "a dead primary is replaced within {} s",
+                TAKE_OVER_MAX.as_secs()
+            ),
+        );
+        self.order_rekey(other)?;
+        routers::start(self.place, self.lab, primary)?;
+        self.folder.save(self.lab)?;
+        let back = self.only_primary(2 * TAKE_OVER_MAX)?;
+        self.screen
+            .step(format_args!("{primary} is back, and {other} stays primary"));
+        self.screen.check(
+            back == Some(other),
+            "who comes back does not preempt the primary",
+        );
+        cut::cut(self.place, self.lab, primary, "core")?;
+        std::thread::sleep(SPLIT);
+        let both = self.is_primary(primary)? && self.is_primary(other)?;
+        cut::heal(self.place, self.lab, primary, "core")?;
+        let begin = Instant::now();
+        let one = self.only_primary(MERGE_MAX)?;
+        self.screen.step(format_args!(
+            "key servers split for {} s, each primary of its side: one again {:.2} s after the \
+             split was healed",
+            SPLIT.as_secs(),
+            begin.elapsed().as_secs_f64()
+        ));
+        self.screen.check(
+            both && one.is_some(),
+            "a split has a primary on each side, and one after it",
+        );
+        self.order_rekey(one.unwrap_or(other))?;
+        let reports = traffic.finish()?;
+        for report in &reports {
+            self.screen.line(format_args!("            {report}"));
+        }
+        let lost: u64 = reports.iter().map(|report| report.lost).sum();
+        let sent: u64 = reports.iter().map(|report| report.sent).sum();
+        self.screen.check(
+            reports.iter().all(flow::Report::is_clean),
+            format_args!("death, return, split and merge of key servers: {lost} of {sent} lost"),
+        );
+        Ok(())
+    }
+
+    fn is_primary(&self, key_server: &str) -> Result<bool> {
+        let text = self.ask(key_server, "show crypto gdoi ks coop")?;
+        Ok(shows::coop_role(&text).as_deref() == Some("Primary"))
+    }
+
+    /// The only key server that says it is primary, once the other is its secondary.
+    fn only_primary(&self, max: Duration) -> Result<Option<&'static str>> {
+        let mut found = None;
+        self.until(max, |run| {
+            let mut primaries = Vec::new();
+            let mut settled = true;
+            for name in KEY_SERVERS {
+                let text = run.ask(name, "show crypto gdoi ks coop")?;
+                match shows::coop_role(&text).as_deref() {
+                    Some("Primary") => primaries.push(name),
+                    Some("Secondary") => {}
+                    Some(_) | None => settled = false,
+                }
+            }
+            found = (settled && primaries.len() == 1).then(|| primaries[0]);
+            Ok(found.is_some())
+        })?;
+        Ok(found)
+    }
+
+    /// Orders a rekey and waits until all send on its key.
+    fn order_rekey(&mut self, key_server: &str) -> Result<()> {
+        let before = self.note_keys_of(key_server)?;
+        self.ask(key_server, "crypto gdoi ks rekey")?;
+        let changed = self.until(NEW_KEY_MAX, |run| {
+            let now = run.core.last_spis();
+            Ok(!now.is_empty() && now.iter().all(|spi| !before.contains(spi)))
+        })?;
+        self.note_keys_of(key_server)?;
+        self.screen.check(
+            changed,
+            format_args!("{key_server} rekeys, and all send on its key"),
+        );
+        Ok(())
     }
 
     fn counters(&mut self) -> Result<()> {

@@ -25,6 +25,10 @@ pub(crate) const REGISTERED_MAX: Duration = Duration::from_secs(10);
 pub(crate) const NEW_KEY_MAX: Duration = Duration::from_secs(5);
 /// A member that was killed passes traffic again within this time after its start.
 pub(crate) const BACK_MAX: Duration = Duration::from_secs(3);
+/// A dead primary is replaced within this time, with keepalives between key servers.
+pub(crate) const TAKE_OVER_MAX: Duration = Duration::from_secs(5);
+/// After a split has healed one key server leads within this time.
+pub(crate) const MERGE_MAX: Duration = Duration::from_secs(30);
 /// Pause between two looks at something that is awaited.
 pub(crate) const LOOK_AGAIN: Duration = Duration::from_millis(20);
 

@@ -17,6 +17,12 @@ pub(crate) fn registration(gm: &str) -> Option<String> {
         .map(str::to_owned)
 }
 
+/// The role of a key server, in `show crypto gdoi ks coop`.
+pub(crate) fn coop_role(coop: &str) -> Option<String> {
+    let rest = coop.lines().find_map(|line| value(line, "Local KS Role"))?;
+    rest.split([' ', ',']).next().map(str::to_owned)
+}
+
 /// The SPIs of the TEKs in `show crypto gdoi ks policy`, in its order.
 pub(crate) fn tek_spis(ks_policy: &str) -> Vec<u32> {
     let mut in_tek = false;
@@ -72,6 +78,13 @@ fn hex(text: &str) -> Option<u32> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_role_is_read_from_the_line_that_also_has_the_status() {
+        let line = "        Local KS Role: Primary   , Local KS Status: Alive";
+        assert_eq!(coop_role(line).as_deref(), Some("Primary"));
+        assert_eq!(coop_role("no cooperation"), None);
+    }
 
     const POLICY: &str = "\
 Key Server Policy:
