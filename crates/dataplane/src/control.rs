@@ -78,6 +78,14 @@ pub enum Update {
         /// The SIDs.
         sids: Vec<Sid>,
     },
+    /// How many blocks of 64 bits this sender may encrypt with one key of the group: 2^`log2`
+    /// (PROTOCOL P23).
+    LimitBlocks {
+        /// The group.
+        group: GroupName,
+        /// At most 30, which it is until the key server says less.
+        log2: u8,
+    },
     /// The group's pseudotime.
     SetClock {
         /// The group.
@@ -239,6 +247,10 @@ impl Control {
             }
             Update::InstallSids { group, size, sids } => {
                 self.group(group).install_sids(size, &sids)?
+            }
+            Update::LimitBlocks { group, log2 } => {
+                let workers = self.workers;
+                self.group(group).limit_blocks(log2, workers)
             }
             Update::SetClock { group, clock } => {
                 let group = self.group(group);

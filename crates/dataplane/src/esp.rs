@@ -15,7 +15,7 @@
 //! Identification: inner fragments of one datagram share theirs. Were it repeated, the core could
 //! not tell fragments of two such ESP packets apart, so a fragment gets a fresh one.
 
-use policy::{Spi, Transform};
+use policy::{Encryption, Spi, Transform};
 
 use wire::esp::{Esp, TRAILER_LEN, split_trailer, write_trailer};
 use wire::ip::Protocol;
@@ -65,6 +65,8 @@ pub(crate) struct Layout {
     pub(crate) icv_len: usize,
     /// Whether the IV is a counter that names its sender.
     pub(crate) is_counter_mode: bool,
+    /// Whether the cipher's blocks have 64 bits, so that a key is good for few of them.
+    pub(crate) is_64_bit_block: bool,
     /// What payload, padding and trailer fill, less one; the unit is a power of two.
     unit_mask: usize,
 }
@@ -76,6 +78,7 @@ impl Layout {
             iv_len: transform.iv_len(),
             icv_len: transform.icv_len(),
             is_counter_mode: transform.is_counter_mode(),
+            is_64_bit_block: matches!(transform.encryption(), Encryption::TripleDes),
             unit_mask: transform.pad_unit() - 1,
         }
     }
@@ -89,6 +92,11 @@ impl Layout {
     const fn back(&self, len: usize) -> usize {
         let filled = (len + TRAILER_LEN + self.unit_mask) & !self.unit_mask;
         filled - len + self.icv_len
+    }
+
+    /// Cipher blocks of 64 bits that an inner packet of `len` octets becomes.
+    pub(crate) const fn blocks(&self, len: usize) -> u64 {
+        ((len + TRAILER_LEN + self.unit_mask) / (self.unit_mask + 1)) as u64
     }
 
     /// The largest inner packet whose ESP packet is not larger than `mtu`.

@@ -9,8 +9,8 @@ use policy::{Acl, GroupName, GroupSize, PseudoTime, Sid, Spi, Tek, Time};
 use crate::control::Refusal;
 use crate::counters::{Hits, PerWorker, Traffic};
 use crate::limits::{
-    DELIVERY_DELAY, POLICIES_PER_GROUP_MAX, REPLAY_IDLE_DEFAULT, SAS_PER_GROUP_MAX,
-    SIDS_PER_PULL_MAX, SIDS_REMEMBERED_MAX,
+    BLOCKS_MAX_LOG2, DELIVERY_DELAY, POLICIES_PER_GROUP_MAX, REPLAY_IDLE_DEFAULT,
+    SAS_PER_GROUP_MAX, SIDS_PER_PULL_MAX, SIDS_REMEMBERED_MAX,
 };
 use crate::sadb::{Sa, SidCounter, TekKey};
 use crate::snapshot::{Group, Policy};
@@ -31,8 +31,15 @@ pub(crate) struct GroupState {
     pub(crate) sids: Vec<Arc<SidCounter>>,
     /// Every SID that was installed, the latest last.
     remembered: Vec<Arc<SidCounter>>,
+    /// Blocks of 64 bits that one worker may encrypt with one key (PROTOCOL P23).
+    blocks_max: u64,
     pub(crate) clock: PseudoClock,
     pub(crate) traffic: Arc<PerWorker<Traffic>>,
+}
+
+const fn share(log2: u8, workers: usize) -> u64 {
+    let workers = if workers == 0 { 1 } else { workers as u64 };
+    (1 << log2) / workers
 }
 
 impl GroupState {
@@ -49,6 +56,7 @@ impl GroupState {
             size: GroupSize::default(),
             sids: Vec::new(),
             remembered: Vec::new(),
+            blocks_max: share(BLOCKS_MAX_LOG2, workers),
             clock: PseudoClock::default(),
             traffic: Arc::new(PerWorker::new(workers, Traffic::default)),
         }
@@ -212,6 +220,14 @@ impl GroupState {
         counter
     }
 
+    /// A sender may encrypt 2^`log2` blocks with one key; each worker gets its share.
+    //= getvpn P23
+    pub(crate) fn limit_blocks(&mut self, log2: u8, workers: usize) -> bool {
+        let before = self.blocks_max;
+        self.blocks_max = share(log2.min(BLOCKS_MAX_LOG2), workers);
+        self.blocks_max != before
+    }
+
     pub(crate) fn close(&mut self) -> bool {
         let held = !self.sas.is_empty() || !self.sids.is_empty() || !self.policies.is_empty();
         self.sas.clear();
@@ -241,6 +257,7 @@ impl GroupState {
             records: (first_sa..first_sa + self.sas.len()).collect(),
             sids: self.sids.clone(),
             size: self.size,
+            blocks_max: self.blocks_max,
             clock: self.clock,
             grace: self.grace(),
             replay_idle: window.unwrap_or(REPLAY_IDLE_DEFAULT) * 2,

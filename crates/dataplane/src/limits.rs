@@ -20,6 +20,10 @@ pub const GROUPS_PER_INTERFACE_MAX: usize = 32;
 /// (PROTOCOL P12) and as many that still drain.
 pub const SAS_PER_GROUP_MAX: usize = 32;
 
+/// Blocks of 64 bits that may be encrypted with one key by all who send with it (PROTOCOL P23); what
+/// a key server says of its group is less.
+pub const BLOCKS_MAX_LOG2: u8 = 30;
+
 /// Policies of one group that may be in force at a time around their switches.
 pub const POLICIES_PER_GROUP_MAX: usize = 4;
 

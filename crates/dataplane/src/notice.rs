@@ -50,6 +50,14 @@ pub enum Happening {
         /// The SID.
         sid: Sid,
     },
+    /// Three quarters of the blocks that this sender may encrypt with a key are used: the key server
+    /// is to replace it (PROTOCOL P23).
+    KeyNearlyUsed {
+        /// The group.
+        group: Arc<GroupName>,
+        /// The key.
+        spi: Spi,
+    },
     /// More senders are heard than replay windows may be kept: copies of what this one sends are
     /// not recognised.
     ReplayTableFull {
@@ -61,7 +69,7 @@ pub enum Happening {
 }
 
 /// Kinds that are limited apart: the drop reasons, then the others.
-const KINDS: usize = DropReason::ALL.len() + 2;
+const KINDS: usize = DropReason::ALL.len() + 3;
 
 /// What is limited in rate apart from others.
 #[derive(Copy, Clone)]
@@ -69,6 +77,7 @@ pub(crate) enum Kind {
     Dropped(DropReason),
     ReplayTableFull,
     SidNearlyUsed,
+    KeyNearlyUsed,
 }
 
 /// The ring of a worker.
@@ -94,6 +103,8 @@ impl Notices {
             Kind::ReplayTableFull => (DropReason::ALL.len(), false),
             // Happens once for each SID: it must not be lost to the rate.
             Kind::SidNearlyUsed => (DropReason::ALL.len() + 1, true),
+            // Happens once for each key, likewise.
+            Kind::KeyNearlyUsed => (DropReason::ALL.len() + 2, true),
         };
         if !(always || at >= self.next[place]) || self.ring.len() >= NOTICES_MAX {
             self.suppressed[place] += 1;
@@ -102,7 +113,10 @@ impl Notices {
         self.next[place] = at
             + match kind {
                 Kind::Dropped(DropReason::InvalidSpi) => NOTICE_INTERVAL_INVALID_SPI,
-                Kind::Dropped(_) | Kind::ReplayTableFull | Kind::SidNearlyUsed => NOTICE_INTERVAL,
+                Kind::Dropped(_)
+                | Kind::ReplayTableFull
+                | Kind::SidNearlyUsed
+                | Kind::KeyNearlyUsed => NOTICE_INTERVAL,
             };
         let suppressed = std::mem::take(&mut self.suppressed[place]);
         self.ring.push_back(Notice {

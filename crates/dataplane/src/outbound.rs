@@ -14,8 +14,8 @@ use crate::limits::BATCH_MAX;
 use crate::notice::{Happening, Kind};
 use crate::packet::{Ip, Ipv4, Packet, parse};
 use crate::pmtu;
-use crate::sadb::Sa;
-use crate::snapshot::{Decisive, Outbound, Snapshot};
+use crate::sadb::{Sa, Spent};
+use crate::snapshot::{Decisive, Group, Outbound, Snapshot};
 use crate::worker::{About, View, Worker};
 use crate::{InterfaceId, Sink};
 
@@ -223,7 +223,7 @@ impl<E: Engine> Worker<E> {
         sealing: Sealing,
     ) -> Result<usize, DropReason> {
         let sa = &*view.snapshot.sas[sealing.sa];
-        let iv = self.next_iv(view, sa, sealing.group)?;
+        let iv = self.next_iv(view, sa, sealing.group, sealing.len)?;
         let id = if ip.is_fragment() {
             self.next_id = self.next_id.wrapping_add(1);
             self.next_id
@@ -245,11 +245,20 @@ impl<E: Engine> Worker<E> {
     //# same SID for each Data-Security SA specifying the use of a counter-
     //# based mode of operation.
     //= getvpn P21
-    fn next_iv(&mut self, view: &View<'_>, sa: &Sa, group: usize) -> Result<Iv, DropReason> {
+    fn next_iv(
+        &mut self,
+        view: &View<'_>,
+        sa: &Sa,
+        group: usize,
+        len: usize,
+    ) -> Result<Iv, DropReason> {
+        let group = view.group(group);
+        if sa.layout.is_64_bit_block {
+            self.spend(view, sa, group, len)?;
+        }
         if !sa.layout.is_counter_mode {
             return Ok(self.ivs.next());
         }
-        let group = view.group(group);
         let sid = group.sid_of(self.index).ok_or(DropReason::NoSid)?;
         let drawn = sid.draw().ok_or(DropReason::IvExhausted)?;
         if drawn.nearly_used {
@@ -260,6 +269,29 @@ impl<E: Engine> Worker<E> {
                 });
         }
         Ok(Iv::counter(drawn.iv))
+    }
+
+    /// Counts what a packet of `len` octets takes of a key whose blocks have 64 bits.
+    //= getvpn P23
+    fn spend(
+        &mut self,
+        view: &View<'_>,
+        sa: &Sa,
+        group: &Group,
+        len: usize,
+    ) -> Result<(), DropReason> {
+        match sa.spend(self.index, sa.layout.blocks(len), group.blocks_max) {
+            Spent::Fine => Ok(()),
+            Spent::Nearly => {
+                self.notices
+                    .tell(view.now, Kind::KeyNearlyUsed, || Happening::KeyNearlyUsed {
+                        group: Arc::clone(&group.name),
+                        spi: sa.tek.spi,
+                    });
+                Ok(())
+            }
+            Spent::Refused => Err(DropReason::BlocksExhausted),
+        }
     }
 
     fn send_sealed<M: AsRef<[u8]> + AsMut<[u8]>>(

@@ -12,7 +12,7 @@ use crypto::{Secret, cbc, hmac};
 use policy::{Encryption, GroupName, GroupSize, Integrity, KeyBits, Sid, Tek, sid};
 
 use crate::Refusal;
-use crate::counters::{PerWorker, Traffic};
+use crate::counters::{Count, PerWorker, Traffic};
 use crate::esp::Layout;
 
 /// Octets of the salt that follows a counter-mode key.
@@ -147,6 +147,8 @@ pub struct Sa {
     /// Names the key: equal for the same key installed again, and only then.
     pub(crate) fingerprint: u64,
     pub(crate) traffic: Arc<PerWorker<Traffic>>,
+    /// Blocks that each worker has encrypted; counted where the cipher's blocks are of 64 bits.
+    blocks: Arc<PerWorker<Count>>,
     sequence: Arc<PerWorker<AtomicU32>>,
 }
 
@@ -165,6 +167,7 @@ impl Sa {
             tek,
             group,
             traffic: Arc::new(PerWorker::new(workers, Traffic::default)),
+            blocks: Arc::new(PerWorker::new(workers, Count::default)),
             sequence: Arc::new(PerWorker::new(workers, AtomicU32::default)),
         })
     }
@@ -178,6 +181,7 @@ impl Sa {
             group: Arc::clone(&self.group),
             fingerprint: self.fingerprint,
             traffic: Arc::clone(&self.traffic),
+            blocks: Arc::clone(&self.blocks),
             sequence: Arc::clone(&self.sequence),
         })
     }
@@ -193,6 +197,23 @@ impl Sa {
         self.fingerprint == fingerprint(tek, key)
     }
 
+    /// Counts the blocks of a packet that a worker is to encrypt with this key, if it may.
+    //= getvpn P23
+    pub(crate) fn spend(&self, worker: usize, blocks: u64, limit: u64) -> Spent {
+        let count = self.blocks.of(worker);
+        let before = count.read();
+        if before + blocks > limit {
+            return Spent::Refused;
+        }
+        count.add(blocks);
+        let near = limit / 4 * 3;
+        if before < near && before + blocks >= near {
+            Spent::Nearly
+        } else {
+            Spent::Fine
+        }
+    }
+
     /// The next sequence number of a worker: from 1, and around. Many workers of many members send
     /// on the SA, so no receiver can check it (RFC 4303 section 2.2) and no order lies in it.
     //= RFC 4303 3.3.3
@@ -205,6 +226,17 @@ impl Sa {
         counter.store(next, Ordering::Relaxed);
         next
     }
+}
+
+/// What became of the blocks of a packet.
+#[derive(Copy, Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Spent {
+    /// There are enough left.
+    Fine,
+    /// With this packet three quarters are used.
+    Nearly,
+    /// They would be more than this worker may encrypt; the packet is not counted.
+    Refused,
 }
 
 fn fingerprint(tek: &Tek, key: &TekKey) -> u64 {
@@ -277,6 +309,35 @@ impl SidCounter {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_key_warns_once_at_three_quarters_of_its_blocks_and_is_never_used_for_more() {
+        let transform = policy::Transform::new(Encryption::TripleDes, Integrity::HmacSha1).unwrap();
+        let tek = Tek {
+            spi: policy::Spi(0x1000),
+            transform,
+            activation: policy::PseudoTime::ZERO,
+            expiry: policy::PseudoTime::from_secs(60),
+            generation: policy::Generation::default(),
+            ks_list_hash: [0; 8],
+            minted_by: policy::KsIndex::default(),
+            orig_lifetime_s: 60,
+        };
+        let key = TekKey {
+            encryption: Secret::new((0..24).collect()),
+            integrity: Secret::new(vec![1; 20]),
+        };
+        let sa = Sa::new(Arc::new(GroupName::from("G1")), tek, &key, 2).unwrap();
+        let spent: Vec<Spent> = (0..6).map(|_| sa.spend(0, 20, 100)).collect();
+        let (fine, nearly, refused) = (Spent::Fine, Spent::Nearly, Spent::Refused);
+        assert_eq!(spent, [fine, fine, fine, nearly, fine, refused]);
+        assert_eq!(
+            sa.spend(1, 20, 100),
+            Spent::Fine,
+            "each worker has its share"
+        );
+        assert_eq!(sa.spend(0, 1, 101), Spent::Fine);
+    }
 
     #[test]
     fn a_counter_warns_once_at_three_quarters_and_stops_at_its_end() {

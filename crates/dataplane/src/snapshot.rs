@@ -41,6 +41,8 @@ pub(crate) struct Group {
     pub(crate) records: Vec<usize>,
     pub(crate) sids: Vec<Arc<SidCounter>>,
     pub(crate) size: GroupSize,
+    /// Blocks of 64 bits that one worker may encrypt with one key.
+    pub(crate) blocks_max: u64,
     pub(crate) clock: PseudoClock,
     /// How far apart the members' switches and a packet's arrival may be: TBAR window and delay.
     pub(crate) grace: Duration,

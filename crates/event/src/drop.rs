@@ -39,11 +39,13 @@ pub enum DropReason {
     /// Inbound: marked as congested on the way, which its sender would not understand
     /// (RFC 6040 section 4.2).
     BadEcn,
+    /// Outbound: this sender has encrypted as many 64-bit blocks with the key as it may.
+    BlocksExhausted,
 }
 
 impl DropReason {
     /// Every reason, in the order of the counters.
-    pub const ALL: [Self; 17] = [
+    pub const ALL: [Self; 18] = [
         Self::FailClose,
         Self::NoSa,
         Self::NoSid,
@@ -61,6 +63,7 @@ impl DropReason {
         Self::ClearText,
         Self::DeviceFull,
         Self::BadEcn,
+        Self::BlocksExhausted,
     ];
 
     /// The word in counters and JSON.
@@ -84,6 +87,7 @@ impl DropReason {
             Self::ClearText => "clear-text",
             Self::DeviceFull => "device-full",
             Self::BadEcn => "bad-ecn",
+            Self::BlocksExhausted => "blocks-exhausted",
         }
     }
 }

@@ -19,7 +19,7 @@ use wire::iana::{
 use wire::isakmp::{Attribute, Value};
 use wire::private::{self, KeyRecord, PolicyName};
 
-use crate::limits::{LIFETIME_MAX, SIDS_PER_PULL_MAX, TEKS_MAX};
+use crate::limits::{BLOCKS_LOG2_MAX, LIFETIME_MAX, SIDS_PER_PULL_MAX, TEKS_MAX};
 use crate::machine::TekKey;
 use crate::private::{GroupStamp, KekRecord, tek_of, tek_record};
 use crate::rekey_sa::RekeySa;
@@ -73,6 +73,9 @@ pub(crate) struct Offer {
     pub(crate) stamp: Option<GroupStamp>,
     /// The policy's name, for members of ours.
     pub(crate) policy: Option<PolicyName>,
+    /// Of a group whose cipher has 64-bit blocks, for members of ours: each sender may encrypt 2 to
+    /// this power of them with one key.
+    pub(crate) blocks_log2: Option<u8>,
     /// When plain members send on these keys, seconds from now.
     pub(crate) activation_delay_s: Option<u16>,
     /// Traffic keys in the order in which they are said.
@@ -122,6 +125,11 @@ impl Offer {
             let stamp = self.stamp.map(|stamp| stamp.to_wire().attribute());
             let policy = self.policy.as_ref().map(PolicyName::attribute);
             gap.other = stamp.into_iter().chain(policy).collect::<Result<_, _>>()?;
+            let class = GapAttribute::GETVPN_BLOCK_LIMIT.0;
+            let blocks = self
+                .blocks_log2
+                .map(|log2| Attribute::basic(class, log2.into()));
+            gap.other.extend(blocks);
             sats.extend(
                 self.teks
                     .iter()
@@ -198,6 +206,7 @@ impl Offer {
             [
                 GapAttribute::GETVPN_GROUP_STAMP,
                 GapAttribute::GETVPN_POLICY_NAME,
+                GapAttribute::GETVPN_BLOCK_LIMIT,
             ]
             .contains(&class)
         };
@@ -212,7 +221,27 @@ impl Offer {
             .map(|stamp| GroupStamp::of(&stamp))
             .transpose()?;
         self.policy = PolicyName::find(&gap.other)?;
+        self.blocks_log2 = blocks_log2(gap)?;
         Ok(())
+    }
+}
+
+/// The limit of 64-bit blocks in a GAP.
+//= getvpn P23
+fn blocks_log2(gap: &Gap) -> Result<Option<u8>, Unacceptable> {
+    let class = GapAttribute::GETVPN_BLOCK_LIMIT;
+    let Some(attribute) = gap.other.iter().find(|own| own.class == class.0) else {
+        return Ok(None);
+    };
+    let log2 = match attribute.value {
+        Value::Basic(value) => u8::try_from(value).ok(),
+        Value::Variable(_) => None,
+    };
+    match log2.filter(|log2| *log2 <= BLOCKS_LOG2_MAX) {
+        Some(log2) => Ok(Some(log2)),
+        None => Err(unsupported(format!(
+            "GAP attribute {class} that is no limit"
+        ))),
     }
 }
 

@@ -215,3 +215,9 @@ pub const REPORT_INTERVAL: Duration = Duration::from_secs(60);
 pub const REPORTS_REMEMBERED_MAX: usize = 256;
 /// Ended negotiations that `show crypto isakmp sa detail` remembers.
 pub const FAILURES_REMEMBERED_MAX: usize = 32;
+
+/// 64-bit blocks that all senders together may encrypt with one key, as a power of two (P23).
+pub(crate) const BLOCKS_LOG2_MAX: u8 = 30;
+
+/// Senders that a group is counted as having at least, since members join while a key is used.
+pub(crate) const SENDERS_MIN: usize = 16;

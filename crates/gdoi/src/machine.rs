@@ -43,6 +43,14 @@ pub enum Input<'a> {
         /// The group.
         group: GroupName,
     },
+    /// The data plane has used three quarters of the blocks that this sender may encrypt with a key
+    /// (PROTOCOL P23): the key server is told.
+    KeySpent {
+        /// The group.
+        group: GroupName,
+        /// The key.
+        spi: Spi,
+    },
     /// The machine was suspended, or resumed from an image of its memory: whatever it held may be
     /// held, and used, elsewhere too (PROTOCOL P21).
     Resumed {
@@ -139,6 +147,13 @@ pub enum Output {
         size: GroupSize,
         /// The SIDs.
         sids: Vec<Sid>,
+    },
+    /// How many blocks of 64 bits this member may encrypt with one key of the group (PROTOCOL P23).
+    LimitBlocks {
+        /// The group.
+        group: GroupName,
+        /// 2 to this power, at most 30.
+        log2: u8,
     },
     /// The group's pseudotime as this member reads it.
     SetClock {

@@ -104,6 +104,9 @@ impl Machine {
                 pkcs8,
             } => self.rsa_key(now, label, exportable, pkcs8, out),
             Input::SidsLow { group } => self.with_member(now, &group, out, gm::Member::sids_low),
+            Input::KeySpent { group, spi } => {
+                self.with_member(now, &group, out, |member, cx| member.key_spent(cx, spi));
+            }
             Input::Resumed { rng } => self.resumed(now, rng, out),
             Input::UnknownSpi { spi } => {
                 let (mut cx, _, members) = self.split(now, out);

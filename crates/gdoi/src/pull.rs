@@ -11,10 +11,10 @@
 //! Encryption, HASH and repetition are `ike`'s. Decides which payloads say what; what a member or
 //! key server makes of it is decided in `gm::registration` and `ks::registration`.
 
-use policy::{GroupId, GroupSize, PeerKind, Sid};
+use policy::{GroupId, GroupSize, PeerKind, Sid, Spi};
 use wire::gdoi::{Gap, Kd, Sa, Seq};
-use wire::iana::PayloadType;
-use wire::isakmp::{Builder, Built, Chain, Id, Nonce};
+use wire::iana::{GapAttribute, PayloadType};
+use wire::isakmp::{Attribute, Builder, Built, Chain, Id, Nonce, Value};
 use wire::private::SidsHeld;
 
 use crate::group_sa::{Grant, Offer, Received, Unacceptable};
@@ -86,9 +86,11 @@ impl Initiator {
     pub(crate) fn message_3(
         workers: u16,
         held: Option<(GroupSize, &[Sid])>,
+        spent: Option<Spi>,
         kind: PeerKind,
     ) -> Result<Built, wire::Error> {
         let mut builder = Builder::new();
+        let spent = spent.filter(|_| kind == PeerKind::Ours).map(key_spent);
         let sids_held = held
             .filter(|(_, sids)| kind == PeerKind::Ours && !sids.is_empty())
             .map(|(size, sids)| {
@@ -103,7 +105,7 @@ impl Initiator {
             .transpose()?;
         let gap = Gap {
             sender_id_request: (workers > 1).then_some(workers),
-            other: sids_held.into_iter().collect(),
+            other: sids_held.into_iter().chain(spent).collect(),
             ..Gap::default()
         };
         if gap != Gap::default() {
@@ -204,15 +206,27 @@ impl Responder {
         Ok((state, builder.finish()?))
     }
 
-    /// Reads message 3: how many sender identifiers are asked for, one when it does not say.
+    /// Reads message 3: how many sender identifiers are asked for, one when it does not say, and
+    /// which key the member has nearly used up.
     ///
     /// # Errors
     /// What is malformed.
-    pub(crate) fn read_3(first: PayloadType, payloads: &[u8]) -> Result<u16, wire::Error> {
+    pub(crate) fn read_3(
+        first: PayloadType,
+        payloads: &[u8],
+    ) -> Result<(u16, Option<Spi>), wire::Error> {
         let chain = Chain::decode(first, payloads)?;
         let gap = chain.find(PayloadType::GAP);
         let gap: Option<Gap> = gap.map(wire::isakmp::Raw::decode).transpose()?;
-        Ok(gap.and_then(|gap| gap.sender_id_request).unwrap_or(1))
+        let Some(gap) = gap else { return Ok((1, None)) };
+        let class = GapAttribute::GETVPN_KEY_SPENT.0;
+        let spent = gap.other.iter().find(|own| own.class == class);
+        let spi = spent.and_then(|own| match &own.value {
+            Value::Variable(octets) => <[u8; 4]>::try_from(&octets[..]).ok(),
+            Value::Basic(_) => None,
+        });
+        let spi = spi.map(|octets| Spi(u32::from_be_bytes(octets)));
+        Ok((gap.sender_id_request.unwrap_or(1), spi))
     }
 
     /// Message 4.
@@ -235,6 +249,15 @@ impl Responder {
     /// The bodies of both nonces, the member's first.
     pub(crate) fn nonces(&self) -> [&[u8]; 2] {
         [&self.peer_nonce, &self.nonce]
+    }
+}
+
+/// The attribute that names a key which a member has nearly used up.
+//= getvpn P23
+fn key_spent(spi: Spi) -> Attribute<'static> {
+    Attribute {
+        class: GapAttribute::GETVPN_KEY_SPENT.0,
+        value: Value::Variable(spi.0.to_be_bytes().to_vec().into()),
     }
 }
 

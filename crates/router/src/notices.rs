@@ -54,6 +54,13 @@ pub(crate) fn translate(notice: Notice) -> (Option<Event>, Option<machine::Input
                 group: (*group).clone(),
             }),
         ),
+        Happening::KeyNearlyUsed { group, spi } => (
+            None,
+            Some(machine::Input::KeySpent {
+                group: (*group).clone(),
+                spi,
+            }),
+        ),
         Happening::ReplayTableFull { group, sid } => {
             let group = (*group).clone();
             (
@@ -99,6 +106,7 @@ fn dropped(drop: Drop) -> Event {
         | DropReason::NoSa
         | DropReason::NoSid
         | DropReason::IvExhausted
+        | DropReason::BlocksExhausted
         | DropReason::TooBig
         | DropReason::Unprotectable
         | DropReason::Malformed

@@ -357,6 +357,9 @@ impl Router {
             machine::Output::InstallSids { group, size, sids } => {
                 self.update(Update::InstallSids { group, size, sids });
             }
+            machine::Output::LimitBlocks { group, log2 } => {
+                self.update(Update::LimitBlocks { group, log2 });
+            }
             machine::Output::SetClock { group, clock } => {
                 self.update(Update::SetClock { group, clock });
             }

@@ -451,6 +451,10 @@ numbers! {
         GETVPN_POLICY_NAME = 129;
         /// Private: SIDs that a member holds, told in PULL message 3 (PROTOCOL P22).
         GETVPN_SIDS_HELD = 130;
+        /// Private: how many 64-bit blocks a sender may encrypt with one key (PROTOCOL P23).
+        GETVPN_BLOCK_LIMIT = 131;
+        /// Private: a key that a member has nearly used up, told in PULL message 3 (PROTOCOL P23).
+        GETVPN_KEY_SPENT = 132;
     }
 }
 

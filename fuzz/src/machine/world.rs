@@ -117,6 +117,7 @@ impl World {
                 | Output::RemoveSa { .. }
                 | Output::InstallPolicy { .. }
                 | Output::InstallSids { .. }
+                | Output::LimitBlocks { .. }
                 | Output::SetClock { .. }
                 | Output::CloseGroup { .. }
                 | Output::GenerateRsa { .. }

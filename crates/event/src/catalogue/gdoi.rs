@@ -202,6 +202,12 @@ catalogue! {
     3 KS_INCOMPLETE_CFG in Infra { group: Group, reason: String }
         "Group {group} is not served: {reason}";
 
+    /// A member has used three quarters of what one sender may encrypt with a key of 64-bit blocks: the
+    /// next key is sent now.
+    #[action = "None. If it repeats often, replace 3DES by AES: the group carries too much for it."]
+    5 KS_KEY_SPENT in Rekey { group: Group, gm: Ipv4Addr, spi: policy::Spi }
+        "Member {gm} of group {group} has nearly used up the key with SPI {spi}. Next key is sent now";
+
     /// The rekey key is not there: no member is served until it is.
     #[action = "`crypto key generate rsa label NAME modulus 2048`."]
     1 KS_NO_RSA_KEYS in Infra { label: String, group: Group }

@@ -52,6 +52,8 @@ pub(crate) struct Member {
     unknown: UnknownSpis,
     /// New sender identifiers are needed, and only a registration brings them.
     wants_sids: bool,
+    /// A key of which the key server is told that it is nearly used up.
+    spent: Option<Spi>,
     next_conn_id: u32,
     registered: Option<Time>,
 }
@@ -94,6 +96,7 @@ impl Member {
             last_failure: None,
             unknown: UnknownSpis::default(),
             wants_sids: false,
+            spent: None,
             next_conn_id: 1,
             registered: None,
             config,
@@ -148,6 +151,7 @@ impl Member {
         self.forget(cx);
         self.unknown = UnknownSpis::default();
         self.wants_sids = false;
+        self.spent = None;
         self.registered = None;
         self.counters.resumptions += 1;
         cx.out.report(Gdoi::GM_RESUMED {
@@ -165,6 +169,28 @@ impl Member {
             self.plan.at = Some(cx.now);
             self.timer(cx);
         }
+    }
+
+    /// The data plane has nearly used up a key whose cipher has 64-bit blocks. Only a key server of
+    /// ours can be told, and only in a registration.
+    //= getvpn P23
+    pub(crate) fn key_spent(&mut self, cx: &mut Context<'_>, spi: Spi) {
+        let holds = self
+            .held
+            .as_ref()
+            .is_some_and(|held| held.kind == PeerKind::Ours && held.teks.contains_key(&spi));
+        if holds && self.spent != Some(spi) {
+            self.spent = Some(spi);
+            self.plan.at = Some(cx.now);
+            self.timer(cx);
+        }
+    }
+
+    /// The key that a registration names as nearly used up, while it is held: a key server that had
+    /// not written the first word down hears it again.
+    fn spent(&self) -> Option<Spi> {
+        let held = self.held.as_ref()?;
+        self.spent.filter(|spi| held.teks.contains_key(spi))
     }
 
     /// The data plane met an SPI that is not held.

@@ -377,9 +377,10 @@ impl Member {
             .held
             .as_ref()
             .and_then(|held| Some((held.sid_size?, &held.sids[..])));
+        let spent = self.spent();
         let offer = Offer::from_wire(&message_2.sa, kind).and_then(|offer| {
             acceptable(&offer, kind)?;
-            let built = Initiator::message_3(self.config.workers, held, kind)?;
+            let built = Initiator::message_3(self.config.workers, held, spent, kind)?;
             Ok((offer, built))
         });
         match offer {
@@ -607,6 +608,11 @@ impl Member {
     pub(super) fn install_teks(&mut self, cx: &mut Context<'_>, offer: &Offer, got: &Received) {
         let group = self.config.group.clone();
         let Some(held) = &mut self.held else { return };
+        //= getvpn P23
+        if let Some(log2) = offer.blocks_log2 {
+            let group = group.clone();
+            cx.out.push(Output::LimitBlocks { group, log2 });
+        }
         let now = held.clock.at(cx.now);
         let delay = Duration::from_secs(u64::from(offer.activation_delay_s.unwrap_or(0)));
         let mut updated = false;

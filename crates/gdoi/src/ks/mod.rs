@@ -71,6 +71,8 @@ pub(crate) struct KeyServer {
     last_sync: PseudoTime,
     /// An operator's rekey waits until those on their way are fewer.
     ordered: bool,
+    /// The key for which a member's word that it is nearly used up has already been heard.
+    spent: Option<::policy::Spi>,
 }
 
 /// The longest time between two stamps of the group's clock (PROTOCOL P27).
@@ -112,6 +114,7 @@ impl KeyServer {
             unsolicited_acks: 0,
             last_sync: PseudoTime::ZERO,
             ordered: false,
+            spent: None,
             config: config.clone(),
         };
         if let Some((row, members)) = restored {

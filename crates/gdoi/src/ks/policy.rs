@@ -7,10 +7,11 @@ use std::net::{IpAddr, Ipv4Addr};
 
 use crypto::hash::Hash;
 use policy::lifetime::Schedule;
-use policy::{Ace, Acl, Action, FlowKey, KsIndex, RekeyTransport, SigHash};
+use policy::{Ace, Acl, Action, Encryption, FlowKey, KsIndex, RekeyTransport, SigHash, Transform};
 
 use super::keys::Wanted;
 use crate::config;
+use crate::limits::{BLOCKS_LOG2_MAX, SENDERS_MIN};
 use crate::transform::not_sayable;
 
 /// What a group is to be like.
@@ -189,6 +190,20 @@ pub(crate) fn rfc3547_policy(plan: &Plan) -> Result<(), String> {
              this is {sig_hash}"
         )),
     }
+}
+
+/// Whether a key is good for few blocks only.
+pub(crate) const fn has_64_bit_blocks(transform: Transform) -> bool {
+    matches!(transform.encryption(), Encryption::TripleDes)
+}
+
+/// How many 64-bit blocks each of a group's senders may encrypt with one key, as a power of two: the
+/// bound for all over the senders, with room for as many again to join while the key is used.
+//= getvpn P23
+pub(crate) fn blocks_log2(transform: Transform, members: usize) -> Option<u8> {
+    let senders = (members * 2).max(SENDERS_MIN).next_power_of_two();
+    let share = u8::try_from(senders.ilog2()).unwrap_or(BLOCKS_LOG2_MAX);
+    has_64_bit_blocks(transform).then(|| BLOCKS_LOG2_MAX.saturating_sub(share))
 }
 
 /// The flows that must stay clear between a key server and a member.

@@ -14,7 +14,7 @@ use super::coop::Key;
 use super::keys::TekRecord;
 use super::members::Member;
 use super::outstanding::Content;
-use super::policy::{plain_policy, rfc3547_policy};
+use super::policy::{has_64_bit_blocks, plain_policy, rfc3547_policy};
 use super::rekey::tek_offer;
 use super::{KeyServer, Serving};
 use crate::context::Context;
@@ -266,11 +266,14 @@ impl KeyServer {
         message: &PullMessage<'_>,
         pull: &Pull,
     ) -> Result<wire::isakmp::Built, Refusal> {
-        let workers = Responder::read_3(message.first, message.payloads)
-            .map_err(Refusal::Malformed)?
-            .clamp(1, SIDS_PER_PULL_MAX);
+        let (workers, spent) =
+            Responder::read_3(message.first, message.payloads).map_err(Refusal::Malformed)?;
+        let workers = workers.clamp(1, SIDS_PER_PULL_MAX);
         let address = *pull.peer.ip();
         let now = self.clock.at(cx.now);
+        if let Some(spi) = spent.filter(|_| pull.kind == PeerKind::Ours) {
+            self.roll(cx, spi, address);
+        }
         let counter_mode = self
             .plan
             .as_ref()
@@ -324,6 +327,23 @@ impl KeyServer {
         self.members.insert(address, member);
         self.coop.changed(Key::Member(address), cx.now);
         Ok(built)
+    }
+
+    /// A member has nearly used up a key: if it is the one that is sent on, the period ends early.
+    //= getvpn P23
+    fn roll(&mut self, cx: &mut Context<'_>, spi: Spi, gm: Ipv4Addr) {
+        let running = self.keys.running(self.clock.at(cx.now));
+        let is_running = running
+            .is_some_and(|record| record.tek.spi == spi && has_64_bit_blocks(record.tek.transform));
+        if is_running && self.spent != Some(spi) {
+            self.spent = Some(spi);
+            self.ordered = true;
+            cx.out.report(Gdoi::KS_KEY_SPENT {
+                group: self.config.group.clone(),
+                gm,
+                spi,
+            });
+        }
     }
 
     /// `client compatibility rfc6407`: lists what will not pass.

@@ -17,7 +17,7 @@ use wire::private::AckFlags;
 use super::coop::Key;
 use super::keys::{Activation, GroupKeys, KINDS, Kek, TekRecord, Wanted, kinds};
 use super::outstanding::{Answer, Content, Copies, Push};
-use super::policy::Plan;
+use super::policy::{Plan, blocks_log2};
 use super::{KeyServer, Serving};
 use crate::ack::Ack;
 use crate::context::Context;
@@ -461,6 +461,10 @@ impl KeyServer {
                     generation: self.keys.generation,
                 }),
                 policy: self.announced_policy().map(|blob| blob.name(hashes)),
+                blocks_log2: self
+                    .plan
+                    .as_ref()
+                    .and_then(|plan| blocks_log2(plan.wanted.transform, self.members.len())),
                 ..Offer::default()
             };
         }

@@ -145,6 +145,63 @@ fn a_member_whose_memory_was_resumed_closes_and_registers_anew() {
     network.assert_sids_unique();
 }
 
+fn triple_des() -> policy::Transform {
+    policy::Transform::new(policy::Encryption::TripleDes, policy::Integrity::HmacSha1).unwrap()
+}
+
+/// PROTOCOL P23: the key server says how much each sender may encrypt, and when one has nearly done so
+/// it ends the period, once however many members say so, and without a packet that is not understood.
+#[test]
+fn a_key_of_64_bit_blocks_that_a_member_has_nearly_used_up_is_replaced() {
+    let mut config = key_server(3_600, 7_200);
+    config.sas[0].transform = triple_des();
+    let mut network = Network::of(16, &config, 2);
+    network.run_s(5);
+    for name in ["gm1", "gm2"] {
+        assert_eq!(
+            network.node(name).plane().blocks_log2,
+            Some(30 - 4),
+            "of sixteen"
+        );
+    }
+    let now = network.now;
+    let spi = network.node("gm1").plane().outbound(now).unwrap();
+    for name in ["gm1", "gm2", "gm1"] {
+        network.give(name, Input::KeySpent { group: g1(), spi });
+        network.watch(Duration::from_secs(3), TICK, Network::assert_understood);
+    }
+    network.watch(Duration::from_secs(60), TICK, Network::assert_understood);
+    let now = network.now;
+    for name in ["gm1", "gm2"] {
+        let next = network.node(name).plane().outbound(now).unwrap();
+        assert_ne!(next, spi, "{name}");
+    }
+    assert_eq!(network.node("ks1").count("KS_KEY_SPENT"), 1);
+    assert_eq!(
+        network.gm(1).registrations_succeeded,
+        2,
+        "a key is said once"
+    );
+    // A key that is not sent on any more, or was never held, ends nothing.
+    network.give("gm1", Input::KeySpent { group: g1(), spi });
+    network.give(
+        "gm2",
+        Input::KeySpent {
+            group: g1(),
+            spi: Spi(7),
+        },
+    );
+    network.run_s(10);
+    assert_eq!(network.node("ks1").count("KS_KEY_SPENT"), 1);
+}
+
+#[test]
+fn a_group_of_128_bit_blocks_is_told_of_no_limit() {
+    let mut network = Network::of(17, &key_server(600, 1_200), 1);
+    network.run_s(5);
+    assert_eq!(network.node("gm1").plane().blocks_log2, None);
+}
+
 #[test]
 fn several_workers_get_a_sid_each() {
     let mut network = Network::of(6, &key_server(600, 1_200), 1);

@@ -67,6 +67,7 @@ pub(super) struct DataPlane {
     pub(super) sids: Vec<Sid>,
     pub(super) clock: Option<PseudoClock>,
     pub(super) closed: u32,
+    pub(super) blocks_log2: Option<u8>,
 }
 
 impl DataPlane {
@@ -347,6 +348,9 @@ impl Network {
             Output::InstallSids { group, sids, .. } => {
                 node.all_sids.extend(&sids);
                 node.planes.entry(group).or_default().sids = sids;
+            }
+            Output::LimitBlocks { group, log2 } => {
+                node.planes.entry(group).or_default().blocks_log2 = Some(log2);
             }
             Output::SetClock { group, clock } => {
                 node.planes.entry(group).or_default().clock = Some(clock);

@@ -188,7 +188,7 @@ fn register(plain: &mut Plain, network: &mut Network) -> Result<Registered, Stri
     let message_2 = pull.read_2(first, &payloads).expect("it is well-formed");
     assert_nothing_private(&message_2.sa, plain.kind);
     let offer = Offer::from_wire(&message_2.sa, plain.kind).expect("a plain member can follow it");
-    let built = Initiator::message_3(1, None, plain.kind).expect("it fits");
+    let built = Initiator::message_3(1, None, None, plain.kind).expect("it fits");
     plain.send(network, (sa, message_id), &built, Expect::Reply);
     let (first, payloads) = plain
         .until(network, |_, _, upcall| exchange(upcall))

@@ -193,6 +193,7 @@ impl GroupMember {
                 | Output::RemoveSa { .. }
                 | Output::InstallPolicy { .. }
                 | Output::InstallSids { .. }
+                | Output::LimitBlocks { .. }
                 | Output::SetClock { .. }
                 | Output::CloseGroup { .. }
                 | Output::GenerateRsa { .. }

@@ -88,7 +88,8 @@ impl Errors {
                 DropReason::FailClose
                 | DropReason::NoSa
                 | DropReason::NoSid
-                | DropReason::IvExhausted => &mut errors.no_sa_send,
+                | DropReason::IvExhausted
+                | DropReason::BlocksExhausted => &mut errors.no_sa_send,
                 DropReason::TooBig | DropReason::Unprotectable => &mut errors.encaps_failed_send,
                 DropReason::InvalidSpi => &mut errors.invalid_sa_receive,
                 DropReason::Malformed => &mut errors.invalid_length_receive,

@@ -196,6 +196,7 @@ impl Network {
                 | Output::RemoveSa { .. }
                 | Output::InstallPolicy { .. }
                 | Output::InstallSids { .. }
+                | Output::LimitBlocks { .. }
                 | Output::SetClock { .. }
                 | Output::CloseGroup { .. }
                 | Output::GenerateRsa { .. } => panic!("phase 1 asks for something of a group"),
