@@ -7,8 +7,8 @@ use sim::topology::Sizes;
 
 fn told(work: &Work) -> (Outcome, String) {
     let mut out = Vec::new();
-    let outcome = run(work, &mut out, &mut || Duration::from_secs(60)).unwrap();
-    (outcome, String::from_utf8(out).unwrap())
+    let outcome = run(work, &mut out, &mut || Duration::from_secs(60)).expect("a vector takes it");
+    (outcome, String::from_utf8(out).expect("it is text"))
 }
 
 const fn sizes() -> Sizes {
