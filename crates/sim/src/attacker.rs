@@ -261,3 +261,44 @@ fn mangle(bytes: &mut Vec<u8>, dice: &mut SeededRng) {
         *octet ^= 1 << below(8, dice);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::guide;
+    use crate::scenario::World as _;
+
+    /// The alteration is met at the first registration, which it spoils, and ends a minute later.
+    fn comes_back(way: (&str, &str)) {
+        let mut world = guide::world(11, &crate::link::Link::default()).unwrap();
+        guide::boot(&mut world).unwrap();
+        let way = (world.id(way.0).unwrap(), world.id(way.1).unwrap());
+        world.attacker.alter(Some(way));
+        world.kill("gm1").unwrap();
+        world.start("gm1").unwrap();
+        world.run_until(world.now() + Duration::from_secs(60));
+        let registered = |world: &mut VirtualWorld| {
+            let shown = world.exec("gm1", "show crypto gdoi | include Registration status");
+            shown.is_ok_and(|text| text.contains(": Registered"))
+        };
+        let downgrade = |world: &VirtualWorld| {
+            let logs = ["gm1", "ks1"].map(|name| &world.node(name).unwrap().log);
+            let mut lines = logs.into_iter().flatten();
+            lines.any(|(_, line)| line.contains("GDOI_DOWNGRADE"))
+        };
+        assert!(!registered(&mut world) && downgrade(&world));
+        world.attacker.alter(None);
+        world.run_until(world.now() + Duration::from_secs(150));
+        assert!(registered(&mut world));
+    }
+
+    #[test]
+    fn a_member_whose_vendor_ids_were_altered_registers_once_they_are_not() {
+        comes_back(("gm1", "ks1"));
+    }
+
+    #[test]
+    fn a_member_whose_key_servers_vendor_ids_were_altered_registers_once_they_are_not() {
+        comes_back(("ks1", "gm1"));
+    }
+}

@@ -134,3 +134,44 @@ impl VirtualWorld {
         format!("{:02}:{:02}:{:02}", s / 3_600, s / 60 % 60, s % 60)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::guide;
+    use crate::link::Link;
+    use crate::scenario::World as _;
+
+    #[test]
+    fn after_its_key_server_lost_its_disk_a_member_holds_only_keys_that_this_one_knows() {
+        let mut world = guide::world(12, &Link::default()).unwrap();
+        guide::boot(&mut world).unwrap();
+        world.run_until(Time::from_secs(4_000));
+        let server = world.id("ks1").unwrap();
+        world.kill_node(server);
+        world.nodes[server].store.lose();
+        world.start_node(server).unwrap();
+        let key = "crypto key generate rsa label get modulus 2048";
+        world.exec("ks1", key).unwrap();
+        world.run_until(Time::from_secs(4_000 + 3_700));
+        let spis = |world: &VirtualWorld, name: &str| -> Vec<u32> {
+            let running = world.node(name).unwrap().running.as_ref().unwrap();
+            let held = running
+                .router
+                .members()
+                .into_iter()
+                .flat_map(|own| own.teks);
+            let minted = running.router.key_servers();
+            let minted = minted.into_iter().flat_map(|own| own.teks);
+            held.map(|tek| tek.spi.0)
+                .chain(minted.map(|tek| tek.spi.0))
+                .collect()
+        };
+        let minted = spis(&world, "ks1");
+        for name in ["gm1", "gm2"] {
+            let held = spis(&world, name);
+            assert!(!held.is_empty(), "{name} came back");
+            assert!(held.iter().all(|spi| minted.contains(spi)), "{name}");
+        }
+    }
+}

@@ -202,7 +202,8 @@ impl Day {
         self.pass(course.lasts);
         self.world.end_fault();
         self.burst();
-        if sort == Sort::DiskLoss {
+        // Where there are others, the key is theirs to give.
+        if sort == Sort::DiskLoss && self.world.servers.len() == 1 {
             self.pass(Duration::from_secs(1));
             self.world.make_rekey_key();
         }

@@ -258,7 +258,9 @@ impl Watch {
         let Some(delivered) = self.delivering.take() else {
             return;
         };
-        if self.pushes.keys().any(|(spi, _)| *spi == delivered.spi) && !delivered.genuine {
+        let spi = delivered.spi;
+        let readable = self.pushes.range((spi, 0)..=(spi, u32::MAX)).next();
+        if readable.is_some() && !delivered.genuine {
             self.no_forged_rekey_is_accepted(now, name, seq);
         } else if delivered.seq.is_some_and(|own| own == seq) {
             self.sequence_never_goes_back(now, (id, name), delivered.spi, seq);

@@ -1,0 +1,53 @@
+//! Random groups on random days, as `getvpn sim` runs them.
+
+use std::time::Duration;
+
+use sim::command::{Outcome, Work, run};
+use sim::topology::Sizes;
+
+fn told(work: &Work) -> (Outcome, String) {
+    let mut out = Vec::new();
+    let outcome = run(work, &mut out, &mut || Duration::from_secs(60)).expect("a vector takes it");
+    (outcome, String::from_utf8(out).expect("it is text"))
+}
+
+const fn sizes() -> Sizes {
+    Sizes {
+        key_servers: 1..=1,
+        members: 2..=8,
+    }
+}
+
+#[test]
+fn a_few_short_days_keep_every_promise_and_ask_for_many_packets() {
+    let (outcome, text) = told(&Work::Seeds {
+        first: 1,
+        count: 4,
+        hours: 3,
+        time: None,
+        sizes: sizes(),
+    });
+    assert_eq!(outcome, Outcome::Green, "{text}");
+    let last = text.lines().last().unwrap();
+    assert_eq!(
+        last,
+        "seeds 4  virtual hours 12  violations 0  4.0 seeds/core-minute"
+    );
+    let figures = text.lines().rev().nth(1).unwrap();
+    let words: Vec<&str> = figures.split_whitespace().collect();
+    let number = |place: usize| words[place].parse::<u64>().unwrap();
+    assert!(number(1) > 4_000 && number(5) > 2_000, "{figures}");
+}
+
+#[test]
+fn a_seed_replays_to_the_last_line() {
+    let work = Work::Explain {
+        seed: 9,
+        hours: 2,
+        sizes: sizes(),
+    };
+    let (outcome, first) = told(&work);
+    assert_eq!(outcome, Outcome::Green);
+    assert!(first.contains("GROUPKEY PULL") && first.contains("healed"));
+    assert!(told(&work).1 == first, "another ladder");
+}
