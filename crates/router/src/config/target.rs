@@ -259,20 +259,12 @@ impl Making<'_> {
             let sa = self.sa(*number, sa);
             sas.push(sa.ok_or("an `sa ipsec` lacks its profile, transform set or access list")?);
         }
-        let authorization = match &local.authorization {
-            None => None,
-            Some(list) => Some(
-                self.acl(list)
-                    .ok_or("its authorization list does not exist")?,
-            ),
-        };
-        let rfc3547 = match &local.compatible_rfc3547 {
-            None => None,
-            Some(list) => Some(
-                self.acl(list)
-                    .ok_or("its list of RFC 3547 members does not exist")?,
-            ),
-        };
+        let authorization = self
+            .named_acl(local.authorization.as_ref())
+            .ok_or("its authorization list does not exist")?;
+        let rfc3547 = self
+            .named_acl(local.compatible_rfc3547.as_ref())
+            .ok_or("its list of RFC 3547 members does not exist")?;
         self.warn_of_foreign_address(name, address);
         let redundancy = local.redundancy.as_ref();
         let mut servers = vec![address];
@@ -314,6 +306,14 @@ impl Making<'_> {
             key_sync: redundancy.is_none_or(|redundancy| redundancy.key_sync),
             rfc3547,
         })
+    }
+
+    /// The list that a command names, if there is the command; `None` for a name without a list.
+    fn named_acl(&self, name: Option<&String>) -> Option<Option<Arc<Acl>>> {
+        match name {
+            None => Some(None),
+            Some(name) => self.acl(name).map(Some),
+        }
     }
 
     fn warn_of_foreign_address(&mut self, group: &str, address: Ipv4Addr) {
