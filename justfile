@@ -19,6 +19,10 @@ check:
 sim *ARGS:
     cargo run --release --locked -- sim {{ARGS}}
 
+# does the simulator notice what mutants/*.patch break: just mutants [NAME...]
+mutants *ARGS:
+    cargo xtask mutants {{ARGS}}
+
 # the network of the guide, in namespaces, with the real program
 lab *ARGS:
     cargo run --release --locked -- lab {{ARGS}}

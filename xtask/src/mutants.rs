@@ -46,7 +46,8 @@ pub(crate) fn run(root: &Path, names: &[String]) -> Result<bool> {
             }
             Err(error) => {
                 survivors += 1;
-                format!("could not run: {error:#}")
+                let error = error.to_string();
+                format!("could not run: {}", error.lines().next().unwrap_or(""))
             }
         };
         println!("{:<44} {seconds:>7}  {found}", mutant.name);
