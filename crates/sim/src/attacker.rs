@@ -272,6 +272,9 @@ mod tests {
     fn comes_back(way: (&str, &str)) {
         let mut world = guide::world(11, &crate::link::Link::default()).unwrap();
         guide::boot(&mut world).unwrap();
+        // The other key server would register it.
+        world.kill("ks2").unwrap();
+        world.run_until(world.now() + Duration::from_secs(30));
         let way = (world.id(way.0).unwrap(), world.id(way.1).unwrap());
         world.attacker.alter(Some(way));
         world.kill("gm1").unwrap();

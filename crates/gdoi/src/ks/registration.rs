@@ -337,7 +337,7 @@ impl KeyServer {
             .is_some_and(|record| record.tek.spi == spi && has_64_bit_blocks(record.tek.transform));
         if is_running && self.spent != Some(spi) {
             self.spent = Some(spi);
-            self.ordered = true;
+            self.ordered = self.coop.leads();
             cx.out.report(Gdoi::KS_KEY_SPENT {
                 group: self.config.group.clone(),
                 gm,

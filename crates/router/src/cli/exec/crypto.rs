@@ -1,6 +1,8 @@
 //! `crypto gdoi ks ... rekey` and `crypto key generate rsa`.
 
+use gdoi::ks::Role;
 use gdoi::machine::Command;
+use policy::GroupName;
 
 use super::clear::known_group;
 use super::{Call, Exec, Outcome};
@@ -54,8 +56,34 @@ fn rekey(call: &mut Call<'_>) -> Result<Outcome, Refusal> {
     if !is_served {
         return Err(Refusal::new("% This box is no key server of such a group."));
     }
+    if let Some(refusal) = only_the_primary_rekeys(call, group.as_ref()) {
+        return Err(refusal);
+    }
     call.host.order(Command::Rekey { group })?;
     Ok(Outcome::quiet())
+}
+
+/// A secondary sends no rekeys: the operator is told who does.
+fn only_the_primary_rekeys(call: &Call<'_>, group: Option<&GroupName>) -> Option<Refusal> {
+    let views = call.host.context().machines.key_servers();
+    let mut named = views
+        .into_iter()
+        .filter(|view| group.is_none_or(|group| *group == view.group))
+        .peekable();
+    named.peek()?;
+    let mut refusal = None;
+    for view in named {
+        let coop = view.coop.filter(|coop| coop.role != Role::Primary)?;
+        let primary = coop.primary.map_or_else(
+            || "none is elected yet".to_owned(),
+            |primary| format!("the primary is {primary}"),
+        );
+        let group = view.group;
+        refusal = Some(Refusal::new(format!(
+            "% Only the primary key server of group {group} sends rekeys: {primary}."
+        )));
+    }
+    refusal
 }
 
 fn generate(call: &mut Call<'_>) -> Result<Outcome, Refusal> {
