@@ -440,6 +440,7 @@ impl Run<'_> {
         self.order_rekey(other)?;
         routers::start(self.place, self.lab, primary)?;
         self.folder.save(self.lab)?;
+        routers::wait_up(self.place, self.lab, primary)?;
         let back = self.only_primary(2 * TAKE_OVER_MAX)?;
         self.screen
             .step(format_args!("{primary} is back, and {other} stays primary"));

@@ -94,7 +94,7 @@ pub(crate) fn wait_up(place: &Place, lab: &Lab, name: &str) -> Result<()> {
     }
 }
 
-/// Gives a router the RSA keys that its configuration names, and waits until it serves with them.
+/// Gives a router the RSA keys that its configuration names, and waits until it has them.
 pub(crate) fn provide_keys(place: &Place, node: &NodeState) -> Result<()> {
     for label in &node.rsa_labels {
         ask(
@@ -104,15 +104,19 @@ pub(crate) fn provide_keys(place: &Place, node: &NodeState) -> Result<()> {
         )?;
     }
     let until = Instant::now() + KEY_MADE_MAX;
-    // A key is made beside the router's work: its groups have traffic keys once it is there.
+    // A key is made beside the router's work. Whether its groups are served then is the election's.
     while !node.rsa_labels.is_empty() {
-        let policy = ask(place, &node.name, "show crypto gdoi ks policy")?;
-        if !shows::tek_spis(&policy).is_empty() {
+        let keys = ask(place, &node.name, "show crypto key mypubkey rsa")?;
+        if node
+            .rsa_labels
+            .iter()
+            .all(|label| shows::has_key(&keys, label))
+        {
             break;
         }
         if Instant::now() > until || testbed::interrupted() {
             bail!(
-                "{} has no traffic key {} s after its RSA key was ordered:\n{}",
+                "{} has no RSA key {} s after it was ordered:\n{}",
                 node.name,
                 KEY_MADE_MAX.as_secs(),
                 last_words(place, &node.name)

@@ -17,6 +17,12 @@ pub(crate) fn registration(gm: &str) -> Option<String> {
         .map(str::to_owned)
 }
 
+/// Whether `show crypto key mypubkey rsa` lists a key of that name.
+pub(crate) fn has_key(mypubkey: &str, label: &str) -> bool {
+    let names = mypubkey.lines().filter_map(|line| value(line, "Key name"));
+    names.into_iter().any(|name| name == label)
+}
+
 /// The role of a key server, in `show crypto gdoi ks coop`.
 pub(crate) fn coop_role(coop: &str) -> Option<String> {
     let rest = coop.lines().find_map(|line| value(line, "Local KS Role"))?;
