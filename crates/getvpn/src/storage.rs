@@ -124,9 +124,8 @@ impl Folder {
         let path = path.display();
         anyhow!(
             "the state file {path} cannot be used: {error}. If it is damaged, move the folder's files \
-             away and start again: a member registers anew; a key server takes its marks back from its peers and \
-             members, or, alone, needs `crypto gdoi ks rekey replace-now`, since it has forgotten \
-             which keys and sender identifiers are out"
+             away and start again: a member registers anew; a key server takes its marks back from \
+             its peers, or, alone, founds the group anew with other keys"
         )
     }
 }

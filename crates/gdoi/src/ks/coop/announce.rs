@@ -269,7 +269,7 @@ impl KeyServer {
                 let piece = records::Piece::of(*sha256, &blob.octets, *number)?;
                 (records::PIECE, piece.encode())
             }
-            Key::RekeyKey => (records::REKEY_KEY, self.rekey_key_record(cx)?.encode()),
+            Key::Signing => (records::REKEY_KEY, self.rekey_key_record(cx)?.encode()),
             Key::Config => (records::CONFIG, records::config(&self.config_fields())),
         };
         Some((kind, octets.ok()?))

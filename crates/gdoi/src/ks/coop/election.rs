@@ -169,7 +169,10 @@ mod tests {
     proptest! {
         #[test]
         fn the_order_in_which_they_are_known_does_not_matter(
-            a in any_candidate(1), b in any_candidate(2), c in any_candidate(3), d in any_candidate(4)
+            a in any_candidate(1),
+            b in any_candidate(2),
+            c in any_candidate(3),
+            d in any_candidate(4),
         ) {
             let winner = elect(&[a, b, c, d]);
             prop_assert_eq!(winner, elect(&[d, c, b, a]));

@@ -347,7 +347,7 @@ impl KeyServer {
                     ks: peer,
                     fingerprint: key.fingerprint[..8].iter().map(hex).collect(),
                 });
-                self.coop.log.changed(Key::RekeyKey);
+                self.coop.log.changed(Key::Signing);
             }
             None if self.coop.alarmed_key != Some(key.fingerprint) => {
                 self.coop.alarmed_key = Some(key.fingerprint);
@@ -378,7 +378,8 @@ impl KeyServer {
             return;
         }
         let first = self.coop.synchronised.is_none();
-        if !primary && !(first && !self.is_founded()) {
+        let may_begin = first && !self.is_founded();
+        if !primary && !may_begin {
             return;
         }
         let half = cx.now.since(asked) / 2;

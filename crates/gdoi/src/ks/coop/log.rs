@@ -20,7 +20,7 @@ pub(crate) enum Key {
     /// This key server's own configuration, to be compared.
     Config,
     /// The key pair that signs rekeys.
-    RekeyKey,
+    Signing,
     /// A Rekey SA.
     Kek(KekSpi),
     /// A traffic key.

@@ -324,7 +324,7 @@ impl KeyServer {
             Key::Piece(sha256, _) => policies
                 .iter()
                 .any(|blob| blob.as_ref().is_some_and(|blob| blob.sha256 == *sha256)),
-            Key::Group | Key::Config | Key::RekeyKey | Key::Member(_) => true,
+            Key::Group | Key::Config | Key::Signing | Key::Member(_) => true,
         });
         if urgent {
             self.coop.hasten(now);
