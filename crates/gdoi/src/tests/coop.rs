@@ -490,3 +490,26 @@ fn hours_of_faults_lose_nothing() {
         an_hour_of_faults(seed);
     }
 }
+
+#[test]
+fn who_has_no_rekey_key_is_not_waited_for_whatever_its_priority() {
+    let mut network = Network::new(15);
+    for (name, address, priority) in [("ks1", KS, 1), ("ks2", KS2, 200)] {
+        let config = Config {
+            isakmp: isakmp(),
+            key_servers: vec![cooperating(address, priority, &[KS, KS2], 600)],
+            members: Vec::new(),
+        };
+        network.add(name, address, config);
+    }
+    network.command("ks1", generate_rsa());
+    network.run_s(15);
+    assert_eq!(
+        role(&network, "ks1"),
+        Role::Primary,
+        "{}",
+        network.transcript
+    );
+    assert_eq!(role(&network, "ks2"), Role::Secondary);
+    assert!(network.node("ks2").has_event("COOP_REKEY_KEY_ADOPTED"));
+}

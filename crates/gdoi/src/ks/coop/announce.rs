@@ -21,7 +21,7 @@ use crate::config::{IsakmpCipher, IsakmpHash};
 use crate::context::Context;
 use crate::ike::{Agreed, Connection, Expect, SaId, Version};
 use crate::kin::{self, Proof};
-use crate::ks::{KeyServer, PullMessage};
+use crate::ks::{KeyServer, PullMessage, Serving};
 use crate::limits::{ANNOUNCEMENT_OCTETS_MAX, PEER_SILENCE_MAX};
 use crate::refusal::Refusal;
 
@@ -158,7 +158,12 @@ impl KeyServer {
                 founded: self.is_founded(),
             },
             index: own.get(),
-            priority: self.config.priority,
+            // Who cannot lead, for want of a rekey key, is no candidate.
+            priority: if self.serving == Serving::Yes {
+                self.config.priority
+            } else {
+                0
+            },
             version: [Version::OWN.major, Version::OWN.minor, Version::OWN.patch],
             group: group_to_wire(self.config.id),
             incarnation: coop.incarnation,

@@ -148,7 +148,8 @@ impl Peer {
         let said = self
             .said
             .as_ref()
-            .filter(|said| self.alive && said.same_list)?;
+            .filter(|said| self.alive && said.same_list)
+            .filter(|said| said.priority > 0 || said.role == Role::Primary)?;
         Some(Candidate {
             index: self.index,
             address: self.address,
