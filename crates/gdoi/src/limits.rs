@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use policy::PseudoTime;
+
 /// Members of one group on one key server.
 pub const MEMBERS_MAX: usize = 100_000;
 /// Traffic key records that a key server may give a member at once: the running ones, the next
@@ -113,6 +115,9 @@ pub const TOMBSTONES_MAX: usize = 10_000;
 
 /// Added to the persisted pseudotime after a boot of the machine, for the time it was off.
 pub const REBOOT_MARGIN: Duration = Duration::from_secs(300);
+/// The latest pseudotime that a state file may name, 292 years: a clock near its last nanosecond
+/// would stand still, and every key of the group would be due without end.
+pub const PSEUDOTIME_MAX: PseudoTime = PseudoTime::from_nanos(u64::MAX / 2);
 /// The same refusal of the same peer is reported once in this time; it is always counted.
 pub const REFUSAL_REPORT_PAUSE: Duration = Duration::from_secs(1);
 /// (peer, refusal) pairs remembered for that.

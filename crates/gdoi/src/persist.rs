@@ -20,7 +20,7 @@ use wire::private::CoopMarks;
 
 use crate::context::{RsaKey, RsaKeys};
 use crate::ks::{GroupKeys, Kek, Member, Members, SidAllocator, SidLease, TekRecord};
-use crate::limits::REBOOT_MARGIN;
+use crate::limits::{PSEUDOTIME_MAX, REBOOT_MARGIN};
 use crate::machine::{Record, TekKey};
 use crate::policy_blob::PolicyBlob;
 use crate::rekey_sa::RekeySa;
@@ -290,6 +290,9 @@ fn read_group(octets: &[u8]) -> Result<GroupRow, Error> {
     let boot = BootId(r.array()?);
     let written = Time::from_nanos(r.u64()?);
     let pseudotime = PseudoTime::from_nanos(r.u64()?);
+    if pseudotime > PSEUDOTIME_MAX {
+        return Err(r.bad("pseudotime", pseudotime.as_nanos(), "less than 2^63"));
+    }
     let rekeys_sent = r.u64()?;
     let generation = read_generation(&mut r)?;
     let spi_key = read_secret(&mut r)?;

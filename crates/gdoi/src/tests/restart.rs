@@ -246,6 +246,24 @@ fn a_row_that_was_damaged_is_named_and_nothing_starts() {
 }
 
 #[test]
+fn a_clock_that_is_about_to_stand_still_is_named_and_nothing_starts() {
+    let mut network = Network::of(5, &key_server(3_600, 7_200), 1);
+    network.run_s(5);
+    let (key, value) = network.node("ks1").disk.first_key_value().unwrap();
+    // After the version, the boot and the time of writing.
+    let mut octets = value.expose().to_vec();
+    octets[25..33].copy_from_slice(&(u64::MAX - 1_000_000_000).to_be_bytes());
+    let row = Record {
+        key: key.clone(),
+        value: Some(Secret::new(octets)),
+    };
+    let rng = Box::new(SeededRng::from_number(1));
+    let machine = Machine::new(rng, false, BootId([1; 16]), vec![row]);
+    let error = machine.err().expect("the row is refused").to_string();
+    assert!(error.contains("pseudotime"), "{error}");
+}
+
+#[test]
 fn a_group_that_is_no_longer_configured_is_forgotten_on_disk() {
     let mut network = Network::of(6, &key_server(3_600, 7_200), 2);
     network.run_s(5);
