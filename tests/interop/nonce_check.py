@@ -22,7 +22,7 @@ def suite(tally, words):
                 lab.lab("start", router)
                 lab.wait_registered()
                 lab.traffic(pps=2000, seconds=1)
-            lab.cli("ks1", "crypto gdoi ks rekey")
+            lab.rekey()
             lab.traffic(pps=2000, seconds=3)
             lab.cli("gm1", "clear crypto gdoi")
             lab.wait_registered()

@@ -151,10 +151,16 @@ def said(lab, router, mnemonic):
     return [line for line in log(lab, router).splitlines() if mnemonic in line]
 
 
+# The line that makes ks2 a cooperating key server.
+PEER = ("   peer address ipv4 10.1.12.2\n", "")
+
+
 @contextlib.contextmanager
 def lab_for(router, edits=()):
     """A lab whose ks2 is strongSwan's place, and whose router offers both groups."""
-    lab = Lab("swan", {router: [SECOND_POLICY, *edits]}, keylog=False)
+    # A key server that looks for its peer would negotiate with strongSwan all the time.
+    alone = [PEER] if router == "ks1" else []
+    lab = Lab("swan", {router: [SECOND_POLICY, *alone, *edits]}, keylog=False)
     with lab:
         lab.lab("kill", "ks2")
         done = lab.run("ks2", ["nft", "; ".join(REDIRECT)])

@@ -47,7 +47,7 @@ def suite(tally, name, words):
         capture = lab.work / "core.pcap"
         with lab.capture("core", "to-gm1", capture):
             tally.check(lab.matrix(), f"{name}: the matrix is green")
-            lab.cli("ks1", "crypto gdoi ks rekey")
+            lab.rekey()
             lab.traffic(pps=200, seconds=3)
         config = lab.folder("gm1") / "keylog"
         everything = tshark(config, capture, "esp", "frame.number", "frame.protocols", "esp.spi")

@@ -102,7 +102,7 @@ impl Machine {
                 label,
                 exportable,
                 pkcs8,
-            } => self.rsa_key(now, label, exportable, pkcs8, out),
+            } => self.made_rsa_key(now, label, exportable, pkcs8, out),
             Input::SidsLow { group } => self.with_member(now, &group, out, gm::Member::sids_low),
             Input::KeySpent { group, spi } => {
                 self.with_member(now, &group, out, |member, cx| member.key_spent(cx, spi));
@@ -337,6 +337,26 @@ impl Machine {
                 exportable,
             }),
         }
+    }
+
+    /// A key that an operator ordered is there. One that the primary of a group signs with stays.
+    fn made_rsa_key(
+        &mut self,
+        now: Time,
+        label: String,
+        exportable: bool,
+        pkcs8: Secret,
+        out: &mut Outbox,
+    ) {
+        if self
+            .servers
+            .values()
+            .any(|group| group.keeps_rekey_key(&label))
+        {
+            let reason = "the primary key server's key of this name is in use".to_owned();
+            return out.report(Gdoi::RSA_KEY_REFUSED { label, reason });
+        }
+        self.rsa_key(now, label, exportable, pkcs8, out);
     }
 
     fn rsa_key(

@@ -262,14 +262,48 @@ impl GroupKeys {
             .max_by_key(|record| (record.tek.activation, record.tek.spi))
     }
 
-    /// When the successor of the newest traffic key is due; `None` when there is no key at all.
-    pub(crate) fn tek_due(&self, wanted: &Wanted) -> Option<PseudoTime> {
-        let newest = &self.newest()?.tek;
-        Some(due(
-            newest.activation,
-            newest.expiry,
-            wanted.schedule.tek_lead(),
-        ))
+    /// The traffic keys that follow one another without a gap from `now` on. What another key server
+    /// minted for a later time, under a clock that is ahead, is no part of it.
+    fn chain(&self, now: PseudoTime) -> Vec<&TekRecord> {
+        let mut end = now;
+        let mut chain = Vec::new();
+        for record in self.alive(now) {
+            if record.tek.activation > end {
+                break;
+            }
+            end = end.max(record.tek.expiry);
+            chain.push(record);
+        }
+        chain
+    }
+
+    /// How many traffic keys follow the running one without a gap.
+    pub(crate) fn ahead(&self, now: PseudoTime) -> usize {
+        let chain = self.chain(now);
+        let ahead = chain.iter().filter(|record| record.tek.activation > now);
+        ahead.count()
+    }
+
+    /// When the next traffic key is to be minted, so that there are always `look_ahead` ahead, or
+    /// without a look-ahead shortly before the last one ends; `None` for at once.
+    //= getvpn P12
+    pub(crate) fn tek_due(
+        &self,
+        wanted: &Wanted,
+        look_ahead: usize,
+        now: PseudoTime,
+    ) -> Option<PseudoTime> {
+        let chain = self.chain(now);
+        let last = chain.last()?;
+        if look_ahead == 0 {
+            let lead = wanted.schedule.tek_lead();
+            return Some(due(last.tek.activation, last.tek.expiry, lead));
+        }
+        if self.ahead(now) < look_ahead {
+            return None;
+        }
+        let next = chain.len().checked_sub(look_ahead)?;
+        Some(chain[next].tek.activation)
     }
 
     /// When the successor of a kind's Rekey SA is due.
@@ -294,7 +328,8 @@ impl GroupKeys {
         rng: &mut dyn Rng,
     ) -> Spi {
         let earliest = now.after(wanted.schedule.activation_delay(spread));
-        let before = self.alive(now).map(|record| record.tek.expiry).max();
+        let chain = self.chain(now);
+        let before = chain.iter().map(|record| record.tek.expiry).max();
         let activation = match (before, when) {
             (None, _) => now,
             (Some(_), Activation::Soonest) => earliest,
@@ -425,7 +460,9 @@ impl GroupKeys {
     /// whoever led later counts in a term and under an index of its own, so that no two key
     /// servers ever use one number and receivers see it rise.
     //= getvpn P17
-    pub(crate) fn next_seq(&self, kek: &Kek, own: KsIndex) -> u32 {
+    ///
+    /// `None` when its counter is used up: a new Rekey SA must come first.
+    pub(crate) fn next_seq(&self, kek: &Kek, own: KsIndex) -> Option<u32> {
         let term = self.tenure.saturating_sub(kek.tenure).min(TERM_MAX);
         let minter = kek.minted_by == own && term == 0;
         let begin = if minter {
@@ -433,7 +470,8 @@ impl GroupKeys {
         } else {
             (term << 20) | (u32::from(own.get()) << 16)
         };
-        (kek.seq + 1).max(begin + 1)
+        let next = kek.seq.max(begin).checked_add(1)?;
+        (next & SEQ_COUNT_MASK != 0).then_some(next)
     }
 
     //= getvpn P18
@@ -514,7 +552,7 @@ mod tests {
             keys.announce_teks(&[first], now);
             for _ in 0..20 {
                 let expiring = keys.newest().unwrap().tek.clone();
-                now = keys.tek_due(&wanted).unwrap();
+                now = keys.tek_due(&wanted, 0, now).unwrap();
                 assert!(expiring.is_active(now));
                 let spi = keys.mint_tek(&wanted, Activation::InTurn, Duration::ZERO, now, &mut rng);
                 keys.announce_teks(&[spi], now);
@@ -569,7 +607,7 @@ mod tests {
         let (minter, other) = (KsIndex::new(0).unwrap(), KsIndex::new(3).unwrap());
         let mut seqs = Vec::new();
         let mut send = |keys: &mut GroupKeys, own| {
-            let seq = keys.next_seq(keys.kek_by_spi(&spi).unwrap(), own);
+            let seq = keys.next_seq(keys.kek_by_spi(&spi).unwrap(), own).unwrap();
             keys.kek_by_spi_mut(&spi).unwrap().seq = seq;
             seqs.push(seq);
         };

@@ -378,7 +378,7 @@ impl KeyServer {
             .map(|record| record.hand_from(overlap))
             .filter(|at| *at > pseudo_now);
         let pseudo = keks
-            .chain(self.mint_due(wanted))
+            .chain(self.mint_due(wanted, pseudo_now))
             .chain(announced)
             .chain(sync)
             .min();
@@ -395,6 +395,11 @@ impl KeyServer {
             .flatten()
             .find(|blob| blob.sha256 == request.sha256)?
             .piece(request.kind, request.number)
+    }
+
+    /// Whether a rekey key of that label may not be replaced by an operator's.
+    pub(crate) fn keeps_rekey_key(&self, label: &str) -> bool {
+        self.config.rekey_key.as_deref() == Some(label) && self.coop.keeps_rekey_key()
     }
 
     /// A rekey key that came from the primary.

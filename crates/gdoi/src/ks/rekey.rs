@@ -15,7 +15,7 @@ use wire::isakmp::Builder;
 use wire::private::AckFlags;
 
 use super::coop::Key;
-use super::keys::{Activation, GroupKeys, KINDS, Kek, TekRecord, Wanted, kinds};
+use super::keys::{Activation, KINDS, Kek, TekRecord, Wanted, kinds};
 use super::outstanding::{Answer, Content, Copies, Push};
 use super::policy::{Plan, blocks_log2};
 use super::{KeyServer, Serving};
@@ -73,11 +73,13 @@ impl KeyServer {
     pub(super) fn mint_ahead(&mut self, cx: &mut Context<'_>, plan: &Plan) {
         let now = self.clock.at(cx.now);
         let look_ahead = self.look_ahead();
-        if self.mint_due(&plan.wanted).is_none_or(|due| due <= now) {
-            let ahead =
-                |keys: &GroupKeys| keys.alive(now).filter(|r| r.tek.activation > now).count();
+        if self
+            .mint_due(&plan.wanted, now)
+            .is_none_or(|due| due <= now)
+        {
             self.mint_tek(cx, Activation::InTurn);
-            while ahead(&self.keys) < look_ahead {
+            // One that cannot be sent on in time leaves a gap, which the next look at it closes.
+            for _ in self.keys.ahead(now)..look_ahead {
                 self.mint_tek(cx, Activation::InTurn);
             }
         }
@@ -100,14 +102,8 @@ impl KeyServer {
     }
 
     /// When the next traffic key is to be minted; `None` for at once.
-    pub(super) fn mint_due(&self, wanted: &Wanted) -> Option<PseudoTime> {
-        let look_ahead = self.look_ahead();
-        if look_ahead == 0 {
-            return self.keys.tek_due(wanted);
-        }
-        // When the last but `look_ahead` of them begins to be sent on, one more is needed.
-        let mut all = self.keys.teks.iter().rev().filter(|r| !r.withdrawn);
-        all.nth(look_ahead - 1).map(|record| record.tek.activation)
+    pub(super) fn mint_due(&self, wanted: &Wanted, now: PseudoTime) -> Option<PseudoTime> {
+        self.keys.tek_due(wanted, self.look_ahead(), now)
     }
 
     /// Mints a traffic key; it is announced when its time has come.
@@ -154,7 +150,11 @@ impl KeyServer {
         }
         let teks = self.teks_due(now);
         keys.extend(teks.iter().copied().map(Key::Tek));
-        if keys.is_empty() || !self.may_use(cx, &keys) {
+        if keys.is_empty() {
+            self.coop.stop_waiting();
+            return;
+        }
+        if !self.may_use(cx, &keys) {
             return;
         }
         for key in &keys {
@@ -337,7 +337,10 @@ impl KeyServer {
         if members.is_empty() || self.rekeying.len() >= PUSHES_QUEUED_MAX {
             return false;
         }
-        let (kind, seq) = (under.kind, self.keys.next_seq(under, own));
+        let kind = under.kind;
+        let Some(seq) = self.keys.next_seq(under, own) else {
+            return false;
+        };
         let Some(bytes) = self.seal(cx, &spi, seq, content) else {
             return false;
         };

@@ -140,7 +140,7 @@ impl KeyServer {
         let ahead = self.keys.alive(now).find(|record| !record.announced);
         match ahead {
             Some(record) => Some(record.hand_from(self.overlap())),
-            None => self.mint_due(wanted),
+            None => self.mint_due(wanted, now),
         }
     }
 

@@ -22,7 +22,7 @@ use crate::context::Context;
 use crate::ike::{Agreed, Connection, Expect, SaId, Version};
 use crate::kin::{self, Proof};
 use crate::ks::{KeyServer, PullMessage, Serving};
-use crate::limits::{ANNOUNCEMENT_OCTETS_MAX, PEER_SILENCE_MAX};
+use crate::limits::{ANNOUNCEMENT_OCTETS_MAX, PEER_SILENCE_MAX, PSEUDOTIME_MAX};
 use crate::refusal::Refusal;
 
 /// The pseudotime generation of records (PROTOCOL P27).
@@ -340,6 +340,9 @@ impl KeyServer {
             .find(PayloadType::GETVPN_COOP)
             .ok_or(Refusal::NotKin)?;
         let said: Announcement<'_> = raw.decode().map_err(Refusal::Malformed)?;
+        if said.pseudotime_ns > PSEUDOTIME_MAX.as_nanos() {
+            return Err(Refusal::Incomplete("a pseudotime past its end".to_owned()));
+        }
         let source = cx.isakmp.sa(message.sa).map(|sa| *sa.peer().ip());
         let peer = source.and_then(|source| self.coop.peer_at(source));
         let Some(peer) = peer else {

@@ -325,6 +325,7 @@ impl KeyServer {
             .key(&label)
             .map(|key| records::fingerprint(key.public_der()));
         if own == Some(key.fingerprint) {
+            self.coop.primary_key = own;
             self.coop.rekey_key_term = self.coop.rekey_key_term.max(key.term);
             return;
         }
@@ -335,6 +336,7 @@ impl KeyServer {
         match key.pkcs8.filter(|_| self.config.key_sync) {
             Some(pkcs8) => {
                 self.coop.rekey_key_term = key.term;
+                self.coop.primary_key = Some(key.fingerprint);
                 self.coop.adopted = Some(super::AdoptedKey {
                     label: label.clone(),
                     exportable: key.exportable,

@@ -66,6 +66,8 @@ pub(crate) struct Coop {
     announced_group: Option<records::Group>,
     /// The term of the primary whose rekey key is held.
     rekey_key_term: u32,
+    /// The fingerprint of the rekey key that the primary signs with, once told.
+    primary_key: Option<Sha256>,
     /// The fingerprint of a rekey key that differs and may not be taken over.
     alarmed_key: Option<Sha256>,
     adopted: Option<AdoptedKey>,
@@ -107,6 +109,7 @@ impl Coop {
             pieces: BTreeMap::new(),
             announced_group: None,
             rekey_key_term: 0,
+            primary_key: None,
             alarmed_key: None,
             adopted: None,
             synchronised: None,
@@ -166,6 +169,17 @@ impl Coop {
             self.log.changed(key);
             self.hasten(now);
         }
+    }
+
+    /// No key waits for other key servers.
+    pub(crate) fn stop_waiting(&mut self) {
+        self.waiting_since = None;
+    }
+
+    /// Whether the rekey key must stay what it is: the primary's, which the group is signed with.
+    //= getvpn P26
+    pub(crate) fn keeps_rekey_key(&self) -> bool {
+        !self.leads() && self.primary_key.is_some()
     }
 
     /// The rekey key that came from the primary, for whoever keeps the keys of this box.

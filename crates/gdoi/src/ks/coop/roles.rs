@@ -131,6 +131,7 @@ impl KeyServer {
     fn begin_election(&mut self, cx: &mut Context<'_>) {
         let previous = self.coop.previous_primary;
         self.coop.role = Role::Electing;
+        self.coop.stop_waiting();
         self.coop.decide_at = Some(cx.now + self.election_wait(cx.now));
         cx.out.report(Gdoi::COOP_KS_ELECTION {
             group: self.config.group.clone(),
@@ -201,6 +202,7 @@ impl KeyServer {
     fn follow_primary(&mut self, cx: &mut Context<'_>, primary: KsIndex) {
         self.coop.role = Role::Secondary;
         self.coop.decide_at = None;
+        self.coop.stop_waiting();
         self.coop.previous_primary = self.coop.peers.get(&primary).map(|peer| peer.address);
         if let Some(primary) = self.coop.previous_primary {
             cx.out.report(Gdoi::COOP_KS_TRANS_TO_SEC {
