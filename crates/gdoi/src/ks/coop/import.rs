@@ -15,7 +15,7 @@ use super::records::{self, Piece, Record};
 use super::view::Role;
 use crate::context::Context;
 use crate::ks::{Kek, KeyServer, Member, TekRecord};
-use crate::limits::{CLOCK_SLEW_PPM, CLOCK_STEP_MIN, MERGE_SEND_WAIT};
+use crate::limits::{CLOCK_SLEW_PPM, CLOCK_STEP_MIN, LIFETIME_MAX, MERGE_SEND_WAIT};
 use crate::machine::Output;
 use crate::persist;
 use crate::policy_blob::{PolicyBlob, Sha256, sha256};
@@ -73,7 +73,7 @@ impl KeyServer {
             peer.received = said.to.max(received);
         }
         if said.flags.complete && !more && said.to >= said.from {
-            self.coop.complete |= said.flags.founded == self.is_founded() || self.is_founded();
+            self.coop.complete |= self.is_founded() || !said.flags.founded;
         }
         self.write_down(cx, index, &changes);
         self.coop.log.comes_from(None);
@@ -171,7 +171,8 @@ impl KeyServer {
             .as_ref()
             .is_some_and(|plan| plan.wanted.ks_list_hash == record.tek.ks_list_hash);
         let alive = record.tek.generation.is_alive_in(&self.keys.generation);
-        if !same_list || !alive || record.tek.expiry <= now {
+        let good = is_believable(record.tek.activation, record.tek.expiry);
+        if !same_list || !alive || !good || record.tek.expiry <= now {
             return;
         }
         changes.group = true;
@@ -207,7 +208,8 @@ impl KeyServer {
             }
             return before != (held.seq, held.announced, held.delivered);
         }
-        if kek.expiry <= now || !kek.generation.is_alive_in(&self.keys.generation) {
+        let good = is_believable(kek.minted, kek.expiry);
+        if !good || kek.expiry <= now || !kek.generation.is_alive_in(&self.keys.generation) {
             return false;
         }
         let place = self
@@ -414,4 +416,10 @@ impl KeyServer {
         self.clock = PseudoClock::reading(read, cx.now);
         self.coop.synchronised = Some(cx.now);
     }
+}
+
+/// Whether a key lives as long as members believe: one that never ended would stop all others.
+fn is_believable(begin: PseudoTime, expiry: PseudoTime) -> bool {
+    let life = expiry.since(begin);
+    !life.is_zero() && life <= LIFETIME_MAX
 }

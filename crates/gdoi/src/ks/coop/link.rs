@@ -12,7 +12,7 @@ use super::view::Role;
 use crate::context::Context;
 use crate::ike::{Connection, SaId};
 use crate::ks::KeyServer;
-use crate::limits::PEER_RETRY;
+use crate::limits::{ANNOUNCE_PERIOD, PEER_RETRY};
 
 impl KeyServer {
     fn coop_local(&self) -> SocketAddrV4 {
@@ -25,7 +25,7 @@ impl KeyServer {
             return;
         }
         if self.coop.next_announcement <= cx.now {
-            self.coop.next_announcement = cx.now + super::Coop::period();
+            self.coop.next_announcement = cx.now + ANNOUNCE_PERIOD;
             self.coop.hasten(cx.now);
         }
         let indexes: Vec<KsIndex> = self.coop.peers.keys().copied().collect();

@@ -21,7 +21,6 @@ use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
 use std::time::Duration;
 
-use ::policy::group::KS_MAX;
 use ::policy::{KsIndex, Time};
 use crypto::{Rng, Secret};
 use wire::private::CoopMarks;
@@ -29,9 +28,7 @@ use wire::private::CoopMarks;
 use super::{KeyServer, Serving};
 use crate::config;
 use crate::context::Context;
-use crate::limits::{
-    ANNOUNCE_PERIOD, COOP_SEQUENCE_BLOCK, COOP_START_WAIT, PEER_YIELD, REPLICATION_WAIT_MAX,
-};
+use crate::limits::{COOP_SEQUENCE_BLOCK, COOP_START_WAIT, PEER_YIELD, REPLICATION_WAIT_MAX};
 use crate::machine::Output;
 use crate::persist::CoopRow;
 use crate::policy_blob::Sha256;
@@ -190,7 +187,7 @@ impl Coop {
     /// The policy changed here.
     pub(crate) fn next_policy_version(&mut self) {
         let (_, count) = self.row.policy_version;
-        self.row.policy_version = (self.row.tenure, count + 1);
+        self.row.policy_version = (self.row.tenure, count.saturating_add(1));
     }
 
     /// What is remembered over a restart.
@@ -204,10 +201,10 @@ impl Coop {
 
     /// The next sequence number; when the mark rises it must be on disk before the message leaves.
     fn next_sequence(&mut self) -> (u64, bool) {
-        self.sequence += 1;
+        self.sequence = self.sequence.saturating_add(1);
         let rises = self.sequence >= self.row.sequence_mark;
         if rises {
-            self.row.sequence_mark = self.sequence + COOP_SEQUENCE_BLOCK;
+            self.row.sequence_mark = self.sequence.saturating_add(COOP_SEQUENCE_BLOCK);
         }
         (self.sequence, rises)
     }
@@ -356,11 +353,6 @@ impl Coop {
             }
         }
     }
-
-    /// From one announcement to the next.
-    const fn period() -> Duration {
-        ANNOUNCE_PERIOD
-    }
 }
 
 /// Whether the group is configured well enough to take part.
@@ -368,6 +360,3 @@ fn takes_part(serving: &Serving) -> bool {
     // A key server that lacks only the rekey key gets it from the primary.
     matches!(serving, Serving::Yes | Serving::NoRekeyKey { .. })
 }
-
-/// Room for an index in every table.
-const _: () = assert!(KS_MAX == 16);

@@ -120,7 +120,7 @@ impl KeyServer {
     //= getvpn P17
     fn open_term(&mut self, cx: &mut Context<'_>) {
         let row = &mut self.coop.row;
-        row.term += 1;
+        row.term = row.term.saturating_add(1);
         row.tenure = row.term;
         let tenure = row.tenure;
         self.coop.marks_mut(self.coop.own).term = tenure;
