@@ -330,14 +330,15 @@ impl GroupKeys {
         let earliest = now.after(wanted.schedule.activation_delay(spread));
         let chain = self.chain(now);
         let before = chain.iter().map(|record| record.tek.expiry).max();
-        let activation = match (before, when) {
-            (None, _) => now,
-            (Some(_), Activation::Soonest) => earliest,
-            (Some(_), Activation::NotBefore(at)) => at.max(earliest),
-            (Some(expiry), Activation::InTurn) => {
-                expiry.before(wanted.schedule.overlap()).max(earliest)
-            }
-        };
+        // A key that no longer reaches everyone in time is sent on when nothing else is left to send on.
+        let activation = before.map_or(now, |expiry| match when {
+            Activation::Soonest => earliest.min(expiry),
+            Activation::NotBefore(at) => earliest.min(expiry).max(at),
+            Activation::InTurn => expiry
+                .before(wanted.schedule.overlap())
+                .max(earliest)
+                .min(expiry),
+        });
         let spi = self.free_spi(wanted.index, rng);
         self.insert_tek(TekRecord {
             key: mint_key(wanted.transform, rng),

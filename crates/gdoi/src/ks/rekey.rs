@@ -78,7 +78,6 @@ impl KeyServer {
             .is_none_or(|due| due <= now)
         {
             self.mint_tek(cx, Activation::InTurn);
-            // One that cannot be sent on in time leaves a gap, which the next look at it closes.
             for _ in self.keys.ahead(now)..look_ahead {
                 self.mint_tek(cx, Activation::InTurn);
             }
@@ -163,14 +162,22 @@ impl KeyServer {
             }
         }
         if !teks.is_empty() {
-            let least = self.plan.as_ref().map_or(now, |plan| {
-                now.after(plan.wanted.schedule.activation_delay(self.spread()))
-            });
+            let least = self.all_can_send_from(now);
             self.keys.announce_teks(&teks, least);
             self.begin(cx);
             self.send_teks(cx);
         }
         self.persist_group(cx);
+    }
+
+    /// From when all members can send on what they are told now; earlier when until then nothing is
+    /// left to send on.
+    fn all_can_send_from(&self, now: PseudoTime) -> PseudoTime {
+        let delay = self.plan.as_ref().map_or(Duration::ZERO, |plan| {
+            plan.wanted.schedule.activation_delay(self.spread())
+        });
+        let until = self.keys.usable(now).map(|record| record.tek.expiry).max();
+        now.after(delay).min(until.unwrap_or(now))
     }
 
     /// How long the batches of one rekey take.

@@ -414,6 +414,7 @@ impl KeyServer {
         };
         if peer.incarnation != Some(said.incarnation) {
             peer.reborn(said.incarnation);
+            self.coop.log.tell_again(index);
             peer.asks_reply = true;
             peer.due = cx.now;
         }

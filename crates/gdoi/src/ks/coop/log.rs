@@ -106,6 +106,15 @@ impl Log {
         gone.iter().for_each(|key| self.gone(key));
     }
 
+    /// A peer began anew: what came from it before, it may have lost.
+    pub(crate) fn tell_again(&mut self, peer: KsIndex) {
+        for entry in self.entries.values_mut() {
+            if entry.source == Some(peer) {
+                entry.source = None;
+            }
+        }
+    }
+
     /// The number of a record's last change.
     pub(crate) fn stamp(&self, key: &Key) -> Option<u64> {
         self.entries.get(key).map(|entry| entry.stamp)
@@ -162,5 +171,18 @@ mod tests {
         log.comes_from(None);
         log.note(Key::Group, 2);
         assert!(!log.is_from(&Key::Group, peer));
+    }
+
+    #[test]
+    fn a_peer_that_began_anew_is_told_what_came_from_it() {
+        let mut log = Log::default();
+        let [gone, other] = [2, 3].map(|n| KsIndex::new(n).unwrap());
+        for (peer, key) in [(gone, Key::Group), (other, Key::Config)] {
+            log.comes_from(Some(peer));
+            log.note(key, 1);
+        }
+        log.tell_again(gone);
+        assert!(!log.is_from(&Key::Group, gone));
+        assert!(log.is_from(&Key::Config, other));
     }
 }
