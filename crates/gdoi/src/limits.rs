@@ -108,7 +108,7 @@ pub const COOP_SEQUENCE_BLOCK: u64 = 1_024;
 pub const MERGE_SEND_WAIT: Duration = Duration::from_secs(30);
 /// How fast a secondary's clock follows the primary's, millionths (PROTOCOL P27).
 pub const CLOCK_SLEW_PPM: u64 = 500;
-/// A difference of clocks that no drift explains: the clock is set on, never back.
+/// A difference of clocks that no drift explains: a secondary's clock is set to the primary's.
 pub const CLOCK_STEP_MIN: Duration = Duration::from_secs(1);
 /// Copies of an unreachable key server's marks are kept; removed members are remembered so many.
 pub const TOMBSTONES_MAX: usize = 10_000;

@@ -90,6 +90,12 @@ impl Schedule {
         (base + self.retransmit_span() + self.batch()).min(lifetime / 2)
     }
 
+    /// From one TEK's activation to the next one's.
+    #[must_use]
+    pub fn period(&self) -> Duration {
+        Duration::from_secs(u64::from(self.tek_lifetime_s)).saturating_sub(self.overlap())
+    }
+
     /// How long before the old TEK's expiry members begin to send on the new one.
     #[must_use]
     pub fn overlap(&self) -> Duration {

@@ -26,6 +26,11 @@ impl VirtualWorld {
             });
             model.contact(self.now, member, reaches);
         }
+        let runs = |server: &NodeId| self.nodes[*server].running.is_some();
+        let running: Vec<NodeId> = self.servers.iter().copied().filter(runs).collect();
+        let joined = |one, other| self.network.is_good(one, other);
+        let agree = coop::components(&running, joined).len() <= 1;
+        model.key_servers_agree(self.now, agree);
     }
 
     /// Looks into every box.

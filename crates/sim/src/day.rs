@@ -145,7 +145,7 @@ fn build(seed: u64, group: &Group, dice: &mut SeededRng) -> Result<VirtualWorld,
     world.servers = (0..servers).collect();
     world.members = (servers..all).collect();
     world.tells_copies = group.counter_mode;
-    let times = Times::of(&group.schedule, servers);
+    let times = Times::of(&group.schedule, servers, group.look_ahead);
     world.judge_by(Reference::new(times, all));
     world.attacker.watch();
     Ok(world)

@@ -26,6 +26,8 @@ pub(crate) struct Times {
     pub(crate) urgent: Duration,
     /// How long a member that lost contact may take to be back.
     pub(crate) recovery: Duration,
+    /// How long key servers may be apart without a loss: so long all hold the same keys ahead.
+    pub(crate) shared: Duration,
 }
 
 impl Times {
@@ -34,13 +36,14 @@ impl Times {
     /// A rekey that a member misses leaves `tek_lead` before the old key ends; the member registers
     /// again at the latest `reregister_lead` and its jitter before. What lies between is how long
     /// nobody need hear it.
-    pub(crate) fn of(schedule: &Schedule, key_servers: usize) -> Self {
+    pub(crate) fn of(schedule: &Schedule, key_servers: usize, look_ahead: u32) -> Self {
         let late = schedule.reregister_lead() + schedule.reregister_jitter();
         let servers = u32::try_from(key_servers).unwrap_or(u32::MAX);
         Self {
             tolerated: schedule.tek_lead().saturating_sub(late),
             urgent: schedule.activation_delay(Duration::ZERO) + Duration::from_secs(2),
             recovery: RECOVERY + RECOVERY_PER_SERVER.saturating_mul(servers),
+            shared: (schedule.period() * look_ahead).saturating_sub(schedule.overlap()),
         }
     }
 }
@@ -58,6 +61,10 @@ pub(crate) struct Reference {
     times: Times,
     standings: Vec<Standing>,
     urgent_until: Time,
+    /// Since when some key servers do not hear each other.
+    apart_since: Option<Time>,
+    /// One of them was ordered a key meanwhile.
+    apart_urgent: bool,
 }
 
 impl Reference {
@@ -67,6 +74,8 @@ impl Reference {
             times,
             standings: vec![Standing::default(); nodes],
             urgent_until: Time::ZERO,
+            apart_since: None,
+            apart_urgent: false,
         }
     }
 
@@ -108,10 +117,32 @@ impl Reference {
         }
     }
 
+    /// Whether all key servers that run hear each other. Those that do not go on with the keys that
+    /// they share; what an operator orders of one meanwhile, or beyond those keys, the members of
+    /// the other cannot know.
+    pub(crate) fn key_servers_agree(&mut self, now: Time, agree: bool) {
+        if !agree {
+            self.apart_since.get_or_insert(now);
+            self.apart_urgent |= now < self.urgent_until;
+        } else if self.apart_for_long(now) {
+            self.excuse_all(now);
+            self.apart_since = None;
+            self.apart_urgent = false;
+        } else {
+            self.apart_since = None;
+        }
+    }
+
+    fn apart_for_long(&self, now: Time) -> bool {
+        self.apart_since
+            .is_some_and(|since| self.apart_urgent || now.since(since) > self.times.shared)
+    }
+
     /// An operator ordered a key that everybody sends on within seconds: whoever cannot hear of it,
     /// or stops hearing before it is sent on, is left behind, and nothing promises otherwise.
     pub(crate) fn urgent_rekey(&mut self, now: Time) {
         self.urgent_until = now + self.times.urgent;
+        self.apart_urgent = self.apart_since.is_some();
         for standing in &mut self.standings {
             if standing.alone_since.is_some() {
                 standing.excused_until = Time::MAX;
@@ -138,6 +169,7 @@ impl Reference {
     pub(crate) fn covers(&self, now: Time, member: NodeId) -> bool {
         let standing = &self.standings[member];
         standing.registered
+            && !self.apart_for_long(now)
             && now >= standing.excused_until
             && standing
                 .alone_since
@@ -150,7 +182,7 @@ mod tests {
     use super::*;
 
     fn model() -> Reference {
-        let times = Times::of(&Schedule::new(3_600, 10, 2), 1);
+        let times = Times::of(&Schedule::new(3_600, 10, 2), 1, 2);
         assert_eq!(times.tolerated, Duration::from_secs(133));
         let mut model = Reference::new(times, 2);
         model.registered(0);
@@ -173,6 +205,21 @@ mod tests {
         model.contact(at(1_000), 0, false);
         model.contact(at(1_100), 0, true);
         assert!(model.covers(at(1_101), 0));
+    }
+
+    #[test]
+    fn key_servers_may_be_apart_as_long_as_they_share_keys() {
+        let mut model = model();
+        assert_eq!(model.times.shared, Duration::from_secs(2 * 3_600 - 30));
+        model.key_servers_agree(at(100), false);
+        assert!(model.covers(at(7_270), 0) && !model.covers(at(7_271), 0));
+        model.key_servers_agree(at(8_000), true);
+        assert!(!model.covers(at(8_001), 0) && model.covers(at(8_200), 0));
+        model.key_servers_agree(at(9_000), false);
+        model.urgent_rekey(at(9_001));
+        assert!(!model.covers(at(9_002), 0), "only one side knows that key");
+        model.key_servers_agree(at(9_010), true);
+        assert!(model.covers(at(9_200), 0));
     }
 
     #[test]

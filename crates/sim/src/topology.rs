@@ -39,6 +39,8 @@ pub(crate) struct Group {
     pub(crate) counter_mode: bool,
     /// The group's times.
     pub(crate) schedule: Schedule,
+    /// Periods that keys are minted for ahead.
+    pub(crate) look_ahead: u32,
     /// What was drawn, in a line.
     pub(crate) summary: String,
 }
@@ -61,11 +63,15 @@ struct Common {
     kek_s: u32,
     retransmits: u32,
     tbar_s: Option<u32>,
-    look_ahead: Option<u64>,
+    /// Periods that keys are minted for ahead, where the configuration says so.
+    look_ahead: Option<u32>,
     size: &'static str,
     keepalive: Option<(u64, &'static str)>,
     phase1_s: u64,
 }
+
+/// `key look-ahead` without a word in the configuration (PROTOCOL P12).
+const LOOK_AHEAD: u32 = 2;
 
 const TRANSFORMS: [&str; 5] = [
     "esp-gcm 256",
@@ -169,6 +175,7 @@ pub(crate) fn draw(sizes: &Sizes, dice: &mut SeededRng) -> Group {
             10,
             u16::try_from(common.retransmits).unwrap_or(2),
         ),
+        look_ahead: common.look_ahead.unwrap_or(LOOK_AHEAD),
         summary,
     }
 }

@@ -73,7 +73,9 @@ impl KeyServer {
             peer.received = said.to.max(received);
         }
         if said.flags.complete && !more && said.to >= said.from {
-            self.coop.complete |= self.is_founded() || !said.flags.founded;
+            // What it stamps must be in the group's time, too.
+            let timely = self.coop.synchronised.is_some();
+            self.coop.complete |= !said.flags.founded || (timely && self.is_founded());
         }
         self.write_down(cx, index, &changes);
         self.coop.log.comes_from(None);
@@ -382,8 +384,7 @@ impl KeyServer {
             return;
         }
         let first = self.coop.synchronised.is_none();
-        let may_begin = first && !self.is_founded();
-        if !primary && !may_begin {
+        if !primary && !(first && (said.flags.complete || !self.is_founded())) {
             return;
         }
         let half = cx.now.since(asked) / 2;
@@ -396,18 +397,9 @@ impl KeyServer {
             let since = self.coop.synchronised.map_or(Time::ZERO, |at| at);
             let most = cx.now.since(since) * u32::try_from(CLOCK_SLEW_PPM).unwrap_or(0) / 1_000_000;
             let (ahead, behind) = (theirs.since(own), own.since(theirs));
-            if ahead > CLOCK_STEP_MIN {
-                if let Some(peer) = self.coop.peers.get_mut(&index) {
-                    peer.counters.invalid_pseudotimes += 1;
-                }
-                cx.out.report(Gdoi::COOP_KS_RECVD_ANN_INVALID_PST {
-                    ks: self
-                        .coop
-                        .peers
-                        .get(&index)
-                        .map_or(Ipv4Addr::UNSPECIFIED, |p| p.address),
-                    group: self.config.group.clone(),
-                });
+            // No drift explains that: one of the two clocks was lost, and the primary's counts.
+            if ahead.max(behind) > CLOCK_STEP_MIN {
+                self.clock_differs(cx, index);
                 theirs
             } else {
                 own.after(ahead.min(most)).before(behind.min(most))
@@ -415,6 +407,16 @@ impl KeyServer {
         };
         self.clock = PseudoClock::reading(read, cx.now);
         self.coop.synchronised = Some(cx.now);
+    }
+
+    fn clock_differs(&mut self, cx: &mut Context<'_>, index: KsIndex) {
+        if let Some(peer) = self.coop.peers.get_mut(&index) {
+            peer.counters.invalid_pseudotimes += 1;
+            cx.out.report(Gdoi::COOP_KS_RECVD_ANN_INVALID_PST {
+                ks: peer.address,
+                group: self.config.group.clone(),
+            });
+        }
     }
 }
 
