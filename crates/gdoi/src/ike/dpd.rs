@@ -15,6 +15,9 @@ use crate::limits::{
     WATCHED_SILENCE,
 };
 
+/// Answers to so many of the last questions are expected.
+const ANSWERS_LATE_MAX: u32 = 8;
+
 /// What is known of the peer's life.
 pub(super) struct Dpd {
     understood: bool,
@@ -23,6 +26,8 @@ pub(super) struct Dpd {
     last_heard: Time,
     /// The number of the next question.
     next: u32,
+    /// Questions so far.
+    count: u32,
     asked: Option<Asked>,
     /// The number of the last question of the peer.
     answered: Option<u32>,
@@ -60,6 +65,7 @@ impl Dpd {
             watched: false,
             last_heard: now,
             next,
+            count: 0,
             asked: None,
             answered: None,
             answers: (0, 0),
@@ -103,6 +109,7 @@ impl Dpd {
         //# increment the sequence number by one.
         let number = self.next;
         self.next = self.next.wrapping_add(1);
+        self.count = self.count.saturating_add(1);
         self.asked = Some(Asked {
             number,
             sendings: sendings + 1,
@@ -161,18 +168,24 @@ impl Dpd {
         Ok(())
     }
 
-    /// R-U-THERE-ACK came.
+    /// R-U-THERE-ACK came. One to an earlier question of the same silence is a sign of life, too;
+    /// one that crossed with the peer's own word says nothing new.
     ///
     /// # Errors
-    /// When that was not asked.
+    /// When that was not asked lately.
     pub(super) fn answer(&mut self, now: Time, number: u32) -> Result<(), Refusal> {
-        match &self.asked {
-            Some(asked) if asked.number == number => {
-                self.heard(now);
-                Ok(())
-            }
-            Some(_) | None => Err(Refusal::BadKeepalive("an answer that was not asked for")),
+        let age = self.next.wrapping_sub(number);
+        if age == 0 || age > self.count.min(ANSWERS_LATE_MAX) {
+            return Err(Refusal::BadKeepalive("an answer that was not asked for"));
         }
+        if self
+            .asked
+            .as_ref()
+            .is_some_and(|asked| age <= asked.sendings)
+        {
+            self.heard(now);
+        }
+        Ok(())
     }
 }
 
@@ -198,7 +211,7 @@ mod tests {
     }
 
     #[test]
-    fn only_the_answer_to_the_last_question_counts() {
+    fn only_the_answer_to_a_question_counts() {
         let mut dpd = dpd();
         assert!(dpd.answer(Time::ZERO, 0).is_err());
         let now = Time::from_secs(10);
@@ -207,8 +220,27 @@ mod tests {
         };
         assert!(number < 1 << 31, "there is room to count on");
         assert!(dpd.answer(now, number + 1).is_err());
+        assert!(dpd.answer(now, number - 1).is_err());
         assert_eq!(dpd.answer(now, number), Ok(()));
         assert_eq!(dpd.due(now, 10), Due::Wait);
+    }
+
+    #[test]
+    fn an_answer_that_crosses_the_peers_own_question_is_no_fault() {
+        let mut dpd = dpd();
+        let now = Time::from_secs(10);
+        let Due::Ask(number) = dpd.due(now, 10) else {
+            panic!("the peer was silent for ten seconds");
+        };
+        dpd.heard(now);
+        assert_eq!(dpd.answer(now, number), Ok(()));
+        let later = Time::from_secs(20);
+        assert!(matches!(dpd.due(later, 10), Due::Ask(_)));
+        assert_eq!(dpd.answer(later, number), Ok(()));
+        assert!(
+            dpd.asked.is_some(),
+            "what was asked before is no sign of life"
+        );
     }
 
     #[test]
