@@ -40,6 +40,10 @@ pub const ORDERED_REKEYS_MAX: usize = 4;
 pub const SEQ_COUNT_MAX: u32 = 0xFF00;
 /// The counter's bits of a sequence number.
 pub const SEQ_COUNT_MASK: u32 = 0xFFFF;
+/// How many they are; above them are the key server's index and the term.
+pub const SEQ_COUNT_BITS: u32 = 16;
+/// Where the term stands in a sequence number.
+pub const TERM_SHIFT: u32 = 20;
 /// The term's bits of a sequence number: so many key servers can lead in turn under one Rekey SA.
 pub const TERM_MAX: u32 = 0x0FFF;
 /// PUSHes with an unknown KEK SPI that a member keeps ...

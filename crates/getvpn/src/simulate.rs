@@ -1,8 +1,11 @@
 //! `getvpn sim`: the command line of the simulator. What a world is and what must never happen in it
 //! is decided in `sim`.
 
+use std::num::NonZeroUsize;
 use std::ops::RangeInclusive;
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
@@ -28,8 +31,11 @@ pub(crate) struct Arguments {
     /// As many seeds as fit into this time
     #[arg(long, conflicts_with = "seeds")]
     seconds: Option<u64>,
+    /// Seeds that run at a time [default: one for each processor]
+    #[arg(long, value_name = "N")]
+    jobs: Option<NonZeroUsize>,
     /// Key servers of a random group, for example 1 or 2..8
-    #[arg(long, value_name = "N[..M]", default_value = "1", value_parser = range)]
+    #[arg(long, value_name = "N[..M]", default_value = "2..8", value_parser = range)]
     key_servers: RangeInclusive<u16>,
     /// Members of a random group, for example 2 or 2..64
     #[arg(long, value_name = "N[..M]", default_value = "2..64", value_parser = range)]
@@ -67,27 +73,58 @@ pub(crate) fn run(arguments: &Arguments) -> Result<u8> {
     } else if arguments.explain {
         Work::Explain { seed, hours, sizes }
     } else {
-        let time = arguments.seconds.map(Duration::from_secs);
-        let count = if time.is_some() {
-            u64::MAX
-        } else {
-            arguments.seeds
-        };
-        Work::Seeds {
-            first: seed,
-            count,
-            hours,
-            time,
-            sizes,
-        }
+        return Ok(exit_status(run_seeds(arguments, &sizes)?));
     };
+    let outcome = sim::command::run(&work, &mut std::io::stdout().lock())?;
+    Ok(exit_status(outcome))
+}
+
+/// Runs seeds side by side; each is a world of its own.
+fn run_seeds(arguments: &Arguments, sizes: &Sizes) -> Result<Outcome> {
+    let jobs = arguments
+        .jobs
+        .or_else(|| std::thread::available_parallelism().ok())
+        .map_or(1, NonZeroUsize::get);
+    let time = arguments.seconds.map(Duration::from_secs);
+    let count = time.map_or(arguments.seeds, |_| u64::MAX);
+    let end = arguments.seed.saturating_add(count);
     let began = Instant::now();
-    let mut out = std::io::stdout().lock();
-    Ok(
-        match sim::command::run(&work, &mut out, &mut || began.elapsed())? {
-            Outcome::Green => 0,
-            Outcome::Failed => ERRORS,
-            Outcome::CouldNotRun => CANNOT,
-        },
-    )
+    let next = AtomicU64::new(arguments.seed);
+    let (tell, told) = mpsc::channel();
+    std::thread::scope(|scope| {
+        for _ in 0..jobs {
+            let (tell, next) = (tell.clone(), &next);
+            scope.spawn(move || {
+                while time.is_none_or(|time| began.elapsed() < time) {
+                    let seed = next.fetch_add(1, Ordering::Relaxed);
+                    if seed >= end
+                        || tell
+                            .send(sim::command::run_seed(seed, arguments.hours, sizes))
+                            .is_err()
+                    {
+                        break;
+                    }
+                }
+            });
+        }
+        drop(tell);
+        let cores = || began.elapsed() * u32::try_from(jobs).unwrap_or(1);
+        let out = &mut std::io::stdout().lock();
+        let hours = arguments.hours;
+        Ok(sim::command::tell_seeds(
+            told.into_iter(),
+            hours,
+            sizes,
+            out,
+            &cores,
+        )?)
+    })
+}
+
+fn exit_status(outcome: Outcome) -> u8 {
+    match outcome {
+        Outcome::Green => 0,
+        Outcome::Failed => ERRORS,
+        Outcome::CouldNotRun => CANNOT,
+    }
 }

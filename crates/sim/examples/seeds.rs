@@ -3,7 +3,6 @@
 //! `seeds FIRST COUNT HOURS KEY_SERVERS MEMBERS [explain]`; sizes are `LOW..HIGH`.
 
 use std::process::ExitCode;
-use std::time::Duration;
 
 use sim::command::{Outcome, Work, run};
 use sim::topology::Sizes;
@@ -13,8 +12,7 @@ fn main() -> ExitCode {
     let Some(work) = work(&words) else {
         return ExitCode::from(2);
     };
-    // Nobody reads a rate here, and a core has no clock.
-    let outcome = run(&work, &mut std::io::stdout().lock(), &mut || Duration::ZERO);
+    let outcome = run(&work, &mut std::io::stdout().lock());
     match outcome {
         Ok(Outcome::Green) => ExitCode::SUCCESS,
         Ok(Outcome::Failed) => ExitCode::FAILURE,
@@ -46,7 +44,6 @@ fn work(words: &[String]) -> Option<Work> {
             first,
             count: count.parse().ok()?,
             hours,
-            time: None,
             sizes,
         }
     })

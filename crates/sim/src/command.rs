@@ -25,12 +25,10 @@ pub enum Work {
     Seeds {
         /// The first seed.
         first: u64,
-        /// How many at most.
+        /// How many.
         count: u64,
         /// Virtual hours of each.
         hours: u32,
-        /// No further seed is begun after this time.
-        time: Option<Duration>,
         /// How large the groups may be.
         sizes: Sizes,
     },
@@ -56,16 +54,24 @@ pub enum Outcome {
     CouldNotRun,
 }
 
-/// Runs what is asked for and writes what happened. `elapsed` says how much time of the real world
-/// has passed, which only the last line's rate needs.
+/// A seed that was run.
+pub struct Ran {
+    seed: u64,
+    report: day::Report,
+}
+
+/// Runs a seed: so many virtual hours of a group of this size.
+#[must_use]
+pub fn run_seed(seed: u64, hours: u32, sizes: &Sizes) -> Ran {
+    let report = day::run(seed, hours, sizes, false);
+    Ran { seed, report }
+}
+
+/// Runs what is asked for and writes what happened.
 ///
 /// # Errors
 /// When `out` cannot be written.
-pub fn run(
-    work: &Work,
-    out: &mut dyn Write,
-    elapsed: &mut dyn FnMut() -> Duration,
-) -> std::io::Result<Outcome> {
+pub fn run(work: &Work, out: &mut dyn Write) -> std::io::Result<Outcome> {
     match work {
         Work::Scenario {
             text,
@@ -76,13 +82,12 @@ pub fn run(
             first,
             count,
             hours,
-            time,
             sizes,
         } => {
-            let going = |seeds: u64, elapsed: Duration| {
-                seeds < *count && time.is_none_or(|time| elapsed < time)
-            };
-            run_seeds(*first, *hours, sizes, &going, out, elapsed)
+            let seeds = *first..first.saturating_add(*count);
+            let ran = seeds.map(|seed| run_seed(seed, *hours, sizes));
+            // Nobody asked for a rate, and a core has no clock.
+            tell_seeds(ran, *hours, sizes, out, &|| Duration::ZERO)
         }
         Work::Explain { seed, hours, sizes } => {
             let report = day::run(*seed, *hours, sizes, true);
@@ -101,53 +106,54 @@ pub fn run(
     }
 }
 
-fn run_seeds(
-    first: u64,
+/// Writes what happened in seeds as they end. `cores` says how much time of a core all of them took,
+/// which only the last line's rate needs.
+///
+/// # Errors
+/// When `out` cannot be written.
+pub fn tell_seeds(
+    ran: impl Iterator<Item = Ran>,
     hours: u32,
     sizes: &Sizes,
-    going: &dyn Fn(u64, Duration) -> bool,
     out: &mut dyn Write,
-    elapsed: &mut dyn FnMut() -> Duration,
+    cores: &dyn Fn() -> Duration,
 ) -> std::io::Result<Outcome> {
     let mut violations = 0_usize;
     let mut seeds: u64 = 0;
     let mut total = Figures::default();
-    while going(seeds, elapsed()) {
-        let seed = first.saturating_add(seeds);
-        let report = day::run(seed, hours, sizes, false);
+    for Ran { seed, report } in ran {
         seeds += 1;
         violations += report.failures.len();
         total.add(&report.figures);
-        if !report.failures.is_empty() {
-            writeln!(out, "seed {seed}: {}", report.summary)?;
+        if report.failures.is_empty() {
+            continue;
         }
+        writeln!(out, "seed {seed}: {}", report.summary)?;
         for failure in &report.failures {
             writeln!(out, "seed {seed}: {failure}")?;
         }
-        if !report.failures.is_empty() {
-            let (servers, members) = (&sizes.key_servers, &sizes.members);
-            writeln!(
-                out,
-                "replay: getvpn sim --seed {seed} --hours {hours} --key-servers {}..{} \
-                 --members {}..{} --explain",
-                servers.start(),
-                servers.end(),
-                members.start(),
-                members.end()
-            )?;
-        }
+        let (servers, members) = (&sizes.key_servers, &sizes.members);
+        writeln!(
+            out,
+            "replay: getvpn sim --seed {seed} --hours {hours} --key-servers {}..{} \
+             --members {}..{} --explain",
+            servers.start(),
+            servers.end(),
+            members.start(),
+            members.end()
+        )?;
     }
-    let minutes = elapsed().as_secs_f64() / 60.0;
+    let minutes = cores().as_secs_f64() / 60.0;
     let rate = if minutes > 0.0 {
-        seeds as f64 / minutes
+        format!("  {:.1} seeds/core-minute", seeds as f64 / minutes)
     } else {
-        0.0
+        String::new()
     };
     let hours = u64::from(hours) * seeds;
     writeln!(out, "{}", figures(&total))?;
     writeln!(
         out,
-        "seeds {seeds}  virtual hours {hours}  violations {violations}  {rate:.1} seeds/core-minute"
+        "seeds {seeds}  virtual hours {hours}  violations {violations}{rate}"
     )?;
     Ok(if violations == 0 {
         Outcome::Green

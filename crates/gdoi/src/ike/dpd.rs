@@ -35,7 +35,6 @@ pub(super) struct Dpd {
 }
 
 struct Asked {
-    number: u32,
     sendings: u32,
     at: Time,
 }
@@ -111,7 +110,6 @@ impl Dpd {
         self.next = self.next.wrapping_add(1);
         self.count = self.count.saturating_add(1);
         self.asked = Some(Asked {
-            number,
             sendings: sendings + 1,
             at: now,
         });

@@ -15,7 +15,9 @@ use policy::{
 };
 
 use crate::group_sa::TekGrant;
-use crate::limits::{DELIVERY_DELAY, KEK_ACK_KEEP, SEQ_COUNT_MASK, SEQ_COUNT_MAX, TERM_MAX};
+use crate::limits::{
+    DELIVERY_DELAY, KEK_ACK_KEEP, SEQ_COUNT_BITS, SEQ_COUNT_MASK, SEQ_COUNT_MAX, TERM_MAX,
+};
 use crate::machine::TekKey;
 use crate::rekey_sa::{RekeySa, random};
 
@@ -120,6 +122,17 @@ pub(crate) enum Activation {
     Soonest,
     /// Then, or as soon as all members can have it.
     NotBefore(PseudoTime),
+}
+
+/// What a PUSH can be numbered with.
+#[derive(Copy, Clone, Debug, PartialEq, Eq)]
+pub(crate) enum NextSeq {
+    /// This number.
+    Seq(u32),
+    /// A number of a term that this key server opens first.
+    NeedsTerm,
+    /// None: a new Rekey SA must come.
+    UsedUp,
 }
 
 /// What new keys are to be like.
@@ -461,18 +474,22 @@ impl GroupKeys {
     /// whoever led later counts in a term and under an index of its own, so that no two key
     /// servers ever use one number and receivers see it rise.
     //= getvpn P17
-    ///
-    /// `None` when its counter is used up: a new Rekey SA must come first.
-    pub(crate) fn next_seq(&self, kek: &Kek, own: KsIndex) -> Option<u32> {
+    pub(crate) fn next_seq(&self, kek: &Kek, own: KsIndex) -> NextSeq {
         let term = self.tenure.saturating_sub(kek.tenure).min(TERM_MAX);
-        let minter = kek.minted_by == own && term == 0;
-        let begin = if minter {
-            0
-        } else {
-            (term << 20) | (u32::from(own.get()) << 16)
+        let own_range = (term << 4) | u32::from(own.get());
+        let (minters_range, minter) = (0, kek.minted_by == own);
+        let range = match (term, minter) {
+            (0, true) => minters_range,
+            (0, false) => return NextSeq::NeedsTerm,
+            _ => own_range,
         };
-        let next = kek.seq.max(begin).checked_add(1)?;
-        (next & SEQ_COUNT_MASK != 0).then_some(next)
+        // Somebody counts in a later range: members would refuse a number of this one.
+        if kek.seq >> SEQ_COUNT_BITS > range {
+            return NextSeq::NeedsTerm;
+        }
+        let next = kek.seq.max(range << SEQ_COUNT_BITS).checked_add(1);
+        let next = next.filter(|next| next & SEQ_COUNT_MASK != 0);
+        next.map_or(NextSeq::UsedUp, NextSeq::Seq)
     }
 
     //= getvpn P18
@@ -608,18 +625,38 @@ mod tests {
         let (minter, other) = (KsIndex::new(0).unwrap(), KsIndex::new(3).unwrap());
         let mut seqs = Vec::new();
         let mut send = |keys: &mut GroupKeys, own| {
-            let seq = keys.next_seq(keys.kek_by_spi(&spi).unwrap(), own).unwrap();
-            keys.kek_by_spi_mut(&spi).unwrap().seq = seq;
-            seqs.push(seq);
+            let next = keys.next_seq(keys.kek_by_spi(&spi).unwrap(), own);
+            if let NextSeq::Seq(seq) = next {
+                keys.kek_by_spi_mut(&spi).unwrap().seq = seq;
+            }
+            seqs.push(next);
         };
         send(&mut keys, minter);
         send(&mut keys, minter);
+        send(&mut keys, other);
         keys.tenure = 1;
         send(&mut keys, other);
         send(&mut keys, other);
+        // Its own term is 1, too, but the other counts above it.
+        send(&mut keys, minter);
+        keys.tenure = 0;
+        send(&mut keys, minter);
         keys.tenure = 2;
         send(&mut keys, minter);
-        assert_eq!(seqs, [1, 2, 0x0013_0001, 0x0013_0002, 0x0020_0001]);
+        keys.kek_by_spi_mut(&spi).unwrap().seq = 0x0020_FFFF;
+        send(&mut keys, minter);
+        let expected = [
+            NextSeq::Seq(1),
+            NextSeq::Seq(2),
+            NextSeq::NeedsTerm,
+            NextSeq::Seq(0x0013_0001),
+            NextSeq::Seq(0x0013_0002),
+            NextSeq::NeedsTerm,
+            NextSeq::NeedsTerm,
+            NextSeq::Seq(0x0020_0001),
+            NextSeq::UsedUp,
+        ];
+        assert_eq!(seqs, expected);
     }
 
     #[test]

@@ -15,7 +15,7 @@ use wire::isakmp::Builder;
 use wire::private::AckFlags;
 
 use super::coop::Key;
-use super::keys::{Activation, KINDS, Kek, TekRecord, Wanted, kinds};
+use super::keys::{Activation, KINDS, Kek, NextSeq, TekRecord, Wanted, kinds};
 use super::outstanding::{Answer, Content, Copies, Push};
 use super::policy::{Plan, blocks_log2};
 use super::{KeyServer, Serving};
@@ -24,6 +24,7 @@ use crate::context::Context;
 use crate::group_sa::{Grant, KekGrant, KekOffer, Offer, TekGrant, TekOffer};
 use crate::limits::{
     ORDERED_REKEYS_MAX, PUSH_BATCH, PUSH_BATCH_PAUSE, PUSH_LEN_MAX, PUSHES_QUEUED_MAX, TEKS_MAX,
+    TERM_SHIFT,
 };
 use crate::machine::Output;
 use crate::private::{GroupStamp, KekRecord};
@@ -337,7 +338,6 @@ impl KeyServer {
         content: &Content,
         members: Vec<Ipv4Addr>,
     ) -> bool {
-        let own = self.sids.space().index;
         let Some(under) = self.keys.kek_by_spi(&spi) else {
             return false;
         };
@@ -345,7 +345,7 @@ impl KeyServer {
             return false;
         }
         let kind = under.kind;
-        let Some(seq) = self.keys.next_seq(under, own) else {
+        let Some(seq) = self.next_seq(cx, &spi) else {
             return false;
         };
         let Some(bytes) = self.seal(cx, &spi, seq, content) else {
@@ -370,6 +370,23 @@ impl KeyServer {
         };
         self.rekeying.add(cx.now, push, members.into_iter());
         true
+    }
+
+    /// The number of the next PUSH under a Rekey SA, in a term of its own if another key server
+    /// has used one above.
+    //= getvpn P17
+    fn next_seq(&mut self, cx: &mut Context<'_>, spi: &KekSpi) -> Option<u32> {
+        let own = self.sids.space().index;
+        for _ in 0..2 {
+            let kek = self.keys.kek_by_spi(spi)?;
+            let seen = kek.tenure.saturating_add(kek.seq >> TERM_SHIFT);
+            match self.keys.next_seq(kek, own) {
+                NextSeq::Seq(seq) => return Some(seq),
+                NextSeq::NeedsTerm => self.open_term(cx, seen),
+                NextSeq::UsedUp => break,
+            }
+        }
+        None
     }
 
     fn seal(

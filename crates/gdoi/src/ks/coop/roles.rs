@@ -103,7 +103,7 @@ impl KeyServer {
         match elect(&candidates) {
             Some(winner) if winner != self.coop.own => self.step_down(cx, winner),
             // The other one steps down. Its members may have seen its term: ours goes above it.
-            Some(_) | None if self.coop.row.tenure <= self.highest_term() => self.open_term(cx),
+            Some(_) | None if self.coop.row.tenure <= self.highest_term() => self.open_term(cx, 0),
             Some(_) | None => {}
         }
     }
@@ -116,11 +116,12 @@ impl KeyServer {
         others.map(|(_, marks)| marks.term).max().unwrap_or(0)
     }
 
-    /// Opens the term after the highest that is known; it is on disk before anything is sent in it.
+    /// Opens the term after the highest that is known, and after `seen`; it is on disk before
+    /// anything is sent in it.
     //= getvpn P17
-    fn open_term(&mut self, cx: &mut Context<'_>) {
+    pub(in crate::ks) fn open_term(&mut self, cx: &mut Context<'_>, seen: u32) {
         let row = &mut self.coop.row;
-        row.term = row.term.saturating_add(1);
+        row.term = row.term.max(seen).saturating_add(1);
         row.tenure = row.term;
         let tenure = row.tenure;
         self.coop.marks_mut(self.coop.own).term = tenure;
@@ -228,7 +229,7 @@ impl KeyServer {
         self.coop.complete = true;
         self.coop.waiting_since = None;
         if founded {
-            self.open_term(cx);
+            self.open_term(cx, 0);
         }
         cx.out.report(Gdoi::COOP_KS_TRANS_TO_PRI {
             ks: self.config.address,
