@@ -90,6 +90,8 @@ pub const PRIMARY_REPORTED: Duration = Duration::from_secs(30);
 pub const COOP_START_WAIT: Duration = Duration::from_secs(10);
 /// How long an election waits for the others' announcements.
 pub const ELECTION_WAIT: Duration = Duration::from_secs(2);
+/// For the messages of a takeover themselves.
+pub const TAKEOVER_MARGIN: Duration = Duration::from_secs(1);
 /// Pause before a peer is tried again that did not answer.
 pub const PEER_RETRY: Duration = Duration::from_secs(5);
 /// The one of two with the higher index waits so long for the other's phase 1 to begin.

@@ -6,6 +6,7 @@
 
 use std::time::Duration;
 
+use gdoi::limits::{ELECTION_WAIT, PEER_SILENCE_MAX, TAKEOVER_MARGIN};
 use policy::Time;
 use policy::lifetime::Schedule;
 
@@ -39,9 +40,14 @@ impl Times {
     pub(crate) fn of(schedule: &Schedule, key_servers: usize, look_ahead: u32) -> Self {
         let late = schedule.reregister_lead() + schedule.reregister_jitter();
         let servers = u32::try_from(key_servers).unwrap_or(u32::MAX);
+        let takeover = if key_servers > 1 {
+            PEER_SILENCE_MAX + ELECTION_WAIT + TAKEOVER_MARGIN
+        } else {
+            Duration::ZERO
+        };
         Self {
             tolerated: schedule.tek_lead().saturating_sub(late),
-            urgent: schedule.activation_delay(Duration::ZERO) + Duration::from_secs(2),
+            urgent: schedule.activation_delay(takeover) + Duration::from_secs(2),
             recovery: RECOVERY + RECOVERY_PER_SERVER.saturating_mul(servers),
             shared: (schedule.period() * look_ahead).saturating_sub(schedule.overlap()),
         }

@@ -1,5 +1,7 @@
 //! What those above do with SAs: begin exchanges, answer, end them.
 
+use std::time::Duration;
+
 use crypto::Rng;
 use policy::Time;
 use wire::iana::{ExchangeType, NotifyType, PayloadType};
@@ -8,6 +10,7 @@ use super::api::{Expect, SaId, SendError};
 use super::engine::{Entry, Isakmp};
 use super::informational;
 use super::refusal::Failure;
+use crate::limits::{WATCHED_RETRY, WATCHED_SENDINGS_MAX, WATCHED_SILENCE};
 use crate::machine::Outbox;
 
 impl Isakmp {
@@ -66,6 +69,14 @@ impl Isakmp {
         if let Some(entry) = self.sa_mut(sa) {
             entry.kin = true;
         }
+    }
+
+    /// How long a watched peer may be silent before it is dead; `None` without keepalives.
+    #[must_use]
+    pub fn watched_silence_max(&self) -> Option<Duration> {
+        let keepalive = Duration::from_secs(self.config.keepalive_s.into());
+        let asked = WATCHED_RETRY * WATCHED_SENDINGS_MAX;
+        (!keepalive.is_zero()).then(|| keepalive.min(WATCHED_SILENCE) + asked)
     }
 
     /// The peer is another key server: with `crypto isakmp keepalive` its death is noticed within

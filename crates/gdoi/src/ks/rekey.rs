@@ -110,7 +110,7 @@ impl KeyServer {
     pub(super) fn mint_tek(&mut self, cx: &mut Context<'_>, when: Activation) -> Option<Spi> {
         let plan = self.plan.clone()?;
         let now = self.clock.at(cx.now);
-        let spread = self.spread();
+        let spread = self.spread(cx);
         let spi = self.keys.mint_tek(&plan.wanted, when, spread, now, cx.rng);
         self.persist_group(cx);
         Some(spi)
@@ -163,7 +163,7 @@ impl KeyServer {
             }
         }
         if !teks.is_empty() {
-            let least = self.all_can_send_from(now);
+            let least = self.all_can_send_from(cx);
             self.keys.announce_teks(&teks, least);
             self.begin(cx);
             self.send_teks(cx);
@@ -173,18 +173,24 @@ impl KeyServer {
 
     /// From when all members can send on what they are told now; earlier when until then nothing is
     /// left to send on.
-    fn all_can_send_from(&self, now: PseudoTime) -> PseudoTime {
-        let delay = self.plan.as_ref().map_or(Duration::ZERO, |plan| {
-            plan.wanted.schedule.activation_delay(self.spread())
-        });
+    fn all_can_send_from(&self, cx: &Context<'_>) -> PseudoTime {
+        let now = self.clock.at(cx.now);
         let until = self.keys.usable(now).map(|record| record.tek.expiry).max();
-        now.after(delay).min(until.unwrap_or(now))
+        now.after(self.delivery_span(cx)).min(until.unwrap_or(now))
     }
 
-    /// How long the batches of one rekey take.
-    fn spread(&self) -> Duration {
+    /// How long it may take until every member that can be reached has what is sent now.
+    pub(super) fn delivery_span(&self, cx: &Context<'_>) -> Duration {
+        self.plan.as_ref().map_or(Duration::ZERO, |plan| {
+            plan.wanted.schedule.activation_delay(self.spread(cx))
+        })
+    }
+
+    /// How long the batches of one rekey take, and if this key server dies among them, until
+    /// another one sends the rest.
+    fn spread(&self, cx: &Context<'_>) -> Duration {
         let batches = u32::try_from(self.members.len() / PUSH_BATCH).unwrap_or(u32::MAX);
-        PUSH_BATCH_PAUSE.saturating_mul(batches)
+        PUSH_BATCH_PAUSE.saturating_mul(batches) + self.takeover_span(cx)
     }
 
     /// Counts a rekey.

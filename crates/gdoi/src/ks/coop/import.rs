@@ -121,7 +121,7 @@ impl KeyServer {
         changes: &mut Changes,
     ) {
         match record {
-            Record::Tek(record) => self.join_tek(cx.now, *record, changes),
+            Record::Tek(record) => self.join_tek(cx, *record, changes),
             Record::Kek(kek) => changes.group |= self.join_kek(cx.now, *kek),
             Record::Member(address, member) => {
                 if self.join_member(cx.now, address, *member) {
@@ -150,8 +150,8 @@ impl KeyServer {
 
     /// A traffic key is immutable: it is held or it is new.
     //= getvpn P15
-    fn join_tek(&mut self, at: Time, record: TekRecord, changes: &mut Changes) {
-        let now = self.clock.at(at);
+    fn join_tek(&mut self, cx: &Context<'_>, record: TekRecord, changes: &mut Changes) {
+        let now = self.clock.at(cx.now);
         let leads = self.coop.leads();
         let spi = record.tek.spi;
         if let Some(held) = self.keys.teks.iter_mut().find(|held| held.tek.spi == spi) {
@@ -183,13 +183,11 @@ impl KeyServer {
             return self.keys.insert_tek(record);
         }
         // Members of the other side send on it already; those of this side first all learn it.
-        let wait = self
-            .plan
-            .as_ref()
-            .map(|plan| plan.wanted.schedule.scaled(MERGE_SEND_WAIT));
-        let send_from = record
-            .announced
-            .then(|| now.after(wait.unwrap_or(MERGE_SEND_WAIT)));
+        let wait = self.plan.as_ref().map_or(MERGE_SEND_WAIT, |plan| {
+            plan.wanted.schedule.scaled(MERGE_SEND_WAIT)
+        });
+        let wait = wait.max(self.delivery_span(cx));
+        let send_from = record.announced.then(|| now.after(wait));
         self.keys.insert_tek(TekRecord {
             announced: false,
             delivered: false,

@@ -3,6 +3,7 @@
 //! Decides when; who wins is `election`'s.
 
 use std::net::Ipv4Addr;
+use std::time::Duration;
 
 use ::policy::{KsIndex, Time};
 use event::Gdoi;
@@ -14,7 +15,9 @@ use super::peer::Link;
 use super::view::Role;
 use crate::context::Context;
 use crate::ks::{KeyServer, Serving};
-use crate::limits::{ELECTION_WAIT, FLAP_WAIT, PRIMARY_REPORTED};
+use crate::limits::{
+    ELECTION_WAIT, FLAP_WAIT, PEER_SILENCE_MAX, PRIMARY_REPORTED, TAKEOVER_MARGIN,
+};
 
 impl KeyServer {
     /// Looks whether this key server's role still fits what it hears.
@@ -143,7 +146,7 @@ impl KeyServer {
 
     /// An election waits for the others; a link that comes and goes makes it wait longer, but never
     /// so long that the keys that all hold could end before.
-    fn election_wait(&self, now: Time) -> std::time::Duration {
+    fn election_wait(&self, now: Time) -> Duration {
         if !self.coop.peers.values().any(|peer| peer.flaps_often(now)) {
             return ELECTION_WAIT;
         }
@@ -155,6 +158,15 @@ impl KeyServer {
             .max();
         let left = last.map_or(ELECTION_WAIT, |last| last.since(pseudo) / 2);
         FLAP_WAIT.min(left).max(ELECTION_WAIT)
+    }
+
+    /// How long after the death of a primary another one leads at the latest.
+    pub(in crate::ks) fn takeover_span(&self, cx: &Context<'_>) -> Duration {
+        if self.coop.is_alone() {
+            return Duration::ZERO;
+        }
+        let silence = cx.isakmp.watched_silence_max().unwrap_or(PEER_SILENCE_MAX);
+        silence + ELECTION_WAIT + TAKEOVER_MARGIN
     }
 
     fn ask_all(&mut self, now: Time) {
