@@ -147,6 +147,7 @@ impl KeyServer {
             Err(reason) => return self.stop(cx, Serving::Incomplete(reason)),
         };
         self.coop.configure(cx.now, plan.wanted.index, &self.config);
+        self.note_members();
         self.compare_configs(cx);
         if cx.rsa.private_key(&plan.label).is_none() {
             let label = Some(plan.label.clone());

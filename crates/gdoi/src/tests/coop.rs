@@ -287,6 +287,25 @@ fn a_key_server_without_the_rekey_key_gets_the_primarys_and_can_take_over() {
     );
 }
 
+/// Members that registered with a key server are known to the others from it; whoever lost its disk
+/// hears of its own members from them, also when those were started again meanwhile.
+#[test]
+fn a_key_server_without_its_disk_hears_of_all_members_again() {
+    let mut network = group(14, 2, 4, 600, 10);
+    network.run_s(20);
+    for dies in ["ks2", "ks1"] {
+        network.kill(dies);
+        network.run_s(10);
+        if dies == "ks1" {
+            let at = network.at(dies);
+            network.nodes[at].disk.clear();
+        }
+        network.start(dies);
+        network.run_s(30);
+        assert_eq!(network.ks(dies).members.len(), 4, "{dies}");
+    }
+}
+
 #[test]
 fn with_no_key_sync_a_missing_key_stays_missing() {
     let mut network = group(8, 2, 0, 600, 10);

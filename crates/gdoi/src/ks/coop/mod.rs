@@ -290,6 +290,16 @@ impl KeyServer {
         }
     }
 
+    /// Members that were here before there was a log are part of it, too: those of the state file,
+    /// and those of a key server that was alone.
+    pub(in crate::ks) fn note_members(&mut self) {
+        if !self.coop.is_alone() {
+            for (address, _) in self.members.iter() {
+                self.coop.log.note(Key::Member(address), 0);
+            }
+        }
+    }
+
     /// Puts what changed of keys and policy into the log.
     pub(in crate::ks) fn note_changes(&mut self, now: Time) {
         if self.coop.is_alone() {
