@@ -255,14 +255,15 @@ impl Watch {
             self.processed.clear();
         }
         self.processed.insert((id, seq));
-        let Some(delivered) = self.delivering.take() else {
+        let Some(mut delivered) = self.delivering.take() else {
             return;
         };
         let spi = delivered.spi;
         let readable = self.pushes.range((spi, 0)..=(spi, u32::MAX)).next();
         if readable.is_some() && !delivered.genuine {
             self.no_forged_rekey_is_accepted(now, name, seq);
-        } else if delivered.seq.is_some_and(|own| own == seq) {
+        } else if delivered.seq.take_if(|own| *own == seq).is_some() {
+            // One that it kept until now may follow, under the Rekey SA that this one brought.
             self.sequence_never_goes_back(now, (id, name), delivered.spi, seq);
         }
         self.delivering = Some(delivered);

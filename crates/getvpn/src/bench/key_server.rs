@@ -17,6 +17,8 @@ use crate::client;
 
 /// Where it listens.
 pub(crate) const ADDRESS: Ipv4Addr = Ipv4Addr::new(10, 99, 0, 1);
+/// Where another one listens that cooperates with it.
+pub(crate) const PEER: Ipv4Addr = Ipv4Addr::new(10, 99, 0, 2);
 /// The network of all addresses of the run.
 pub(crate) const NETWORK_LEN: u8 = 16;
 /// The group's number.
@@ -33,6 +35,22 @@ pub(crate) fn member(number: u32) -> Ipv4Addr {
     Ipv4Addr::from_bits(Ipv4Addr::new(10, 99, 1, 0).to_bits() + number)
 }
 
+/// Which key server of the group it is, and with whom it cooperates.
+pub(crate) struct Seat {
+    /// Where it listens.
+    pub(crate) address: Ipv4Addr,
+    /// The other key server and the pre-shared key of the two.
+    pub(crate) peer: Option<(Ipv4Addr, String)>,
+}
+
+impl Seat {
+    /// The only key server of its group.
+    pub(crate) const ALONE: Self = Self {
+        address: ADDRESS,
+        peer: None,
+    };
+}
+
 /// The running key server; dropping it ends its process.
 pub(crate) struct KeyServer {
     process: Child,
@@ -46,8 +64,23 @@ impl KeyServer {
     /// # Errors
     /// It does not start; the end of its log says why.
     pub(crate) fn start(folder: &Path, rounds: &Rounds, keys: &[String]) -> Result<Self> {
+        let mut server = Self::launch(folder, rounds, keys, &Seat::ALONE)?;
+        server.serve()?;
+        Ok(server)
+    }
+
+    /// Starts it in `folder`, whether it serves yet or not.
+    ///
+    /// # Errors
+    /// It cannot be started.
+    pub(crate) fn launch(
+        folder: &Path,
+        rounds: &Rounds,
+        keys: &[String],
+        seat: &Seat,
+    ) -> Result<Self> {
         let (config, log) = (folder.join("ks.cfg"), folder.join("ks.log"));
-        fs::write(&config, configuration(rounds, keys))?;
+        fs::write(&config, configuration(rounds, keys, seat))?;
         DirBuilder::new().mode(0o700).create(folder.join("state"))?;
         let output = File::create(&log)?;
         let socket = folder.join("ks.sock");
@@ -65,16 +98,26 @@ impl KeyServer {
             .stderr(output)
             .spawn()
             .context("start the key server")?;
-        let mut server = Self {
+        Ok(Self {
             process,
             socket,
             log,
-        };
-        server.serve()?;
-        Ok(server)
+        })
     }
 
-    fn serve(&mut self) -> Result<()> {
+    /// What it answers to an operator's line.
+    ///
+    /// # Errors
+    /// It does not answer.
+    pub(crate) fn ask(&self, line: &str) -> Result<String> {
+        client::ask(&self.socket, line)
+    }
+
+    /// Waits until it serves the group, for which it makes an RSA key.
+    ///
+    /// # Errors
+    /// It does not; the end of its log says why.
+    pub(crate) fn serve(&mut self) -> Result<()> {
         let end = Instant::now() + SERVING_MAX;
         let key = "crypto key generate rsa label bench modulus 2048";
         while client::ask(&self.socket, key).is_err() {
@@ -138,8 +181,12 @@ impl Drop for KeyServer {
     }
 }
 
-fn configuration(rounds: &Rounds, keys: &[String]) -> String {
+fn configuration(rounds: &Rounds, keys: &[String], seat: &Seat) -> String {
+    let address = seat.address;
     let group = rounds.group.number();
+    let redundancy = seat.peer.as_ref().map_or_else(String::new, |(peer, _)| {
+        format!("  redundancy\n   local priority 100\n   peer address ipv4 {peer}\n")
+    });
     let mut text = format!(
         "hostname BENCH\n\
          crypto isakmp policy 10\n encr aes 256\n hash sha256\n authentication pre-share\n \
@@ -150,10 +197,13 @@ fn configuration(rounds: &Rounds, keys: &[String]) -> String {
          crypto gdoi group BENCH\n identity number {GROUP}\n server local\n  \
          rekey lifetime seconds 86400\n  rekey authentication mypubkey rsa bench\n  \
          rekey transport unicast\n  sa ipsec 1\n   profile P1\n   match address ipv4 POLICY\n  \
-         address ipv4 {ADDRESS}\n\
+         address ipv4 {address}\n{redundancy}\
          ip access-list extended POLICY\n permit ip 192.168.0.0 0.0.255.255 192.168.0.0 \
          0.0.255.255\n"
     );
+    if let Some((peer, key)) = &seat.peer {
+        writeln!(text, "crypto isakmp key {key} address {peer}").expect("a string takes all");
+    }
     //= getvpn P26
     for (number, key) in (0..).zip(keys) {
         let address = member(number);

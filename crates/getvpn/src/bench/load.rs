@@ -81,7 +81,7 @@ pub(crate) fn run(folder: &Path, rounds: &Rounds) -> Result<Value> {
 }
 
 /// Makes every address of the run one of this namespace's own.
-fn network() -> Result<()> {
+pub(super) fn network() -> Result<()> {
     let mut netlink = Socket::open().context("cannot speak to the kernel by netlink")?;
     let loopback = link::named(&mut netlink, "lo")?.context("there is no loopback device")?;
     link::change(&mut netlink, loopback.index, &Change::Up(true))?;
@@ -90,7 +90,7 @@ fn network() -> Result<()> {
         .with_context(|| format!("cannot add {address} to the loopback device"))
 }
 
-fn secret(rng: &mut dyn Rng) -> String {
+pub(super) fn secret(rng: &mut dyn Rng) -> String {
     const ALPHABET: &[u8; 32] = b"abcdefghijkmnpqrstuvwxyz23456789";
     let mut octets = [0; KEY_LEN];
     rng.fill(&mut octets);
@@ -101,7 +101,7 @@ fn secret(rng: &mut dyn Rng) -> String {
 }
 
 /// Registers members, so many at once; the Diffie-Hellman values that the key server sent.
-async fn register_all(
+pub(super) async fn register_all(
     rounds: &Rounds,
     members: impl Iterator<Item = (usize, &String)>,
 ) -> Result<Vec<Vec<u8>>> {

@@ -1,10 +1,11 @@
 //! `getvpn bench`: what this machine gets out of this program, beside what bounds it.
 //!
-//! Three parts, each a ratio of two figures of one run: registrations of a key server against its
+//! Three parts are each a ratio of two figures of one run: registrations of a key server against its
 //! Diffie-Hellman, ESP against its bare cipher, hosts behind members against the same network
-//! without the group. Decides what is run and how often; changes nothing on the machine.
+//! without the group. A fourth counts what key servers say to each other. Decides what is run and how often; changes nothing on the machine.
 
 mod bound;
+mod coop;
 mod esp;
 mod key_server;
 mod load;
@@ -51,10 +52,12 @@ enum Part {
     Esp,
     /// Hosts behind members of the lab
     Throughput,
+    /// What cooperating key servers say to each other
+    Coop,
 }
 
 impl Part {
-    const ALL: [Self; 3] = [Self::Registrations, Self::Esp, Self::Throughput];
+    const ALL: [Self; 4] = [Self::Registrations, Self::Esp, Self::Throughput, Self::Coop];
 }
 
 #[derive(Debug, Subcommand)]
@@ -70,6 +73,14 @@ enum Inner {
         rounds: usize,
         /// ... how many members register
         per_round: usize,
+    },
+    /// Two key servers and their members, inside namespaces of their own
+    #[command(hide = true)]
+    Cooperate {
+        /// The folder of the run
+        folder: PathBuf,
+        /// How many members there are
+        members: usize,
     },
 }
 
@@ -93,15 +104,16 @@ enum Found {
 /// # Errors
 /// Nothing could be measured, or nobody can read the result.
 pub(crate) fn run(args: &Args) -> Result<u8> {
-    if let Some(Inner::Load {
-        folder,
-        group,
-        rounds,
-        per_round,
-    }) = &args.inner
-    {
-        let rounds = Rounds::new(*group, *rounds, *per_round)?;
-        let measured = load::run(folder, &rounds)?;
+    if let Some(inner) = &args.inner {
+        let measured = match inner {
+            Inner::Load {
+                folder,
+                group,
+                rounds,
+                per_round,
+            } => load::run(folder, &Rounds::new(*group, *rounds, *per_round)?)?,
+            Inner::Cooperate { folder, members } => coop::run(folder, *members)?,
+        };
         say(&measured.to_string())?;
         return Ok(0);
     }
@@ -125,6 +137,7 @@ pub(crate) fn run(args: &Args) -> Result<u8> {
             Part::Registrations => ("registrations", registration::measure(&args.state, effort)),
             Part::Esp => ("esp", esp::measure(effort)),
             Part::Throughput => ("throughput", throughput::measure(effort)),
+            Part::Coop => ("coop", coop::measure(&args.state, effort)),
         };
         let found = found.unwrap_or_else(|error| Found::Skipped(format!("{error:#}")));
         if netio::testbed::interrupted() {

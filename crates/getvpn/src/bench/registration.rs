@@ -67,11 +67,15 @@ impl Rounds {
 }
 
 /// A folder that goes when the run ends.
-struct Folder(PathBuf);
+pub(super) struct Folder(pub(super) PathBuf);
 
 impl Folder {
-    fn make(parent: &Path, group: Group) -> Result<Self> {
-        let name = format!("getvpn-bench-{}-{}", std::process::id(), group.number());
+    /// A folder for this run in `parent`.
+    ///
+    /// # Errors
+    /// It cannot be made.
+    pub(super) fn make(parent: &Path, what: &str) -> Result<Self> {
+        let name = format!("getvpn-bench-{}-{what}", std::process::id());
         let path = parent.join(name);
         DirBuilder::new()
             .mode(0o700)
@@ -152,7 +156,7 @@ pub(super) fn verdict(met: bool, goal: &str) -> String {
 }
 
 fn measure_group(state: &Path, rounds: &Rounds) -> Result<Row> {
-    let folder = Folder::make(state, rounds.group)?;
+    let folder = Folder::make(state, &rounds.group.number().to_string())?;
     let mut command = Command::new("/proc/self/exe");
     command
         .args(["bench", "load"])
