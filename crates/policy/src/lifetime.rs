@@ -6,8 +6,6 @@
 
 use std::time::Duration;
 
-/// Shortest TEK lifetime that a configuration may ask for, seconds.
-pub const TEK_LIFETIME_MIN_S: u32 = 60;
 /// Below this a TEK lifetime is accepted with a warning, seconds.
 pub const TEK_LIFETIME_WARN_S: u32 = 120;
 /// From this TEK lifetime on the constants are not shrunk, seconds.

@@ -2,6 +2,12 @@
 
 /// Shortest lifetime of a TEK, seconds.
 pub const TEK_LIFETIME_S_MIN: u32 = 60;
+/// Shortest lifetime of a TEK with `service internal`, seconds.
+pub const TEK_LIFETIME_S_MIN_INTERNAL: u32 = 10;
+/// Shortest lifetime of a KEK, seconds.
+pub const KEK_LIFETIME_S_MIN: u32 = 120;
+/// Shortest lifetime of a KEK with `service internal`, seconds.
+pub const KEK_LIFETIME_S_MIN_INTERNAL: u32 = 20;
 /// Lifetime of a TEK below which the operator is warned, seconds.
 pub const TEK_LIFETIME_S_ADVISED: u32 = 120;
 /// Lifetime of a TEK unless the profile says otherwise, seconds.

@@ -39,6 +39,8 @@ use edit::{Editor, Line};
 pub struct Config {
     /// `hostname`; `Router` if there is none.
     pub hostname: Option<String>,
+    /// `service internal`.
+    pub internal: bool,
     /// `service timestamps`.
     pub timestamps: service::timestamps::Timestamps,
     /// `logging`.
@@ -97,6 +99,7 @@ pub(crate) struct Command {
 pub(crate) const COMMANDS: &[&[Command]] = &[
     hostname::COMMANDS,
     service::timestamps::COMMANDS,
+    service::internal::COMMANDS,
     logging::COMMANDS,
     crypto::isakmp::policy::COMMANDS,
     crypto::isakmp::key::COMMANDS,

@@ -49,6 +49,7 @@ pub fn render(config: &Config) -> String {
     text.separate();
     for section in [
         service::timestamps::render,
+        service::internal::render,
         hostname::render,
         logging::render,
         inert::render,

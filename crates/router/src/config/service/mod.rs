@@ -1,3 +1,4 @@
 //! `service ...`.
 
+pub mod internal;
 pub mod timestamps;

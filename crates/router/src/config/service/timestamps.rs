@@ -122,5 +122,4 @@ pub(crate) fn render(config: &Config, text: &mut Text) {
             text.line(format_args!("service timestamps {word} {stamp}"));
         }
     }
-    text.separate();
 }

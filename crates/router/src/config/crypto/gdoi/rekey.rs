@@ -7,6 +7,8 @@ use crate::cli::mode::Mode;
 use crate::config::Command;
 use crate::config::edit::{Editor, Line, Refusal};
 use crate::config::render::Text;
+use crate::config::service::internal::least_lifetime;
+use crate::limits::{KEK_LIFETIME_S_MIN, KEK_LIFETIME_S_MIN_INTERNAL};
 
 /// The rekey lines; what they leave open is the box's default.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -103,7 +105,7 @@ pub(crate) const COMMANDS: &[Command] = &[
         ],
     ),
     command(
-        "rekey lifetime / seconds <seconds:120-2592000>",
+        "rekey lifetime / seconds <seconds:20-2592000>",
         lifetime,
         &["rekey lifetime seconds 7200"],
     ),
@@ -172,6 +174,10 @@ fn lifetime(editor: &mut Editor<'_>, line: &Line) -> Result<(), Refusal> {
     } else {
         Some(line.number("seconds")?)
     };
+    if let Some(seconds) = seconds {
+        let (least, internal) = (KEK_LIFETIME_S_MIN, KEK_LIFETIME_S_MIN_INTERNAL);
+        least_lifetime(editor.config, seconds, least, internal)?;
+    }
     rekey(editor)?.lifetime_s = seconds;
     Ok(())
 }

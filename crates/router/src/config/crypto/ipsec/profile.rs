@@ -4,8 +4,9 @@ use crate::cli::grammar::Syntax;
 use crate::cli::mode::Mode;
 use crate::config::edit::{Editor, Line, Place, Refusal, gone};
 use crate::config::render::Text;
+use crate::config::service::internal::least_lifetime;
 use crate::config::{Command, Config};
-use crate::limits::{TEK_LIFETIME_S_ADVISED, TEK_LIFETIME_S_MIN};
+use crate::limits::{TEK_LIFETIME_S_ADVISED, TEK_LIFETIME_S_MIN, TEK_LIFETIME_S_MIN_INTERNAL};
 
 /// A profile.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -106,11 +107,8 @@ fn lifetime(editor: &mut Editor<'_>, line: &Line) -> Result<(), Refusal> {
         Some(line.number("seconds")?)
     };
     if let Some(seconds) = seconds {
-        if seconds < TEK_LIFETIME_S_MIN {
-            return Err(Refusal::new(format!(
-                "% A lifetime of {seconds} s is too short: at least {TEK_LIFETIME_S_MIN} s"
-            )));
-        }
+        let (least, internal) = (TEK_LIFETIME_S_MIN, TEK_LIFETIME_S_MIN_INTERNAL);
+        least_lifetime(editor.config, seconds, least, internal)?;
         if seconds < TEK_LIFETIME_S_ADVISED {
             editor.warn(format!(
                 "a lifetime of {seconds} s is below {TEK_LIFETIME_S_ADVISED} s: for tests only"
