@@ -40,8 +40,13 @@ soak SECONDS="600":
     cargo build --release --locked
     tests/soak/soak.py --seconds {{SECONDS}}
 
-# the recorded run: kills, splits, rekeys
+# the group under traffic while key servers die, split and rekey: just failover --kills 5
+failover *ARGS:
+    cargo build --release --locked
+    tests/soak/failover.py {{ARGS}}
+
+# the recorded run: 100 kills, 30 splits, 100 rekeys of each kind
 lab-long:
     cargo build --release --locked
-    tests/soak/soak.py --seconds 600
+    tests/soak/failover.py --pps 20000 --kills 100 --splits 30 --split-max 18 --rekeys 100
     tests/interop/fail_close.py --rounds 100
