@@ -84,7 +84,8 @@ fn vid_tag(bond: &Bond<'_>, initiator: bool, vendor_ids: &[Vec<u8>]) -> [u8; TAG
         .iter()
         .map(|id| u32::try_from(id.len()).unwrap_or(u32::MAX).to_be_bytes())
         .collect();
-    let mut parts: Vec<&[u8]> = vec![b"getvpn-vid", role(initiator), &bond.cookies];
+    let mut parts: Vec<&[u8]> = Vec::with_capacity(3 + 2 * vendor_ids.len());
+    parts.extend([&b"getvpn-vid"[..], role(initiator), &bond.cookies]);
     for (length, id) in lengths.iter().zip(vendor_ids) {
         parts.push(length);
         parts.push(id);

@@ -96,15 +96,16 @@ impl PolicyBlob {
 
     /// Its name with at most `inline` chunk hashes; a longer list is fetched.
     pub(crate) fn name(&self, inline: usize) -> PolicyName {
-        let list = self.list();
+        // Said with every registration: a policy of one chunk is not hashed for it.
+        let chunks = match self.octets.len().div_ceil(CHUNK_LEN) {
+            0 | 1 => ChunkList::Single,
+            count if count <= inline.min(CHUNKS_INLINE_MAX) => ChunkList::Inline(self.list()),
+            _ => ChunkList::Named(sha256(&self.list().concat())),
+        };
         PolicyName {
             sha256: self.sha256,
             octets: u32::try_from(self.octets.len()).unwrap_or(u32::MAX),
-            chunks: match list.len() {
-                0 | 1 => ChunkList::Single,
-                count if count <= inline.min(CHUNKS_INLINE_MAX) => ChunkList::Inline(list),
-                _ => ChunkList::Named(sha256(&list.concat())),
-            },
+            chunks,
         }
     }
 

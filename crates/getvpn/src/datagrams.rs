@@ -1,63 +1,54 @@
 //! UDP 848: one socket for each address that the box listens at.
 
 use std::collections::BTreeMap;
+use std::future::poll_fn;
 use std::io;
 use std::net::{Ipv4Addr, SocketAddrV4};
+use std::ops::Bound;
 use std::os::fd::AsFd;
+use std::task::{Context, Poll};
 
 use netio::limits::BATCH_MAX;
 use netio::udp::Inbox;
 use tokio::io::Interest;
 use tokio::net::UdpSocket;
-use tokio::sync::mpsc;
-use tokio::task::JoinHandle;
 
 const PORT: u16 = 848;
 
-/// A datagram that arrived or is to leave.
-pub(crate) struct Datagram {
-    pub(crate) local: SocketAddrV4,
-    pub(crate) peer: SocketAddrV4,
-    pub(crate) octets: Vec<u8>,
+/// A datagram that is to leave.
+struct Datagram {
+    local: SocketAddrV4,
+    peer: SocketAddrV4,
+    octets: Vec<u8>,
 }
 
 /// The open sockets.
+#[derive(Default)]
 pub(crate) struct Datagrams {
-    arrived: mpsc::Sender<Datagram>,
     wanted: Vec<Ipv4Addr>,
     sockets: BTreeMap<Ipv4Addr, Open>,
+    /// What the last call to the kernel brought ...
+    inbox: Inbox,
+    /// ... and at which address.
+    arrived_at: Option<Ipv4Addr>,
     /// What leaves with the next call to the kernel.
     posted: Vec<Datagram>,
 }
 
-/// One socket: its sending end, and the task that receives. What is sent goes to the kernel at once:
-/// the runtime would hold a datagram for unsendable that leaves before it has ever looked at the
-/// socket, so the first one of every start.
+/// One socket: its sending end, and the one that the runtime watches. What is sent goes to the
+/// kernel at once: the runtime would hold a datagram for unsendable that leaves before it has ever
+/// looked at the socket, so the first one of every start.
 struct Open {
     sender: std::net::UdpSocket,
-    receiver: JoinHandle<()>,
+    receiver: UdpSocket,
+    local: SocketAddrV4,
 }
 
 impl Datagrams {
-    /// No socket yet; what arrives will go to `arrived`.
-    pub(crate) const fn new(arrived: mpsc::Sender<Datagram>) -> Self {
-        Self {
-            arrived,
-            wanted: Vec::new(),
-            sockets: BTreeMap::new(),
-            posted: Vec::new(),
-        }
-    }
-
     /// Listens at these addresses and at no others. What could not be done, with the address.
     pub(crate) fn listen(&mut self, addresses: Vec<Ipv4Addr>) -> Vec<(Ipv4Addr, io::Error)> {
-        self.sockets.retain(|address, socket| {
-            let stays = addresses.contains(address);
-            if !stays {
-                socket.receiver.abort();
-            }
-            stays
-        });
+        self.sockets
+            .retain(|address, _| addresses.contains(address));
         self.wanted = addresses;
         self.retry()
     }
@@ -65,26 +56,51 @@ impl Datagrams {
     /// Tries again what failed: an address may have come to an interface.
     pub(crate) fn retry(&mut self) -> Vec<(Ipv4Addr, io::Error)> {
         let mut failed = Vec::new();
-        for address in self.wanted.clone() {
-            if self.sockets.contains_key(&address) {
+        for address in &self.wanted {
+            if self.sockets.contains_key(address) {
                 continue;
             }
-            let local = SocketAddrV4::new(address, PORT);
-            match self.open(local) {
+            match open(SocketAddrV4::new(*address, PORT)) {
                 Ok(socket) => {
-                    self.sockets.insert(address, socket);
+                    self.sockets.insert(*address, socket);
                 }
-                Err(error) => failed.push((address, error)),
+                Err(error) => failed.push((*address, error)),
             }
         }
         failed
     }
 
-    fn open(&self, local: SocketAddrV4) -> io::Result<Open> {
-        let sender = netio::udp::bind(local)?;
-        let socket = UdpSocket::from_std(sender.try_clone()?)?;
-        let receiver = tokio::spawn(receive(socket, local, self.arrived.clone()));
-        Ok(Open { sender, receiver })
+    /// Waits until datagrams have arrived at one of the addresses and says how many, at least one
+    /// and at most [`BATCH_MAX`]; [`Self::arrived`] has them until it is called again.
+    ///
+    /// They come from the kernel straight into the loop that handles them: a task of their own and
+    /// a queue between the two cost more than a small message takes to be handled.
+    pub(crate) async fn receive(&mut self) -> usize {
+        poll_fn(|cx| self.poll_receive(cx)).await
+    }
+
+    fn poll_receive(&mut self, cx: &mut Context<'_>) -> Poll<usize> {
+        // Who was served last comes last, so that no address waits for a busy one.
+        let after = self.arrived_at.map_or(Bound::Unbounded, Bound::Excluded);
+        let upto = self.arrived_at.map_or(Bound::Unbounded, Bound::Included);
+        let last = self.sockets.range((Bound::Unbounded, upto));
+        let order = self.sockets.range((after, Bound::Unbounded)).chain(last);
+        for (address, socket) in order {
+            if let Poll::Ready(count) = socket.poll_receive(&mut self.inbox, cx) {
+                self.arrived_at = Some(*address);
+                return Poll::Ready(count);
+            }
+        }
+        Poll::Pending
+    }
+
+    /// What arrived last, with the local address and the peer's, in the order of its arrival.
+    pub(crate) fn arrived(&self) -> impl Iterator<Item = (SocketAddrV4, SocketAddrV4, &[u8])> {
+        let socket = self.arrived_at.and_then(|at| self.sockets.get(&at));
+        socket.into_iter().flat_map(|socket| {
+            let datagrams = self.inbox.datagrams();
+            datagrams.map(|(peer, octets)| (socket.local, peer, octets))
+        })
     }
 
     /// Sends a datagram, after those that were posted before, at [`Self::flush`] or earlier.
@@ -116,24 +132,37 @@ impl Datagrams {
     }
 }
 
-async fn receive(socket: UdpSocket, local: SocketAddrV4, arrived: mpsc::Sender<Datagram>) {
-    let mut inbox = Inbox::default();
-    loop {
-        let received = socket
-            .async_io(Interest::READABLE, || inbox.receive(socket.as_fd()))
-            .await;
-        if received.is_err() {
-            // An ICMP answer to something that was sent earlier.
-            continue;
-        }
-        for (peer, octets) in inbox.datagrams() {
-            let datagram = Datagram {
-                local,
-                peer,
-                octets: octets.to_vec(),
+fn open(local: SocketAddrV4) -> io::Result<Open> {
+    let sender = netio::udp::bind(local)?;
+    let receiver = UdpSocket::from_std(sender.try_clone()?)?;
+    Ok(Open {
+        sender,
+        receiver,
+        local,
+    })
+}
+
+impl Open {
+    /// Fills `inbox`, or has the waker called when there is something.
+    fn poll_receive(&self, inbox: &mut Inbox, cx: &mut Context<'_>) -> Poll<usize> {
+        loop {
+            // It fails only when the runtime ends.
+            let Poll::Ready(Ok(())) = self.receiver.poll_recv_ready(cx) else {
+                return Poll::Pending;
             };
-            if arrived.send(datagram).await.is_err() {
-                return;
+            let mut count = 0;
+            // An error is an ICMP answer to something that was sent earlier.
+            let _ = self.receiver.try_io(Interest::READABLE, || {
+                inbox.receive(self.receiver.as_fd())?;
+                count = inbox.datagrams().count();
+                if count < BATCH_MAX {
+                    // Nothing is left: what comes from now on wakes the runtime again.
+                    return Err(io::ErrorKind::WouldBlock.into());
+                }
+                Ok(())
+            });
+            if count > 0 {
+                return Poll::Ready(count);
             }
         }
     }
@@ -149,10 +178,9 @@ mod tests {
     async fn the_first_datagram_leaves_although_the_socket_is_new() {
         let peer = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
         peer.set_read_timeout(Some(Duration::from_secs(5))).unwrap();
-        let (arrived, mut datagrams) = mpsc::channel(4);
-        let mut sockets = Datagrams::new(arrived);
+        let mut sockets = Datagrams::default();
         let local = SocketAddrV4::new(Ipv4Addr::LOCALHOST, 0);
-        let open = sockets.open(local).unwrap();
+        let open = open(local).unwrap();
         let SocketAddr::V4(bound) = open.sender.local_addr().unwrap() else {
             panic!("an IPv4 socket");
         };
@@ -168,10 +196,59 @@ mod tests {
         let mut buffer = [0; 16];
         assert_eq!(peer.recv(&mut buffer).unwrap(), 9);
         peer.send_to(b"message 2", bound).unwrap();
-        let datagram = datagrams.recv().await.unwrap();
-        assert_eq!(
-            (datagram.peer, &datagram.octets[..]),
-            (to, &b"message 2"[..])
-        );
+        assert_eq!(sockets.receive().await, 1);
+        let arrived: Vec<_> = sockets.arrived().collect();
+        assert_eq!(arrived, [(local, to, &b"message 2"[..])]);
+    }
+
+    #[tokio::test]
+    async fn no_datagram_is_left_behind_and_no_address_waits_for_another() {
+        let mut sockets = Datagrams::default();
+        let sender = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
+        let addresses = [[127, 0, 0, 1], [127, 0, 0, 2]].map(Ipv4Addr::from);
+        let mut ports = Vec::new();
+        for address in addresses {
+            let open = open(SocketAddrV4::new(address, 0)).unwrap();
+            ports.push(open.sender.local_addr().unwrap());
+            sockets.sockets.insert(address, open);
+        }
+        // More than one call brings, twice; and some after the socket was found empty.
+        for round in 0..2_u8 {
+            for number in 0..100_u8 {
+                for port in &ports {
+                    sender.send_to(&[round, number], port).unwrap();
+                }
+            }
+            let (mut seen, mut order) = (BTreeMap::<Ipv4Addr, Vec<u8>>::new(), Vec::new());
+            while seen.values().map(Vec::len).sum::<usize>() < 200 {
+                let received = tokio::time::timeout(Duration::from_secs(5), sockets.receive());
+                assert!(received.await.unwrap() > 0);
+                for (local, _, octets) in sockets.arrived() {
+                    assert_eq!(octets[0], round);
+                    seen.entry(*local.ip()).or_default().push(octets[1]);
+                }
+                order.push(sockets.arrived_at.unwrap());
+            }
+            let all: Vec<u8> = (0..100).collect();
+            assert!(seen.values().all(|numbers| *numbers == all));
+            assert!(order.windows(2).all(|pair| pair[0] != pair[1]), "{order:?}");
+        }
+        let nothing = tokio::time::timeout(Duration::from_millis(20), sockets.receive());
+        assert!(nothing.await.is_err());
+    }
+
+    #[tokio::test]
+    async fn an_address_that_is_listened_at_no_longer_is_silent() {
+        let mut sockets = Datagrams::default();
+        let open = open(SocketAddrV4::new(Ipv4Addr::LOCALHOST, 0)).unwrap();
+        let port = open.sender.local_addr().unwrap();
+        sockets.sockets.insert(Ipv4Addr::LOCALHOST, open);
+        let sender = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
+        sender.send_to(b"x", port).unwrap();
+        assert_eq!(sockets.receive().await, 1);
+        assert!(sockets.listen(Vec::new()).is_empty());
+        assert_eq!(sockets.arrived().count(), 0);
+        let nothing = tokio::time::timeout(Duration::from_millis(20), sockets.receive());
+        assert!(nothing.await.is_err());
     }
 }

@@ -27,12 +27,11 @@ use tokio::sync::mpsc;
 use tokio::sync::mpsc::error::TrySendError;
 
 use crate::control::{self, Control, Request};
-use crate::datagrams::{Datagram, Datagrams};
+use crate::datagrams::Datagrams;
 use crate::forward::{Forwarder, Published, Report};
 use crate::keylog::KeyLog;
 use crate::limits::{
-    CONTROL_QUEUE, DATAGRAM_QUEUE, DATAGRAMS_AT_ONCE, GATHER, GATHERED, INTERFACES_SETTLE,
-    REPORT_QUEUE, WAKE_MAX, WORKERS,
+    CONTROL_QUEUE, GATHER, GATHERED, INTERFACES_SETTLE, REPORT_QUEUE, WAKE_MAX, WORKERS,
 };
 use crate::logging::Sink;
 use crate::ports::Ports;
@@ -126,7 +125,6 @@ struct MadeKey {
 
 /// Where things that happen come from.
 struct Sources {
-    datagrams: mpsc::Receiver<Datagram>,
     done: mpsc::UnboundedReceiver<Done>,
     requests: mpsc::Receiver<Request>,
     reports: mpsc::Receiver<Report>,
@@ -137,7 +135,7 @@ struct Sources {
 
 /// What ends a wait.
 enum Happening {
-    /// Those that came at once are in the buffer that is handed along.
+    /// Those that came at once are with the sockets.
     Datagrams,
     Done(Done),
     Request(Request),
@@ -186,7 +184,6 @@ impl World {
         let interfaces = interfaces(&mut netlink)?;
         let router = Router::new(boot(setup, interfaces.clone(), restored)?)
             .map_err(|error| explain(error, &setup.state))?;
-        let (arrived, datagrams) = mpsc::channel(DATAGRAM_QUEUE);
         let (said, done) = mpsc::unbounded_channel();
         let (asked, requests) = mpsc::channel(CONTROL_QUEUE);
         let (reported, reports) = mpsc::channel(REPORT_QUEUE);
@@ -201,7 +198,7 @@ impl World {
             sessions: BTreeMap::new(),
             ports: Ports::new()?,
             forwarder: Forwarder::start(&published, &resumption, seed()?, reported)?,
-            datagrams: Datagrams::new(arrived),
+            datagrams: Datagrams::default(),
             published,
             resumption,
             answering: None,
@@ -221,7 +218,6 @@ impl World {
             .map_err(|error| world.complain(&error))
             .ok();
         let sources = Sources {
-            datagrams,
             done,
             requests,
             reports,
@@ -236,11 +232,10 @@ impl World {
     async fn turn(&mut self, mut sources: Sources) -> Result<()> {
         let mut terminate = signal(SignalKind::terminate())?;
         let mut interrupt = signal(SignalKind::interrupt())?;
-        let mut arrived = Vec::with_capacity(DATAGRAMS_AT_ONCE);
         loop {
-            let mut pause = false;
+            let (mut pause, left) = (false, self.until_deadline());
             let happening = tokio::select! {
-                count @ 1.. = sources.datagrams.recv_many(&mut arrived, DATAGRAMS_AT_ONCE) => {
+                count = self.datagrams.receive() => {
                     pause = GATHERED.contains(&count);
                     Happening::Datagrams
                 }
@@ -250,12 +245,12 @@ impl World {
                 Some(key) = sources.keys.recv() => Happening::MadeKey(key),
                 Some(()) = sources.changes.recv() => Happening::Interfaces,
                 Some(()) = heard(sources.images.as_mut()) => Happening::Woken,
-                () = tokio::time::sleep(self.until_deadline()) => Happening::Woken,
+                () = tokio::time::sleep(left) => Happening::Woken,
                 _ = terminate.recv() => break,
                 _ = interrupt.recv() => break,
             };
             self.answer_resumption()?;
-            self.happen(happening, &mut arrived)?;
+            self.happen(happening)?;
             if self
                 .router
                 .deadline()
@@ -273,9 +268,9 @@ impl World {
         Ok(())
     }
 
-    fn happen(&mut self, happening: Happening, arrived: &mut Vec<Datagram>) -> Result<()> {
+    fn happen(&mut self, happening: Happening) -> Result<()> {
         match happening {
-            Happening::Datagrams => self.arrived(arrived),
+            Happening::Datagrams => self.arrived(),
             Happening::Done(done) => self.handle(Input::Persisted(done?)),
             Happening::Request(request) => self.request(request),
             Happening::Report(report) => self.report(report)?,
@@ -313,14 +308,10 @@ impl World {
     }
 
     /// Hands in what came at once, which is soon done, as of one moment.
-    fn arrived(&mut self, datagrams: &mut Vec<Datagram>) {
+    fn arrived(&mut self) {
         let (now, wall) = self.clocks.read();
-        for datagram in datagrams.drain(..) {
-            let input = Input::Datagram {
-                local: datagram.local,
-                peer: datagram.peer,
-                bytes: &datagram.octets,
-            };
+        for (local, peer, bytes) in self.datagrams.arrived() {
+            let input = Input::Datagram { local, peer, bytes };
             self.router.handle(now, wall, input);
         }
     }

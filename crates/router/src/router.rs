@@ -129,6 +129,8 @@ pub struct Router {
     listening: Vec<Ipv4Addr>,
     snapshot: u64,
     plans: Vec<Plan>,
+    /// Something changed of which the snapshot or the plans are made.
+    stale: bool,
 }
 
 impl Router {
@@ -168,6 +170,7 @@ impl Router {
             policies: BTreeMap::new(),
             snapshot: 0,
             plans: Vec::new(),
+            stale: true,
         };
         router.report(Sys::RESTART {
             version: boot.version.to_owned(),
@@ -264,6 +267,7 @@ impl Router {
 
     /// Puts a new configuration in force; the machines act on the difference.
     pub(crate) fn adopt(&mut self, config: Config, target: Target) {
+        self.stale = true;
         let (bytes_max, level) = config.logging.buffer();
         self.logging.resize(bytes_max, level);
         self.attach(&target);
@@ -313,11 +317,13 @@ impl Router {
     }
 
     pub(crate) fn drive(&mut self, input: machine::Input<'_>) {
-        self.machine.handle(self.now, input, &mut self.effects);
-        let effects: Vec<machine::Output> = self.effects.drain().collect();
-        for effect in effects {
+        let mut effects = std::mem::take(&mut self.effects);
+        self.machine.handle(self.now, input, &mut effects);
+        for effect in effects.drain() {
             self.obey(effect);
         }
+        // Kept for its room.
+        self.effects = effects;
         self.publish();
     }
 
@@ -388,6 +394,7 @@ impl Router {
 
     /// Hands an update to the packet path; what it refuses is a fault that the operator sees.
     fn update(&mut self, update: Update) {
+        self.stale = true;
         if let Err(refusal) = self.control.apply(self.now, update) {
             self.report(Sys::DATAPLANE {
                 reason: refusal.to_string(),
@@ -397,6 +404,9 @@ impl Router {
 
     /// Gives the forwarders a new snapshot, and the kernel new filters, if anything changed.
     fn publish(&mut self) {
+        if !std::mem::take(&mut self.stale) {
+            return;
+        }
         let snapshot = self.control.snapshot();
         if snapshot.number() != self.snapshot {
             self.snapshot = snapshot.number();
@@ -439,6 +449,7 @@ impl Router {
             return;
         }
         self.interfaces = interfaces;
+        self.stale = true;
         match config::to_gdoi(&self.config, &self.origins, &self.interfaces, self.workers) {
             Ok(target) => {
                 let config = self.config.clone();

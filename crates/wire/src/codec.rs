@@ -259,6 +259,15 @@ impl Writer {
         }
     }
 
+    /// An empty writer that does not move what it writes before that is longer than `octets`.
+    #[must_use]
+    pub fn with_capacity(octets: usize) -> Self {
+        Self {
+            bytes: Vec::with_capacity(octets),
+            error: None,
+        }
+    }
+
     /// How many octets are written.
     #[must_use]
     pub const fn len(&self) -> usize {

@@ -17,7 +17,7 @@ use zeroize::Zeroizing;
 use super::api::{Expect, SaId, SendError};
 use super::dpd::Dpd;
 use super::keys::{Cookie, Keys};
-use super::main_mode::{Message, Proven, types};
+use super::main_mode::{Message, Proven};
 use super::parts::{self, Assemblies};
 use super::proposal::{Agreed, Domain};
 use super::refusal::Refusal;
@@ -383,9 +383,9 @@ impl Sa {
         }
         let place = message_at(kind, exchange.step + 1).map_err(SendError::Illegal)?;
         let chain = Chain::decode_exact(first, payloads).map_err(SendError::Malformed)?;
-        let mut all = vec![PayloadType::HASH];
-        all.extend(chain.types());
-        place.check(&all).map_err(SendError::Illegal)?;
+        place
+            .check(&behind_hash(&chain))
+            .map_err(SendError::Illegal)?;
         let header = self.header(kind, Flags::ENCRYPTION, message_id);
         let (datagram, iv) = self.protect(header, &exchange.iv, &exchange.nonces, &chain)?;
         let datagrams = self.cut(datagram)?;
@@ -647,12 +647,20 @@ impl Sa {
     }
 }
 
+/// The types of a protected message's payloads: a HASH, and those of `chain`.
+fn behind_hash(chain: &Chain<'_>) -> Vec<PayloadType> {
+    let mut all = Vec::with_capacity(1 + chain.payloads.len());
+    all.push(PayloadType::HASH);
+    all.extend(chain.types());
+    all
+}
+
 /// Judges the payloads of a message against its place, and hands them out.
 fn legal(place: &crate::exchange::Message, opened: &Opened, step: u8) -> Result<Received, Refusal> {
     let chain = Chain::decode(opened.first, opened.rest()).map_err(Refusal::Malformed)?;
-    let mut all = vec![PayloadType::HASH];
-    all.extend(types(&chain));
-    place.check(&all).map_err(Refusal::Illegal)?;
+    place
+        .check(&behind_hash(&chain))
+        .map_err(Refusal::Illegal)?;
     for raw in chain.all(PayloadType::NONCE) {
         Nonce::decode_pull(raw.body).map_err(|_| Refusal::NonceLength(raw.body.len()))?;
     }

@@ -15,6 +15,7 @@ mod sid;
 mod view;
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use ::policy::lifetime::TEK_LIFETIME_WARN_S;
@@ -49,7 +50,7 @@ use policy::Plan;
 /// A group that this box serves.
 pub(crate) struct KeyServer {
     config: config::KeyServer,
-    plan: Option<Plan>,
+    plan: Option<Arc<Plan>>,
     serving: Serving,
     handle: u32,
     boot: BootId,
@@ -143,7 +144,7 @@ impl KeyServer {
         let before = self.plan.take();
         self.config = config;
         let plan = match Plan::of(&self.config) {
-            Ok(plan) => plan,
+            Ok(plan) => Arc::new(plan),
             Err(reason) => return self.stop(cx, Serving::Incomplete(reason)),
         };
         self.coop.configure(cx.now, plan.wanted.index, &self.config);

@@ -21,7 +21,10 @@ impl KeyServer {
         let own = servers
             .iter()
             .find(|(address, _)| *address == config.address);
-        let plan = self.plan.as_ref().filter(|_| self.serving == Serving::Yes);
+        let plan = self
+            .plan
+            .as_deref()
+            .filter(|_| self.serving == Serving::Yes);
         let keks = self.kek_views(now, plan, rsa);
         let coop = self.coop_view(at, &servers);
         View {

@@ -28,7 +28,7 @@ pub(crate) const GROUP: u32 = 3_333;
 const SERVING_MAX: Duration = Duration::from_secs(60);
 const LOOK_AGAIN: Duration = Duration::from_millis(50);
 /// It has done everything when its processor time stands still for that long.
-const SETTLED: Duration = Duration::from_millis(250);
+const SETTLED: Duration = Duration::from_millis(100);
 
 /// The address of member `number`, counted from 0.
 pub(crate) fn member(number: u32) -> Ipv4Addr {
@@ -151,7 +151,7 @@ impl KeyServer {
             std::thread::sleep(SETTLED);
             let now = self.cpu()?;
             // A timer that wakes it costs some microseconds.
-            if now - before < Duration::from_micros(500) {
+            if now - before < Duration::from_micros(200) {
                 return Ok(now);
             }
             before = now;

@@ -46,12 +46,13 @@ impl Rounds {
         })
     }
 
-    /// Rounds that take some tenths of a second each, or a few registrations.
+    /// Short rounds, between two measurements of the bound each: the clock of the machine and what
+    /// else it does change from second to second, and must weigh on both. Or a few registrations.
     fn of(group: Group, effort: Effort) -> Self {
         let (rounds, per_round) = match (effort, group) {
             (Effort::Quick, _) => (1, 50),
-            (Effort::Full, Group::Ecp256) => (7, 1_000),
-            (Effort::Full, _) => (7, 300),
+            (Effort::Full, Group::Ecp256) => (25, 280),
+            (Effort::Full, _) => (15, 140),
         };
         Self {
             group,

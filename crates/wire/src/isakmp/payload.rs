@@ -147,6 +147,11 @@ impl<'a> Chain<'a> {
     }
 }
 
+/// Octets and payloads that most messages do not exceed: a chain that grows is moved, and what it was
+/// is left behind.
+const CHAIN_ROOM: usize = 384;
+const PAYLOADS_ROOM: usize = 8;
+
 /// Builds a chain of payloads, with room for the ISAKMP header in front.
 ///
 /// Hashes and signatures over later or earlier payloads are put in afterwards: push the payload
@@ -169,13 +174,13 @@ impl Builder {
     /// An empty chain.
     #[must_use]
     pub fn new() -> Self {
-        let mut w = Writer::new();
+        let mut w = Writer::with_capacity(CHAIN_ROOM);
         w.bytes(&[0; Header::LEN]);
         Self {
             w,
             first: PayloadType::NONE,
             next_at: None,
-            spans: Vec::new(),
+            spans: Vec::with_capacity(PAYLOADS_ROOM),
         }
     }
 
