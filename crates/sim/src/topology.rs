@@ -103,8 +103,30 @@ fn secret(dice: &mut SeededRng) -> String {
     (0..28).map(|_| char::from(pick(LETTERS, dice))).collect()
 }
 
+/// Mostly few key servers: what they say to each other grows with the square of their number.
+fn key_servers(range: &RangeInclusive<u16>, dice: &mut SeededRng) -> u16 {
+    let (low, high) = (*range.start(), *range.end());
+    let more = match below(20, dice) {
+        0..=8 => 0,
+        9..=13 => 1,
+        14..=16 => 2,
+        17..=18 => 3,
+        _ => below(u64::from(high.saturating_sub(low)) + 1, dice),
+    };
+    low.saturating_add(u16::try_from(more).unwrap_or(0))
+        .min(high)
+}
+
+/// `crypto isakmp keepalive`. Key servers ask each other every second or two, which is most of what a
+/// day of several of them costs: the more they are, the fewer groups have it.
+fn keepalive(servers: u16, dice: &mut SeededRng) -> Option<(u64, &'static str)> {
+    let asked = below(2 * u64::from(servers), dice) == 0;
+    let choices = [(30, "periodic"), (120, "on-demand"), (600, "periodic")];
+    asked.then(|| pick(&choices, dice))
+}
+
 impl Common {
-    fn draw(members: u16, dice: &mut SeededRng) -> Self {
+    fn draw(servers: u16, members: u16, dice: &mut SeededRng) -> Self {
         // A large group with short lives would cost more than the rest of a run.
         let teks: &[u32] = match members {
             0..=8 => &[60, 60, 90, 120, 300, 600, 1_800, 3_600],
@@ -118,13 +140,6 @@ impl Common {
         } else {
             &["medium", "large"]
         };
-        let keepalives = [
-            None,
-            None,
-            Some((30, "periodic")),
-            Some((120, "on-demand")),
-            Some((600, "periodic")),
-        ];
         Self {
             transform: pick(&TRANSFORMS, dice),
             tek_s,
@@ -133,7 +148,7 @@ impl Common {
             tbar_s: pick(&[None, None, Some(10), Some(30), Some(100)], dice),
             look_ahead: pick(&[None, None, None, Some(1), Some(2), Some(4)], dice),
             size: pick(sizes, dice),
-            keepalive: pick(&keepalives, dice),
+            keepalive: keepalive(servers, dice),
             phase1_s: pick(&[86_400, 86_400, 3_600, 600], dice),
         }
     }
@@ -141,9 +156,9 @@ impl Common {
 
 /// Draws a group.
 pub(crate) fn draw(sizes: &Sizes, dice: &mut SeededRng) -> Group {
-    let servers = few(&sizes.key_servers, dice).clamp(1, 16);
+    let servers = key_servers(&sizes.key_servers, dice).clamp(1, 16);
     let members = few(&sizes.members, dice).clamp(1, 200);
-    let common = Common::draw(members, dice);
+    let common = Common::draw(servers, members, dice);
     let server = |n: u16| Ipv4Addr::from(0x0A01_0002 + (u32::from(n) << 8));
     let member = |n: u16| Ipv4Addr::from(0x0A02_0002 + (u32::from(n) << 8));
     let servers: Vec<_> = (1..=servers).map(server).collect();
