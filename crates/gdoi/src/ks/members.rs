@@ -172,6 +172,11 @@ impl Members {
         self.by_address.insert(address, member);
     }
 
+    /// Takes a member out.
+    pub(crate) fn remove(&mut self, address: Ipv4Addr) -> Option<Member> {
+        self.by_address.remove(&address)
+    }
+
     /// All members, to change them.
     pub(crate) fn iter_mut(&mut self) -> impl Iterator<Item = &mut Member> {
         self.by_address.values_mut()

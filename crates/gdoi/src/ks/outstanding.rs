@@ -17,6 +17,8 @@ pub(crate) enum Content {
     Teks(Spi),
     /// A new Rekey SA.
     Kek(KekSpi),
+    /// No key: the member is to register again (PROTOCOL P16).
+    Register,
 }
 
 /// One PUSH.

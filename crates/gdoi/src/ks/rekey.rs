@@ -49,6 +49,7 @@ impl KeyServer {
             return;
         }
         let now = self.clock.at(cx.now);
+        self.advance_removal(cx, now);
         if self.switch_policy(now) | self.keys.expire(now) {
             self.persist_group(cx);
         }
@@ -61,6 +62,7 @@ impl KeyServer {
         }
         self.mint_ahead(cx, &plan);
         self.announce_due(cx);
+        self.summon(cx);
         if self.sync_due(now) {
             self.begin(cx);
             self.send_teks(cx);
@@ -154,6 +156,7 @@ impl KeyServer {
             self.coop.stop_waiting();
             return;
         }
+        keys.extend(self.removal_keys());
         if !self.may_use(cx, &keys) {
             return;
         }
@@ -233,6 +236,7 @@ impl KeyServer {
                 .members
                 .iter()
                 .filter(|(_, member)| member.kind == kind && member.kek != current)
+                .filter(|(_, member)| !self.holds_compromised(member))
                 .map(|(address, _)| address)
                 .collect();
             if !strangers.is_empty() {
@@ -303,15 +307,18 @@ impl KeyServer {
         member: Ipv4Addr,
         now: PseudoTime,
     ) -> Option<KekSpi> {
+        let known = self.members.find(member);
+        let known = known.and_then(|member| self.keys.kek_by_spi(&member.kek));
         let new = match content {
             Content::Teks(_) => None,
             Content::Kek(new) => Some(new),
+            Content::Register => return self.summoning_kek(kind, known, now),
         };
-        let held = self
-            .members
-            .find(member)
-            .and_then(|member| self.keys.kek_by_spi(&member.kek))
-            .filter(|kek| kek.kind == kind && now < kek.expiry && Some(&kek.sa.spi) != new);
+        if known.is_some_and(|kek| self.keys.is_compromised(kek)) {
+            return None;
+        }
+        let held =
+            known.filter(|kek| kek.kind == kind && now < kek.expiry && Some(&kek.sa.spi) != new);
         let usual = || match new {
             None => self.keys.kek(kind),
             Some(new) => self.keys.predecessor(kind, new),
@@ -411,10 +418,15 @@ impl KeyServer {
         let kind = under.kind;
         let mut dispensable = 0;
         let ours = kind == PeerKind::Ours;
+        if *content == Content::Register {
+            self.compose_summons(under, now, builder)?;
+            return Ok(0);
+        }
         let mut offer = self.frame(kind, now, PUSH_HASHES_INLINE);
         let mut grant = Grant::default();
         let public_key;
         match content {
+            Content::Register => {}
             Content::Kek(new) => {
                 if let Some(kek) = self.keys.kek_by_spi(new) {
                     let known = kek.label == under.label;
@@ -563,6 +575,7 @@ impl KeyServer {
 
     fn mark_delivered(&mut self, content: &Content) {
         match content {
+            Content::Register => {}
             Content::Kek(spi) => {
                 if let Some(kek) = self.keys.kek_by_spi_mut(spi) {
                     kek.delivered = true;

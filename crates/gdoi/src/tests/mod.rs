@@ -9,4 +9,5 @@ mod plain;
 mod policy;
 mod registration;
 mod rekey;
+mod removal;
 mod restart;

@@ -276,6 +276,11 @@ impl KeyServer {
             }
             Key::Signing => (records::REKEY_KEY, self.rekey_key_record(cx)?.encode()),
             Key::Config => (records::CONFIG, records::config(&self.config_fields())),
+            Key::Removals => (records::REMOVALS, self.keys.removals.encode()),
+            Key::Tombstone(member) => {
+                let word = self.keys.removals.tombstone(*member)?;
+                (records::TOMBSTONE, records::tombstone(*member, word))
+            }
         };
         Some((kind, octets.ok()?))
     }

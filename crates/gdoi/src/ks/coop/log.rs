@@ -25,6 +25,10 @@ pub(crate) enum Key {
     Kek(KekSpi),
     /// A traffic key.
     Tek(Spi),
+    /// Rises of the generation that are to come, and the last clearing of the whole group.
+    Removals,
+    /// What was said last of a member that was taken out.
+    Tombstone(Ipv4Addr),
     /// A member.
     Member(Ipv4Addr),
 }

@@ -168,6 +168,22 @@ impl Coop {
         }
     }
 
+    /// A record is no more.
+    pub(crate) fn gone(&mut self, key: &Key) {
+        self.log.gone(key);
+    }
+
+    /// Configured key servers that are not known to hold all of these records on disk.
+    pub(crate) fn lacking(&self, keys: &[Key]) -> Vec<Ipv4Addr> {
+        let has = |peer: &Peer, key: &Key| {
+            let stamp = self.log.stamp(key);
+            stamp.is_none_or(|stamp| peer.acked >= stamp) || self.log.is_from(key, peer.index)
+        };
+        let lacks = |peer: &&Peer| keys.iter().any(|key| !has(peer, key));
+        let peers = self.peers.values().filter(lacks);
+        peers.map(|peer| peer.address).collect()
+    }
+
     /// No key waits for other key servers.
     pub(crate) fn stop_waiting(&mut self) {
         self.waiting_since = None;
@@ -328,6 +344,16 @@ impl KeyServer {
             Key::Group,
             shape ^ u64::from(self.coop.row.policy_version.1),
         );
+        let removals = &self.keys.removals;
+        for (member, word) in &removals.tombstones {
+            let shape = u64::from(word.count) << 2 | 1;
+            urgent |= log.note(Key::Tombstone(*member), shape);
+        }
+        if !removals.is_empty() {
+            let raises = removals.raises.iter().map(|raise| raise.at.as_nanos());
+            let shape = raises.fold(removals.cleared.made.as_nanos(), u64::wrapping_add);
+            urgent |= log.note(Key::Removals, shape);
+        }
         let (keys, policies) = (&self.keys, [&self.policy, &self.next_policy]);
         log.retain(|key| match key {
             Key::Tek(spi) => keys.tek_by_spi(*spi).is_some(),
@@ -336,6 +362,7 @@ impl KeyServer {
                 .iter()
                 .any(|blob| blob.as_ref().is_some_and(|blob| blob.sha256 == *sha256)),
             Key::Group | Key::Config | Key::Signing | Key::Member(_) => true,
+            Key::Removals | Key::Tombstone(_) => true,
         });
         if urgent {
             self.coop.hasten(now);
