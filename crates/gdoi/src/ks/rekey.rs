@@ -166,7 +166,9 @@ impl KeyServer {
             }
         }
         if !teks.is_empty() {
-            let least = self.plan.as_ref().map_or(now, |plan| {
+            // After a removal members come for the key, and the time for that is in its activation.
+            let plan = self.plan.as_ref().filter(|_| !self.is_removing());
+            let least = plan.map_or(now, |plan| {
                 now.after(plan.wanted.schedule.activation_delay(self.spread()))
             });
             self.keys.announce_teks(&teks, least);

@@ -80,16 +80,17 @@ impl KeyServer {
             now.after(self.removal_delay())
         };
         match member {
+            // The order may be given again: the generation rises once more.
+            Some(address) if self.keys.removals.refuses(address) => {}
             Some(address) => {
-                if self
-                    .keys
-                    .removals
-                    .say(address, Standing::Removed, now)
-                    .is_none()
-                {
-                    return;
+                let said = self.keys.removals.say(address, Standing::Removed, now);
+                if said.is_none() {
+                    let what = format!("{address} cannot be removed, too many are remembered");
+                    return cx.out.report(Gdoi::KS_CLEAR_REGISTER {
+                        group: self.config.group.clone(),
+                        what,
+                    });
                 }
-                self.take_out(cx, address, at);
             }
             None => {
                 let forget_at = now.after(self.removal_delay() + self.in_flight());
@@ -132,7 +133,8 @@ impl KeyServer {
         let index = self.sids.space().index;
         let counter = self.keys.generation_ahead().0[usize::from(index.get())].saturating_add(1);
         let raise = Raise { index, counter, at };
-        if at <= now || self.keys.removals.raises.len() >= RAISES_MAX {
+        let at_once = at <= now || self.keys.removals.raises.len() >= RAISES_MAX;
+        if at_once {
             self.keys.generation = raise.applied_to(self.keys.generation);
             let generation = self.keys.generation;
             let raises = &mut self.keys.removals.raises;
@@ -143,7 +145,13 @@ impl KeyServer {
         }
         // What is on its way are keys of before.
         self.rekeying.clear();
+        self.ordered = false;
         self.pulls.clear();
+        // Who was removed is on disk only together with what ends its keys: a rise that is to come
+        // lies in the same row, one that has happened is written first.
+        if at_once {
+            self.persist_group(cx);
+        }
         self.persist_removals(cx);
         self.persist_group(cx);
         self.tick(cx);
@@ -224,6 +232,11 @@ impl KeyServer {
         let raises = raises.flat_map(|raise| [raise.at, raise.at.after(delay)]);
         let forget = Some(removals.cleared.forget_at);
         raises.chain(forget).filter(|at| *at > now).min()
+    }
+
+    /// Whether keys are about to end because somebody was taken out.
+    pub(super) fn is_removing(&self) -> bool {
+        !self.keys.removals.raises.is_empty()
     }
 
     /// What must be with the other key servers before a removal goes on.

@@ -10,4 +10,5 @@ mod policy;
 mod registration;
 mod rekey;
 mod removal;
+mod removal_coop;
 mod restart;
