@@ -684,6 +684,8 @@ pub(crate) fn read_member(octets: &[u8]) -> Result<Member, Error> {
         sent_seqs: [a, b, c, d],
         received_seqs: [e, f, g, h],
         policy_behind,
+        missed_in_row: 0,
+        handed_over: false,
     })
 }
 

@@ -4,6 +4,7 @@
 //! admitted is `registration`, what is sent when `rekey`, what survives a restart `persist`.
 
 mod coop;
+mod ejection;
 mod keys;
 mod members;
 mod outstanding;

@@ -320,6 +320,8 @@ impl KeyServer {
             ack_base,
             registered: Some(cx.now),
             policy_behind: false,
+            missed_in_row: 0,
+            handed_over: false,
             ..member
         };
         let built = self.message_4(cx, pull, &sids)?;

@@ -287,6 +287,7 @@ impl KeyServer {
         members: Vec<Ipv4Addr>,
     ) -> bool {
         let now = self.clock.at(cx.now);
+        let members = self.eject(cx, members);
         let mut by_kek: BTreeMap<KekSpi, Vec<Ipv4Addr>> = BTreeMap::new();
         for member in members {
             if let Some(kek) = self.kek_for(kind, content, member, now) {
@@ -552,15 +553,11 @@ impl KeyServer {
                 bytes: departure.bytes,
             });
         }
+        for (departure, kek) in due.handed {
+            self.hand_over_to_its_own(cx, departure, kek);
+        }
         for address in due.missed {
-            // Who is not asked has missed nothing.
-            if let Some(member) = self.members.find_mut(address)
-                && ack_type(member.kind).is_some()
-            {
-                member.acks_missed += 1;
-                // Perhaps it does not hold that Rekey SA any more.
-                member.kek = KekSpi::default();
-            }
+            self.missed(cx, address);
         }
         for (kind, content, members) in due.again {
             self.send(cx, kind, &content, members);
@@ -615,21 +612,13 @@ impl KeyServer {
         } else {
             Answer::Unasked
         };
+        let old_policy = ack
+            .status
+            .is_some_and(|status| status.flags.contains(AckFlags::OLD_POLICY));
         match answer {
-            Answer::First => {
-                let learned = self.rekeying.content(&ack.spi, ack.seq).cloned();
-                if let Some(member) = self.members.find_mut(peer) {
-                    if let Some(Content::Kek(new)) = learned {
-                        member.kek = new;
-                    }
-                    member.acknowledged(ack.seq);
-                    member.policy_behind = ack
-                        .status
-                        .is_some_and(|status| status.flags.contains(AckFlags::OLD_POLICY));
-                }
-                self.send_due(cx);
-            }
+            Answer::First => self.acknowledged(cx, (&ack.spi, ack.seq), peer, old_policy),
             Answer::Again => {}
+            Answer::Unasked if genuine && self.returned(cx, ack, peer, old_policy) => {}
             Answer::Unasked => {
                 self.unsolicited_acks += 1;
                 if self
@@ -644,6 +633,27 @@ impl KeyServer {
             }
         }
         true
+    }
+}
+
+impl KeyServer {
+    /// A member has acknowledged a PUSH for the first time.
+    pub(super) fn acknowledged(
+        &mut self,
+        cx: &mut Context<'_>,
+        (kek, seq): (&KekSpi, u32),
+        peer: Ipv4Addr,
+        old_policy: bool,
+    ) {
+        let learned = self.rekeying.content(kek, seq).cloned();
+        if let Some(member) = self.members.find_mut(peer) {
+            if let Some(Content::Kek(new)) = learned {
+                member.kek = new;
+            }
+            member.acknowledged(seq);
+            member.policy_behind = old_policy;
+        }
+        self.send_due(cx);
     }
 }
 

@@ -1,6 +1,7 @@
 //! The whole control plane, several boxes at a time, in virtual time.
 
 mod coop;
+mod ejection;
 mod hostile;
 mod loss;
 mod member;

@@ -160,6 +160,8 @@ impl KeyServer {
                 let generation = self.keys.generation;
                 changes.removals |= self.keys.removals.join_raises(&removals, &generation);
             }
+            Record::HandedPush(handed) => self.repeat(cx, index, handed),
+            Record::HandedAck(handed) => self.handed_ack(cx, &handed),
             Record::Unknown => {}
         }
     }

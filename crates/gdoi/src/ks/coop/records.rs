@@ -7,6 +7,7 @@ use crypto::Secret;
 use crypto::hash::Hash;
 use wire::codec::{Error, Reader, Writer};
 
+use super::handover::Handed;
 use crate::ks::removals::{Removals, Tombstone, read_tombstone, write_tombstone};
 use crate::ks::{Kek, Member, TekRecord};
 use crate::limits::POLICY_PIECE_OCTETS;
@@ -23,6 +24,8 @@ pub(crate) const REKEY_KEY: u8 = 6;
 pub(crate) const TOMBSTONE: u8 = 7;
 pub(crate) const CONFIG: u8 = 8;
 pub(crate) const REMOVALS: u8 = 9;
+pub(crate) const HANDED_PUSH: u8 = 10;
+pub(crate) const HANDED_ACK: u8 = 11;
 
 /// A record that came.
 pub(crate) enum Record {
@@ -44,6 +47,10 @@ pub(crate) enum Record {
     Tombstone(std::net::Ipv4Addr, Tombstone),
     /// Rises of the generation to come, and the last clearing of the whole group.
     Removals(Removals),
+    /// A PUSH that is to be repeated here.
+    HandedPush(Handed),
+    /// The acknowledgement of one that was handed over.
+    HandedAck(Handed),
     /// A kind that this program does not know.
     Unknown,
 }
@@ -270,6 +277,8 @@ impl Record {
                 let (member, word) = read_tombstone(&mut r)?;
                 Self::Tombstone(member, word)
             }
+            HANDED_PUSH => Self::HandedPush(Handed::read(kind, &mut r)?),
+            HANDED_ACK => Self::HandedAck(Handed::read(kind, &mut r)?),
             REMOVALS => Self::Removals(Removals::read(&mut r)?),
             _ => return Ok(Self::Unknown),
         };
