@@ -381,6 +381,8 @@ pub const MESSAGES: &[Message] = &[
         &[
             one(PayloadType::SEQ),
             up_to(8, PayloadType::DELETE),
+            // Ours, without keys: "register again" (PROTOCOL P16).
+            optional(PayloadType::GAP),
             optional(PayloadType::SA),
             optional(PayloadType::KD),
             // RFC 3547 only.

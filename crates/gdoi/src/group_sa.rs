@@ -21,7 +21,7 @@ use wire::private::{self, KeyRecord, PolicyName};
 
 use crate::limits::{BLOCKS_LOG2_MAX, LIFETIME_MAX, SIDS_PER_PULL_MAX, TEKS_MAX};
 use crate::machine::TekKey;
-use crate::private::{GroupStamp, KekRecord, tek_of, tek_record};
+use crate::private::{GroupStamp, KekRecord, RegisterAgain, tek_of, tek_record};
 use crate::rekey_sa::RekeySa;
 use crate::transform::{SatTransform, ace_of_sat, sat};
 
@@ -76,6 +76,8 @@ pub(crate) struct Offer {
     /// Of a group whose cipher has 64-bit blocks, for members of ours: each sender may encrypt 2 to
     /// this power of them with one key.
     pub(crate) blocks_log2: Option<u8>,
+    /// In a PUSH without keys, for members of ours: that they are to register again.
+    pub(crate) register_again: Option<RegisterAgain>,
     /// When plain members send on these keys, seconds from now.
     pub(crate) activation_delay_s: Option<u16>,
     /// Traffic keys in the order in which they are said.
@@ -130,6 +132,8 @@ impl Offer {
                 .blocks_log2
                 .map(|log2| Attribute::basic(class, log2.into()));
             gap.other.extend(blocks);
+            let again = self.register_again.map(RegisterAgain::attribute);
+            gap.other.extend(again);
             sats.extend(
                 self.teks
                     .iter()
@@ -196,6 +200,16 @@ impl Offer {
         Ok(offer)
     }
 
+    /// What a GAP payload of a PUSH without keys says.
+    ///
+    /// # Errors
+    /// What cannot be followed.
+    pub(crate) fn of_gap(gap: &Gap, kind: PeerKind) -> Result<Self, Unacceptable> {
+        let mut offer = Self::default();
+        offer.read_gap(gap, kind)?;
+        Ok(offer)
+    }
+
     //= RFC 6407 5.4
     //# A GDOI implementation MUST abort if it encounters an attribute or
     //# capability that it does not understand.
@@ -207,6 +221,7 @@ impl Offer {
                 GapAttribute::GETVPN_GROUP_STAMP,
                 GapAttribute::GETVPN_POLICY_NAME,
                 GapAttribute::GETVPN_BLOCK_LIMIT,
+                GapAttribute::GETVPN_REGISTER_AGAIN,
             ]
             .contains(&class)
         };
@@ -222,6 +237,7 @@ impl Offer {
             .transpose()?;
         self.policy = PolicyName::find(&gap.other)?;
         self.blocks_log2 = blocks_log2(gap)?;
+        self.register_again = RegisterAgain::find(&gap.other)?;
         Ok(())
     }
 }

@@ -232,3 +232,22 @@ pub(crate) const BLOCKS_LOG2_MAX: u8 = 30;
 
 /// Senders that a group is counted as having at least, since members join while a key is used.
 pub(crate) const SENDERS_MIN: usize = 16;
+
+// ------------------------------------------------------------ removal (PROTOCOL P16)
+
+/// Rises of the generation that are announced and still to come.
+pub(crate) const RAISES_MAX: usize = 64;
+/// From the last member's registration until the keys of before are sent on no more ...
+pub(crate) const REMOVAL_MARGIN: Duration = Duration::from_secs(10);
+/// ... and the least time from the order of a removal until then.
+pub(crate) const REMOVAL_DELAY_MIN: Duration = Duration::from_secs(15);
+/// Registrations in a second that a key server is believed to do before it has done more.
+pub(crate) const REGISTRATIONS_PER_S_MIN: u32 = 50;
+/// The longest span over which a member is told to spread its registration.
+pub(crate) const REGISTER_SPREAD_MAX: Duration = Duration::from_secs(3_600);
+/// PUSHes that are handed to other key servers at a time, and that are repeated for them.
+pub(crate) const HANDED_MAX: usize = 1_024;
+/// Rekeys in a row that a member has not acknowledged: it is stale ...
+pub(crate) const MISSED_STALE: u8 = 2;
+/// ... and its registration ends (PROTOCOL P9).
+pub(crate) const MISSED_EJECTED: u8 = 3;

@@ -1,7 +1,7 @@
 //! The shape of every machine: inputs come in with the time, effects leave in one ordered list.
 
 use std::collections::VecDeque;
-use std::net::SocketAddrV4;
+use std::net::{Ipv4Addr, SocketAddrV4};
 use std::sync::Arc;
 
 use crypto::{Rng, Secret};
@@ -76,6 +76,28 @@ pub enum Command {
     Rekey {
         /// One group, or all.
         group: Option<GroupName>,
+    },
+    /// `crypto gdoi ks [group G] rekey replace-now`: new keys in place of all that members hold.
+    ReplaceNow {
+        /// One group, or all.
+        group: Option<GroupName>,
+    },
+    /// `clear crypto gdoi [group G] ks members [A.B.C.D] [now]`: every member registers again, or
+    /// all but one, which stays out.
+    ClearMembers {
+        /// One group, or all.
+        group: Option<GroupName>,
+        /// The member that is removed; `None` for nobody in particular.
+        member: Option<Ipv4Addr>,
+        /// Whether the keys of before end at once.
+        now: bool,
+    },
+    /// `crypto gdoi ks [group G] readmit A.B.C.D`: a removed member may register again.
+    Readmit {
+        /// One group, or all.
+        group: Option<GroupName>,
+        /// The member.
+        member: Ipv4Addr,
     },
     /// `clear crypto gdoi ks coop counters`.
     ClearCoopCounters {

@@ -316,6 +316,28 @@ impl Machine {
                     server.order_rekey(&mut cx);
                 }
             }
+            Command::ReplaceNow { group } => {
+                let (mut cx, servers, _) = self.split(now, out);
+                for (_, server) in named(servers, group.as_ref()) {
+                    server.replace_now(&mut cx);
+                }
+            }
+            Command::ClearMembers {
+                group,
+                member,
+                now: at_once,
+            } => {
+                let (mut cx, servers, _) = self.split(now, out);
+                for (_, server) in named(servers, group.as_ref()) {
+                    server.clear_members(&mut cx, member, at_once);
+                }
+            }
+            Command::Readmit { group, member } => {
+                let (mut cx, servers, _) = self.split(now, out);
+                for (_, server) in named(servers, group.as_ref()) {
+                    server.readmit(&mut cx, member);
+                }
+            }
             Command::ClearCoopCounters { group } => {
                 for (_, server) in named(&mut self.servers, group.as_ref()) {
                     server.clear_coop_counters();

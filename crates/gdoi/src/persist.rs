@@ -19,7 +19,7 @@ use wire::codec::{Error, Reader, Writer};
 use wire::private::CoopMarks;
 
 use crate::context::{RsaKey, RsaKeys};
-use crate::ks::{GroupKeys, Kek, Member, Members, SidAllocator, SidLease, TekRecord};
+use crate::ks::{GroupKeys, Kek, Member, Members, Removals, SidAllocator, SidLease, TekRecord};
 use crate::limits::{PSEUDOTIME_MAX, REBOOT_MARGIN};
 use crate::machine::{Record, TekKey};
 use crate::policy_blob::PolicyBlob;
@@ -31,6 +31,7 @@ const GROUP: &str = "group/";
 const MEMBER: &str = "member/";
 const RSA: &str = "rsa/";
 const COOP: &str = "coop/";
+const REMOVALS: &str = "removals/";
 
 /// One boot of the machine: core time goes on within it and begins anew with the next.
 #[derive(Copy, Clone, Debug, Default, PartialEq, Eq)]
@@ -130,6 +131,7 @@ impl Restored {
     pub(crate) fn read(records: Vec<Record>) -> Result<Self, Corrupt> {
         let mut restored = Self::default();
         let mut members: BTreeMap<GroupName, Members> = BTreeMap::new();
+        let mut removals: BTreeMap<GroupName, Removals> = BTreeMap::new();
         for record in records {
             let Some(value) = record.value else {
                 continue;
@@ -150,6 +152,9 @@ impl Restored {
             } else if let Some(name) = row.strip_prefix(COOP) {
                 let coop = CoopRow::read(value.expose()).map_err(corrupt)?;
                 restored.coop.insert(GroupName::new(name), coop);
+            } else if let Some(name) = row.strip_prefix(REMOVALS) {
+                let removed = read_removals(value.expose()).map_err(corrupt)?;
+                removals.insert(GroupName::new(name), removed);
             } else if let Some(label) = row.strip_prefix(RSA) {
                 let key = read_rsa(value.expose()).map_err(corrupt)?;
                 restored.rsa.insert(label.to_owned(), key);
@@ -158,6 +163,11 @@ impl Restored {
         for (name, members) in members {
             if let Some((_, own)) = restored.groups.get_mut(&name) {
                 *own = members;
+            }
+        }
+        for (name, removals) in removals {
+            if let Some((group, _)) = restored.groups.get_mut(&name) {
+                group.keys.removals = removals;
             }
         }
         Ok(restored)
@@ -279,6 +289,27 @@ pub(crate) fn no_coop(name: &GroupName) -> Record {
     no_record(format!("{COOP}{name}").into_bytes())
 }
 
+/// The row of the members that were taken out of a group.
+pub(crate) fn removals_record(name: &GroupName, removals: &Removals) -> Record {
+    let mut w = Writer::new();
+    w.u8(VERSION);
+    removals.write_row(&mut w);
+    record(format!("{REMOVALS}{name}"), w)
+}
+
+fn read_removals(octets: &[u8]) -> Result<Removals, Error> {
+    let mut r = Reader::new("removals", octets);
+    version(&mut r)?;
+    let removals = Removals::read_row(&mut r)?;
+    r.end()?;
+    Ok(removals)
+}
+
+/// The row of a group from which nobody was removed.
+pub(crate) fn no_removals(name: &GroupName) -> Record {
+    no_record(format!("{REMOVALS}{name}").into_bytes())
+}
+
 /// The row of a group that is no longer served.
 pub(crate) fn no_group(name: &GroupName) -> Record {
     no_record(format!("{GROUP}{name}").into_bytes())
@@ -336,6 +367,7 @@ fn read_group(octets: &[u8]) -> Result<GroupRow, Error> {
             spi_key,
             generation,
             tenure: 0,
+            removals: Removals::default(),
         },
         sid_marks,
         policy,
@@ -579,11 +611,25 @@ pub(crate) fn write_member(member: &Member, w: &mut Writer) {
     }
     w.u8(u8::from(member.policy_behind));
     w.count_u16("member", "leases", member.leases.len());
-    for lease in &member.leases {
-        w.u64(lease.until.map_or(u64::MAX, PseudoTime::as_nanos));
-        w.count_u16("member", "SIDs", lease.sids.len());
-        lease.sids.iter().for_each(|sid| w.u32(sid.0));
+    member.leases.iter().for_each(|lease| write_lease(lease, w));
+}
+
+pub(crate) fn write_lease(lease: &SidLease, w: &mut Writer) {
+    w.u64(lease.until.map_or(u64::MAX, PseudoTime::as_nanos));
+    w.count_u16("lease", "SIDs", lease.sids.len());
+    lease.sids.iter().for_each(|sid| w.u32(sid.0));
+}
+
+pub(crate) fn read_lease(r: &mut Reader<'_>) -> Result<SidLease, Error> {
+    let until = match r.u64()? {
+        u64::MAX => None,
+        nanos => Some(PseudoTime::from_nanos(nanos)),
+    };
+    let mut sids = Vec::new();
+    for _ in 0..r.u16()? {
+        sids.push(Sid(r.u32()?));
     }
+    Ok(SidLease { sids, until })
 }
 
 /// The row of a member that is no longer there.
@@ -616,15 +662,7 @@ pub(crate) fn read_member(octets: &[u8]) -> Result<Member, Error> {
     let policy_behind = r.u8()? == 1;
     let mut leases = Vec::new();
     for _ in 0..r.u16()? {
-        let until = match r.u64()? {
-            u64::MAX => None,
-            nanos => Some(PseudoTime::from_nanos(nanos)),
-        };
-        let mut sids = Vec::new();
-        for _ in 0..r.u16()? {
-            sids.push(Sid(r.u32()?));
-        }
-        leases.push(SidLease { sids, until });
+        leases.push(read_lease(&mut r)?);
     }
     r.end()?;
     let [a, b, c, d, e, f, g, h] = seqs;
@@ -646,6 +684,8 @@ pub(crate) fn read_member(octets: &[u8]) -> Result<Member, Error> {
         sent_seqs: [a, b, c, d],
         received_seqs: [e, f, g, h],
         policy_behind,
+        missed_in_row: 0,
+        handed_over: false,
     })
 }
 
@@ -697,7 +737,7 @@ fn read_generation(r: &mut Reader<'_>) -> Result<Generation, Error> {
     Ok(Generation(counters))
 }
 
-fn read_index(r: &mut Reader<'_>) -> Result<KsIndex, Error> {
+pub(crate) fn read_index(r: &mut Reader<'_>) -> Result<KsIndex, Error> {
     let index = r.u8()?;
     KsIndex::new(index).ok_or_else(|| r.bad("key server index", index, "0 to 15"))
 }

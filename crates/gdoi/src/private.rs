@@ -5,6 +5,8 @@
 use std::time::Duration;
 
 use policy::{Generation, KsIndex, PseudoTime, Spi, Tek, Transform};
+use wire::iana::GapAttribute;
+use wire::isakmp::{Attribute, Value};
 use wire::private::{self, KeyRecord};
 
 use crate::group_sa::{Unacceptable, unsupported};
@@ -44,6 +46,47 @@ impl GroupStamp {
             stamped_by: index(stamp.stamped_by)?,
             generation: Generation(stamp.generation),
         })
+    }
+}
+
+/// What a PUSH without keys asks for (PROTOCOL P16).
+#[derive(Copy, Clone, Debug, PartialEq, Eq)]
+pub(crate) struct RegisterAgain {
+    /// The span over which members spread their registrations, milliseconds.
+    pub(crate) spread_ms: u32,
+    /// Whether every key that the member holds has ended.
+    pub(crate) at_once: bool,
+}
+
+impl RegisterAgain {
+    const CLASS: u16 = GapAttribute::GETVPN_REGISTER_AGAIN.0;
+
+    /// The attribute.
+    pub(crate) fn attribute(self) -> Attribute<'static> {
+        let [a, b, c, d] = self.spread_ms.to_be_bytes();
+        let octets = vec![a, b, c, d, u8::from(self.at_once)];
+        Attribute {
+            class: Self::CLASS,
+            value: Value::Variable(octets.into()),
+        }
+    }
+
+    /// What the attributes of a GAP ask for.
+    pub(crate) fn find(attributes: &[Attribute<'_>]) -> Result<Option<Self>, Unacceptable> {
+        let Some(own) = attributes.iter().find(|own| own.class == Self::CLASS) else {
+            return Ok(None);
+        };
+        let octets = match &own.value {
+            Value::Variable(octets) => <[u8; 5]>::try_from(&octets[..]).ok(),
+            Value::Basic(_) => None,
+        };
+        match octets {
+            Some([a, b, c, d, flag @ 0..=1]) => Ok(Some(Self {
+                spread_ms: u32::from_be_bytes([a, b, c, d]),
+                at_once: flag == 1,
+            })),
+            Some(_) | None => Err(unsupported("a GAP attribute 140 that asks for nothing")),
+        }
     }
 }
 

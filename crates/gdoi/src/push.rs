@@ -183,7 +183,7 @@ pub(crate) fn open(sa: &RekeySa, datagram: &[u8]) -> Result<Opened, OpenError> {
 }
 
 /// Legal payloads in their places; and keys come with their policy or not at all: a pure delete has
-/// neither SA nor KD (RFC 6407 sections 4 and 5.9).
+/// neither SA nor KD (RFC 6407 sections 4 and 5.9), and our own "register again" has a GAP only.
 fn check_order(chain: &Chain<'_>) -> Result<(), OpenError> {
     let types: Vec<_> = chain.types().collect();
     let place = message_at(ExchangeType::GROUPKEY_PUSH, 1).map_err(OpenError::Illegal)?;
@@ -193,7 +193,9 @@ fn check_order(chain: &Chain<'_>) -> Result<(), OpenError> {
     match (has(PayloadType::SA), has(PayloadType::KD)) {
         (true, false) => missing(PayloadType::KD),
         (false, true) => missing(PayloadType::SA),
-        (false, false) if !has(PayloadType::DELETE) => missing(PayloadType::SA),
+        (false, false) if !has(PayloadType::DELETE) && !has(PayloadType::GAP) => {
+            missing(PayloadType::SA)
+        }
         (true, true) | (false, false) => Ok(()),
     }
 }

@@ -21,6 +21,8 @@ pub(crate) enum Refusal {
     UnknownGroup(String),
     /// The address is not in `authorization address ipv4`.
     Unauthorized,
+    /// The member was removed from the group by name.
+    Removed,
     /// The peer is a getvpn, and its vendor ids were altered on the way.
     Downgraded,
     /// There is no key to sign rekeys with.
@@ -66,6 +68,7 @@ impl Refusal {
         let (notify, name) = match self {
             Self::UnknownGroup(_) => (NotifyType::INVALID_ID_INFORMATION, "unknown group"),
             Self::Unauthorized => (NotifyType::AUTHENTICATION_FAILED, "unauthorized address"),
+            Self::Removed => (NotifyType::AUTHENTICATION_FAILED, "removed member"),
             Self::Downgraded => (NotifyType::AUTHENTICATION_FAILED, "vendor ids altered"),
             Self::NoRekeyKey(_) => (NotifyType::NO_PROPOSAL_CHOSEN, "no rekey key"),
             Self::Incomplete(_) => (NotifyType::NO_PROPOSAL_CHOSEN, "incomplete configuration"),
@@ -103,6 +106,7 @@ impl Refusal {
                 group: id.clone(),
             },
             Self::Unauthorized => Gdoi::UNAUTHORIZED_IPADDR { group, peer },
+            Self::Removed => Gdoi::KS_GM_REVOKED { peer, group },
             Self::Downgraded => Gdoi::GDOI_DOWNGRADE { peer, group },
             Self::NoRekeyKey(label) => Gdoi::KS_NO_RSA_KEYS {
                 label: label.clone(),
@@ -136,6 +140,7 @@ impl fmt::Display for Refusal {
         match self {
             Self::UnknownGroup(id) => write!(f, "no group {id} is served here"),
             Self::Unauthorized => f.write_str("the address is not authorized"),
+            Self::Removed => f.write_str("the member was removed from the group"),
             Self::Downgraded => f.write_str("vendor ids were altered on the way"),
             Self::NoRekeyKey(label) => write!(f, "RSA key {label} is missing"),
             Self::Incomplete(what) | Self::Unsayable(what) => f.write_str(what),

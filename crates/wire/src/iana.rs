@@ -455,6 +455,8 @@ numbers! {
         GETVPN_BLOCK_LIMIT = 131;
         /// Private: a key that a member has nearly used up, told in PULL message 3 (PROTOCOL P23).
         GETVPN_KEY_SPENT = 132;
+        /// Private: every member is to register again (PROTOCOL P16).
+        GETVPN_REGISTER_AGAIN = 140;
     }
 }
 

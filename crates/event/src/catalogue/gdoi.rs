@@ -141,6 +141,11 @@ catalogue! {
     5 GM_CM_DETACH in Infra { group: Group }
         "Crypto map detached for GM in group {group}.";
 
+    /// A member is no longer in the key server's database: it was removed, or did not come back.
+    #[action = "None, if that was the intention. If it should be a member, see that it can reach a key server."]
+    4 GM_DELETE in Registration { gm: Ipv4Addr, group: Group }
+        "GM {gm} deleted from group {group}.";
+
     /// The member installed policy and keys.
     #[action = "None."]
     5 GM_INSTALL_POLICIES_SUCCESS in Registration { ks: Ipv4Addr, group: Group, gm: Ipv4Addr }
@@ -151,10 +156,15 @@ catalogue! {
     4 GM_RECOVERY_REGISTRATION in Registration { group: Group, delay_ms: u64 }
         "GM recovery re-registration for group {group} will start in {delay_ms} msec";
 
-    /// The key server deleted keys; the member asks for new ones.
+    /// The key server asks every member to register again: the keys of now end soon.
     #[action = "None, unless it repeats: then the key server removes this member on purpose."]
     4 GM_RECV_DELETE in Rekey { group: Group }
-        "GM received delete-msg from KS in group {group}. Re-registration will start";
+        "GM received delete-msg from KS in group {group}. TEKs lifetime are reduced and re-registration will start before SA expiry";
+
+    /// The key server ended every key at once; the member asks for new ones.
+    #[action = "None. Traffic of the group stands still until the registration is done."]
+    4 GM_RECV_DELETE_IMMEDIATE in Rekey { group: Group, within_s: u64 }
+        "GM receive REMOVAL-NOW in group {group} to cleanup downloaded policy now. Re-registration will start in a randomly chosen period of {within_s} sec";
 
     /// A rekey arrived, was verified and installed.
     #[action = "None. The number is that of KS_SEND_UNICAST_REKEY on the key server."]
@@ -192,10 +202,25 @@ catalogue! {
     4 GM_RE_REGISTER in Registration { group: Group }
         "The IPSec SA created for group {group} may have expired/been cleared, or didn't go through. Re-register to KS.";
 
+    /// The operator made every member of the group register again, or all but one, which stays out.
+    #[action = "None. `show crypto gdoi ks members` shows who has come back."]
+    5 KS_CLEAR_REGISTER in Registration { group: Group, what: String }
+        "Config: KS cleared registrations of group {group}: {what}.";
+
     /// A plain member was admitted although it is not told the policy's denies.
     #[action = "What the denies name will not pass between it and getvpn members: move those flows off the group, or refuse plain members."]
     4 KS_CLIENT_COMPATIBILITY in Registration { peer: Ipv4Addr, group: Group, denies: String }
         "RFC 6407 member {peer} of group {group} is not told of: {denies}";
+
+    /// A member that was removed from the group tried to join it; this may be a hostile event.
+    #[action = "If it should be a member again: `crypto gdoi ks readmit A.B.C.D` on the primary."]
+    5 KS_GM_REVOKED in Registration { peer: Ipv4Addr, group: Group }
+        "Re-Key: Unauthorized {peer} tried to join group {group}";
+
+    /// A member has not acknowledged several rekeys in a row.
+    #[action = "Look at the path to the member on UDP 848; if it misses one more its registration ends."]
+    4 KS_GM_STALE in Rekey { gm: Ipv4Addr, group: Group, missed: u8 }
+        "GM {gm} of group {group} is stale: it has not acknowledged the last {missed} rekeys";
 
     /// The group's configuration lacks something: no member is served until it is there.
     #[action = "Configure what the reason names."]
@@ -207,6 +232,11 @@ catalogue! {
     #[action = "None. If it repeats often, replace 3DES by AES: the group carries too much for it."]
     5 KS_KEY_SPENT in Rekey { group: Group, gm: Ipv4Addr, spi: policy::Spi }
         "Member {gm} of group {group} has nearly used up the key with SPI {spi}. Next key is sent now";
+
+    /// The registration of a member that does not acknowledge rekeys ended: it gets no more of them.
+    #[action = "None. The member registers again before its keys end."]
+    5 KS_NACK_GM_EJECT in Rekey { gm: Ipv4Addr, group: Group, missed: u8 }
+        "KS ejected GM {gm} of group {group}: {missed} rekeys in a row were not acknowledged";
 
     /// The rekey key is not there: no member is served until it is.
     #[action = "`crypto key generate rsa label NAME modulus 2048`."]

@@ -23,7 +23,8 @@ impl Member {
             cx.out.push(Output::CloseGroup {
                 group: self.config.group.clone(),
             });
-            if self.attempt.is_idle() && self.plan.at.is_none_or(|at| at > cx.now) {
+            let late = self.plan.at.is_none_or(|at| at > cx.now) && !self.summoned;
+            if self.attempt.is_idle() && late {
                 self.plan = Plan::at(cx.now);
             }
         }

@@ -75,6 +75,8 @@ pub(super) struct Kek {
     pub(super) conn_id: u32,
     /// When it ends.
     pub(super) expiry: PseudoTime,
+    /// The group's generation when it was minted.
+    pub(super) generation: Generation,
     /// The number of the last rekey that was accepted under it.
     pub(super) seq: u32,
     /// The one before.
@@ -179,13 +181,15 @@ impl Keks {
         *self = Self::default();
     }
 
-    fn expire(&mut self, now: PseudoTime) {
+    fn expire(&mut self, now: PseudoTime, generation: &Generation) {
+        //= getvpn P14
+        let over = |kek: &Kek| kek.expiry <= now || !kek.generation.is_alive_in(generation);
         for slot in [&mut self.new, &mut self.current, &mut self.previous] {
-            if slot.as_ref().is_some_and(|kek| kek.expiry <= now) {
+            if slot.as_ref().is_some_and(over) {
                 *slot = None;
             }
         }
-        self.others.retain(|kek| now < kek.expiry);
+        self.others.retain(|kek| !over(kek));
         if self.current.is_none() {
             self.current = self.new.take().or_else(|| self.others.pop());
         }
@@ -224,15 +228,17 @@ impl Held {
     /// Drops records that nobody may send on any more and whose last packets have arrived, and
     /// Rekey SAs that have ended; returns the SPIs.
     pub(super) fn expire(&mut self, now: PseudoTime) -> Vec<Spi> {
-        self.keks.expire(now);
         let delay = self.schedule().delivery_delay();
-        let generation = self.generation;
+        let generation = self.generation_at(now.before(delay));
+        self.keks.expire(now, &generation);
         let over: Vec<Spi> = self
             .teks
             .values()
             //= getvpn P14
             .filter(|tek| {
-                tek.expiry.after(delay) <= now || !tek.generation.is_alive_in(&generation)
+                tek.expiry.after(delay) <= now
+                    || !tek.generation.is_alive_in(&generation)
+                    || self.never_sent(tek)
             })
             .map(|tek| tek.spi)
             .collect();
@@ -240,6 +246,39 @@ impl Held {
             self.drop_tek(*spi);
         }
         over
+    }
+
+    /// The group's generation at `now`: what the key server said, or that of a newer record that is
+    /// sent on by then.
+    //= getvpn P16
+    fn generation_at(&self, now: PseudoTime) -> Generation {
+        let sent = self.teks.values().filter(|tek| tek.activation <= now);
+        sent.fold(self.generation, |generation, tek| {
+            if tek.generation.is_alive_in(&generation) {
+                tek.generation
+            } else {
+                generation
+            }
+        })
+    }
+
+    /// Whether a record of a newer generation is sent on before this one would be.
+    //= getvpn P16
+    fn never_sent(&self, tek: &Tek) -> bool {
+        self.teks.values().any(|other| {
+            other.activation <= tek.activation
+                && other.generation != tek.generation
+                && other.generation.is_alive_in(&tek.generation)
+        })
+    }
+
+    /// When records of an older generation than others are received on no more.
+    fn next_generation(&self, delay: std::time::Duration) -> impl Iterator<Item = PseudoTime> {
+        let newer = self.teks.values().filter(|newer| {
+            let other = |tek: &Tek| !tek.generation.is_alive_in(&newer.generation);
+            self.teks.values().any(other)
+        });
+        newer.map(move |newer| newer.activation.after(delay))
     }
 
     /// The record that was sent on first: the one that is missed least when there are too many.
@@ -283,6 +322,8 @@ impl Held {
         let delay = self.schedule().delivery_delay();
         let teks = self.teks.values().map(|tek| tek.expiry.after(delay));
         let keks = self.keks.iter().map(|kek| kek.expiry);
-        teks.chain(keks).min().map(|at| self.clock.time_of(at))
+        let generations = self.next_generation(delay);
+        let all = teks.chain(keks).chain(generations);
+        all.min().map(|at| self.clock.time_of(at))
     }
 }

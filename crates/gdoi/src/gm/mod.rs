@@ -54,6 +54,8 @@ pub(crate) struct Member {
     wants_sids: bool,
     /// A key of which the key server is told that it is nearly used up.
     spent: Option<Spi>,
+    /// The key server asked for a registration, whose time stays (PROTOCOL P16).
+    summoned: bool,
     next_conn_id: u32,
     registered: Option<Time>,
 }
@@ -97,6 +99,7 @@ impl Member {
             unknown: UnknownSpis::default(),
             wants_sids: false,
             spent: None,
+            summoned: false,
             next_conn_id: 1,
             registered: None,
             config,

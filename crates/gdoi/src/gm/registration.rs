@@ -505,6 +505,7 @@ impl Member {
             cx.out.report(Gdoi::SA_KEK_UPDATED {});
         }
         self.install_teks(cx, &offer, &received);
+        self.expire(cx);
         self.registered(cx, run.server);
         self.retry_pushes(cx);
     }
@@ -519,6 +520,8 @@ impl Member {
         policy: Policy,
     ) {
         let old = self.held.take();
+        let stamped = grant.offer.stamp;
+        let generation = stamped.map_or_else(Generation::default, |stamp| stamp.generation);
         let received = &grant.message_4.received;
         let (sid_size, sids) = received
             .sids
@@ -533,10 +536,7 @@ impl Member {
             server,
             kind: grant.kind,
             clock,
-            generation: grant
-                .offer
-                .stamp
-                .map_or_else(Generation::default, |stamp| stamp.generation),
+            generation,
             keks: Keks::default(),
             public_key: public_key.and_then(|der| PublicKey::from_der(der).ok()),
             spi_key,
@@ -571,6 +571,7 @@ impl Member {
         self.last_failure = None;
         self.registered = Some(cx.now);
         self.wants_sids = false;
+        self.summoned = false;
         self.attempt = Attempt::Idle;
         self.plan = Plan {
             server: self.plan.server,
@@ -596,6 +597,9 @@ impl Member {
             expiry: said
                 .record
                 .map_or_else(|| now.after(lifetime), |record| record.expiry),
+            generation: said
+                .record
+                .map_or_else(Generation::default, |record| record.generation),
             seq,
             previous_seq: seq,
             registered_seq: seq,
@@ -668,6 +672,9 @@ impl Member {
     /// that a group does not come as one.
     pub(super) fn plan_reregistration(&mut self, cx: &mut Context<'_>) {
         let Some(held) = &self.held else { return };
+        if self.summoned {
+            return;
+        }
         if self.wants_sids {
             // An attempt that failed has its own time.
             if self.plan.failures == 0 {

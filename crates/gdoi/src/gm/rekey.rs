@@ -9,7 +9,7 @@ use std::net::SocketAddrV4;
 
 use ::policy::{KekSpi, PeerKind, Spi, Time};
 use event::{Crypto, Gdoi};
-use wire::gdoi::{Kd, Sa};
+use wire::gdoi::{Gap, Kd, Sa};
 use wire::iana::{AckType, PayloadType, ProtocolId};
 use wire::isakmp::{Delete, Header};
 use wire::private::{AckFlags, AckStatus};
@@ -21,12 +21,17 @@ use crate::ack;
 use crate::context::Context;
 use crate::group_sa::{Offer, Received, Unacceptable, unsupported};
 use crate::limits::{
-    ACK_REPEAT, PUSH_HASHES, PUSH_IDENTICAL, REFUSAL_REPORT_PAUSE, UNKNOWN_KEK_KEEP,
-    UNKNOWN_KEK_MAX,
+    ACK_REPEAT, PUSH_HASHES, PUSH_IDENTICAL, REFUSAL_REPORT_PAUSE, REGISTER_SPREAD_MAX,
+    UNKNOWN_KEK_KEEP, UNKNOWN_KEK_MAX,
 };
 use crate::machine::Output;
 use crate::policy_blob::{Sha256, sha256};
+use crate::private::RegisterAgain;
 use crate::push::{self, Opened};
+use crate::rekey_sa::random_below;
+
+/// The longest span over which a registration that the key server asks for is spread.
+const SPREAD_MS_MAX: u64 = REGISTER_SPREAD_MAX.as_millis() as u64;
 
 /// Datagrams that came lately.
 #[derive(Default)]
@@ -238,6 +243,7 @@ impl Member {
         if self.attempt.is_idle() && rekey.deletes.is_empty() {
             self.plan_reregistration(cx);
         }
+        self.expire(cx);
         self.retry_pushes(cx);
     }
 
@@ -274,6 +280,28 @@ impl Member {
         if let Some(name) = &offer.policy {
             self.policy_named(cx, name);
         }
+        if let Some(again) = &offer.register_again {
+            self.register_again(cx, again);
+        }
+    }
+
+    /// The key server asks every member to come for new keys, under its own phase-1 SA: who was
+    /// removed could read whatever came here. What is held stays until its time, or goes at once.
+    //= getvpn P16
+    fn register_again(&mut self, cx: &mut Context<'_>, again: &RegisterAgain) {
+        let group = self.config.group.clone();
+        let spread = u64::from(again.spread_ms).min(SPREAD_MS_MAX);
+        if again.at_once {
+            let within_s = spread.div_ceil(1_000);
+            cx.out
+                .report(Gdoi::GM_RECV_DELETE_IMMEDIATE { group, within_s });
+        } else {
+            cx.out.report(Gdoi::GM_RECV_DELETE { group });
+        }
+        self.abandon(cx);
+        let jitter = std::time::Duration::from_millis(random_below(cx.rng, spread + 1));
+        self.plan = Plan::at(cx.now + jitter);
+        self.summoned = true;
     }
 
     /// The acknowledgement that the Rekey SA asks for, if it asks for one.
@@ -340,7 +368,7 @@ impl Member {
             cx.out.push(Output::CloseGroup { group });
         }
         if self.attempt.is_idle() {
-            let jitter = crate::rekey_sa::random_below(cx.rng, 1_000);
+            let jitter = random_below(cx.rng, 1_000);
             self.plan = Plan::at(cx.now + std::time::Duration::from_millis(jitter));
         }
     }
@@ -428,7 +456,15 @@ fn read(opened: &Opened, kind: PeerKind) -> Result<Rekey, Unacceptable> {
             }
             Some((offer, got))
         }
-        _ => None,
+        _ => {
+            let gap = chain.find(PayloadType::GAP);
+            let gap: Option<Gap> = gap.map(|raw| raw.decode()).transpose()?;
+            let offer = gap.map(|gap| Offer::of_gap(&gap, kind)).transpose()?;
+            if kind == PeerKind::Ours && offer.as_ref().is_some_and(|own| own.stamp.is_none()) {
+                return Err(unsupported("a rekey of a getvpn without its stamp"));
+            }
+            offer.map(|offer| (offer, Received::default()))
+        }
     };
     Ok(Rekey { deletes, content })
 }

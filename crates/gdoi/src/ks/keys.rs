@@ -14,6 +14,7 @@ use policy::{
     Generation, KekCipher, KekSpi, KsIndex, PeerKind, PseudoTime, SigHash, Spi, Tek, Transform,
 };
 
+use super::removals::Removals;
 use crate::group_sa::TekGrant;
 use crate::limits::{
     DELIVERY_DELAY, KEK_ACK_KEEP, SEQ_COUNT_BITS, SEQ_COUNT_MASK, SEQ_COUNT_MAX, TERM_MAX,
@@ -169,6 +170,8 @@ pub(crate) struct GroupKeys {
     pub(crate) generation: Generation,
     /// The term that this key server opened when it last became primary (PROTOCOL P17).
     pub(crate) tenure: u32,
+    /// Members that were taken out, and what of the generation is still to come.
+    pub(crate) removals: Removals,
 }
 
 /// The kinds of member that a Rekey SA can be kept for (PROTOCOL P3).
@@ -191,14 +194,53 @@ impl GroupKeys {
             spi_key: random(rng, 32),
             generation: Generation::default(),
             tenure: 0,
+            removals: Removals::default(),
         }
+    }
+
+    /// The generation that the group has, or is about to have.
+    pub(crate) fn generation_ahead(&self) -> Generation {
+        let raises = self.removals.raises.iter();
+        raises.fold(self.generation, |generation, raise| {
+            raise.applied_to(generation)
+        })
+    }
+
+    /// Whether a removed member may hold this Rekey SA: nothing secret is sent under it any more.
+    //= getvpn P16
+    pub(crate) fn is_compromised(&self, kek: &Kek) -> bool {
+        !kek.generation.is_alive_in(&self.generation_ahead())
+    }
+
+    /// Until when a traffic key is sent on: its expiry, or the rise of the generation that kills it.
+    //= getvpn P16
+    pub(crate) fn end(&self, record: &TekRecord) -> PseudoTime {
+        let raises = self.removals.raises.iter();
+        let kills = raises.filter(|raise| raise.kills(&record.tek.generation));
+        let at = kills.map(|raise| raise.at).min();
+        at.map_or(record.tek.expiry, |at| at.min(record.tek.expiry))
+    }
+
+    /// Rises of the generation that happened `delay` ago count for good. Says whether any did.
+    pub(crate) fn raise_due(&mut self, now: PseudoTime, delay: Duration) -> bool {
+        let before = self.generation;
+        for raise in &self.removals.raises {
+            if raise.at.after(delay) <= now {
+                self.generation = raise.applied_to(self.generation);
+            }
+        }
+        let generation = self.generation;
+        self.removals
+            .raises
+            .retain(|raise| raise.kills(&generation));
+        before != self.generation
     }
 
     /// The Rekey SA in use for a kind of member: the same one at every key server that holds the same
     /// records, whoever minted them.
     //= getvpn P15
     pub(crate) fn kek(&self, kind: PeerKind) -> Option<&Kek> {
-        let alive = |kek: &&Kek| kek.generation.is_alive_in(&self.generation);
+        let alive = |kek: &&Kek| !self.is_compromised(kek);
         let own = self
             .keks
             .iter()
@@ -230,8 +272,10 @@ impl GroupKeys {
     //= getvpn P14
     pub(crate) fn alive(&self, now: PseudoTime) -> impl Iterator<Item = &TekRecord> {
         self.teks.iter().filter(move |record| {
+            let end = self.end(record);
             !record.withdrawn
-                && now < record.tek.expiry
+                && now < end
+                && record.tek.activation < end
                 && record.tek.generation.is_alive_in(&self.generation)
         })
     }
@@ -284,7 +328,7 @@ impl GroupKeys {
             if record.tek.activation > end {
                 break;
             }
-            end = end.max(record.tek.expiry);
+            end = end.max(self.end(record));
             chain.push(record);
         }
         chain
@@ -309,6 +353,9 @@ impl GroupKeys {
         let chain = self.chain(now);
         let last = chain.last()?;
         if look_ahead == 0 {
+            if self.end(last) < last.tek.expiry {
+                return None;
+            }
             let lead = wanted.schedule.tek_lead();
             return Some(due(last.tek.activation, last.tek.expiry, lead));
         }
@@ -342,15 +389,17 @@ impl GroupKeys {
     ) -> Spi {
         let earliest = now.after(wanted.schedule.activation_delay(spread));
         let chain = self.chain(now);
-        let before = chain.iter().map(|record| record.tek.expiry).max();
+        let before = chain.iter().map(|record| self.end(record)).max();
+        let cut = chain
+            .last()
+            .is_some_and(|last| self.end(last) < last.tek.expiry);
         // A key that no longer reaches everyone in time is sent on when nothing else is left to send on.
-        let activation = before.map_or(now, |expiry| match when {
-            Activation::Soonest => earliest.min(expiry),
-            Activation::NotBefore(at) => earliest.min(expiry).max(at),
-            Activation::InTurn => expiry
-                .before(wanted.schedule.overlap())
-                .max(earliest)
-                .min(expiry),
+        let activation = before.map_or(now, |end| match when {
+            Activation::Soonest => earliest.min(end),
+            Activation::NotBefore(at) => earliest.min(end).max(at),
+            // Who was removed holds the key before: none of the two is sent on for the other.
+            Activation::InTurn if cut => end.max(now),
+            Activation::InTurn => end.before(wanted.schedule.overlap()).max(earliest).min(end),
         });
         let spi = self.free_spi(wanted.index, rng);
         self.insert_tek(TekRecord {
@@ -360,7 +409,7 @@ impl GroupKeys {
                 transform: wanted.transform,
                 activation,
                 expiry: activation.after(Duration::from_secs(u64::from(wanted.tek_lifetime_s))),
-                generation: self.generation,
+                generation: self.generation_ahead(),
                 ks_list_hash: wanted.ks_list_hash,
                 minted_by: wanted.index,
                 orig_lifetime_s: wanted.tek_lifetime_s,
@@ -402,7 +451,7 @@ impl GroupKeys {
             minted: now,
             expiry: now.after(Duration::from_secs(u64::from(wanted.kek_lifetime_s))),
             orig_lifetime_s: wanted.kek_lifetime_s,
-            generation: self.generation,
+            generation: self.generation_ahead(),
             ks_list_hash: wanted.ks_list_hash,
             minted_by: wanted.index,
             label: label.to_owned(),
@@ -424,7 +473,12 @@ impl GroupKeys {
     /// The Rekey SA of a kind that is minted and not in use yet.
     pub(crate) fn kek_ahead(&self, kind: PeerKind) -> Option<&Kek> {
         let in_use = self.kek(kind).map(Kek::rank);
-        let ahead = |kek: &&Kek| kek.kind == kind && !kek.announced && Some(kek.rank()) > in_use;
+        let ahead = |kek: &&Kek| {
+            kek.kind == kind
+                && !kek.announced
+                && Some(kek.rank()) > in_use
+                && !self.is_compromised(kek)
+        };
         self.keks.iter().rev().find(ahead)
     }
 
@@ -434,15 +488,26 @@ impl GroupKeys {
             .keks
             .iter()
             .filter(|kek| kek.kind == kind && kek.announced);
-        let others = others.filter(|kek| kek.sa.spi != *new);
+        let others = others.filter(|kek| kek.sa.spi != *new && !self.is_compromised(kek));
         others.max_by_key(|kek| kek.rank())
+    }
+
+    /// The Rekey SA that was in use for a kind before the generation rose.
+    pub(crate) fn compromised_kek(&self, kind: PeerKind, now: PseudoTime) -> Option<&Kek> {
+        let keks = self.keks.iter();
+        let lost = keks.filter(|kek| kek.kind == kind && kek.announced && now < kek.expiry);
+        lost.filter(|kek| self.is_compromised(kek))
+            .max_by_key(|kek| kek.rank())
     }
 
     /// Forgets what nobody may use any more. Says whether anything was forgotten.
     pub(crate) fn expire(&mut self, now: PseudoTime) -> bool {
         let before = (self.teks.len(), self.keks.len());
-        self.teks
-            .retain(|record| now < record.tek.expiry.after(DELIVERY_DELAY));
+        let generation = self.generation;
+        self.teks.retain(|record| {
+            now < record.tek.expiry.after(DELIVERY_DELAY)
+                && record.tek.generation.is_alive_in(&generation)
+        });
         let in_use: Vec<KekSpi> = self.keks_in_use().collect();
         self.keks
             .retain(|kek| now < kek.expiry.after(KEK_ACK_KEEP) || in_use.contains(&kek.sa.spi));

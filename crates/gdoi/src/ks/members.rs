@@ -48,6 +48,10 @@ pub(crate) struct Member {
     pub(crate) received_seqs: [u32; 4],
     /// Whether it said that it does not hold the policy in force.
     pub(crate) policy_behind: bool,
+    /// Rekeys in a row that it has not acknowledged, in this run of the program.
+    pub(crate) missed_in_row: u8,
+    /// Whether one of them was repeated by the key server where it registered.
+    pub(crate) handed_over: bool,
 }
 
 impl Member {
@@ -115,6 +119,7 @@ impl Member {
     /// It acknowledged a rekey.
     pub(crate) fn acknowledged(&mut self, seq: u32) {
         self.acks_received += 1;
+        (self.missed_in_row, self.handed_over) = (0, false);
         shift(&mut self.received_seqs, seq);
     }
 }
@@ -141,6 +146,8 @@ impl Default for Member {
             sent_seqs: [0; 4],
             received_seqs: [0; 4],
             policy_behind: false,
+            missed_in_row: 0,
+            handed_over: false,
         }
     }
 }
@@ -170,6 +177,11 @@ impl Members {
     /// Puts a member in place of what its address had before.
     pub(crate) fn insert(&mut self, address: Ipv4Addr, member: Member) {
         self.by_address.insert(address, member);
+    }
+
+    /// Takes a member out.
+    pub(crate) fn remove(&mut self, address: Ipv4Addr) -> Option<Member> {
+        self.by_address.remove(&address)
     }
 
     /// All members, to change them.

@@ -4,12 +4,15 @@
 //! admitted is `registration`, what is sent when `rekey`, what survives a restart `persist`.
 
 mod coop;
+mod ejection;
 mod keys;
 mod members;
 mod outstanding;
 mod policy;
 mod registration;
 mod rekey;
+mod removal;
+mod removals;
 mod show;
 mod sid;
 mod view;
@@ -39,6 +42,7 @@ pub(crate) use keys::{GroupKeys, Kek, TekRecord, tagged};
 pub(crate) use members::{Member, Members};
 use registration::Pull;
 pub(crate) use registration::PullMessage;
+pub(crate) use removals::Removals;
 pub(crate) use sid::{SidAllocator, SidLease};
 pub use view::{KekView, MemberView, SaView, Serving, SidView, TekView, View};
 
@@ -46,6 +50,7 @@ use coop::Coop;
 use keys::{Activation, kinds};
 use outstanding::Rekeying;
 use policy::Plan;
+use removal::{Rate, Summoned};
 
 /// A group that this box serves.
 pub(crate) struct KeyServer {
@@ -74,6 +79,10 @@ pub(crate) struct KeyServer {
     ordered: bool,
     /// The key for which a member's word that it is nearly used up has already been heard.
     spent: Option<::policy::Spi>,
+    /// Members that were told to register again.
+    summoned: Summoned,
+    /// Registrations that this key server does in a second.
+    rate: Rate,
 }
 
 /// The longest time between two stamps of the group's clock (PROTOCOL P27).
@@ -116,6 +125,8 @@ impl KeyServer {
             last_sync: PseudoTime::ZERO,
             ordered: false,
             spent: None,
+            summoned: Summoned::default(),
+            rate: Rate::default(),
             config: config.clone(),
         };
         if let Some((row, members)) = restored {
@@ -352,6 +363,7 @@ impl KeyServer {
         let pulls = self.pulls.values().map(Pull::deadline).min();
         let policy = self.next_policy.as_ref().map(|blob| blob.activation);
         let passive = self.keys.next_expiry().into_iter().chain(policy);
+        let passive = passive.chain(self.removal_due(self.clock.at(now)));
         let led = self
             .coop
             .leads()
@@ -424,7 +436,7 @@ impl KeyServer {
             boot: self.boot,
             written: cx.now,
             pseudotime: self.clock.at(cx.now),
-            keys: self.keys.clone(),
+            keys: self.keys_without_removals(),
             sid_marks,
             policy: self.policy.clone(),
             next_policy: self.next_policy.clone(),
@@ -448,6 +460,9 @@ impl KeyServer {
         let group = &self.config.group;
         cx.out.push(Output::Persist(persist::no_group(group)));
         cx.out.push(Output::Persist(persist::no_coop(group)));
+        if !self.keys.removals.is_empty() {
+            cx.out.push(Output::Persist(persist::no_removals(group)));
+        }
         for (address, _) in self.members.iter() {
             let record = persist::no_member(group, address);
             cx.out.push(Output::Persist(record));

@@ -10,6 +10,9 @@ use policy::{KekSpi, PeerKind, Spi, Time};
 
 use crate::limits::{KEK_ACK_KEEP, PUSH_BATCH, PUSH_BATCH_PAUSE, PUSH_IDENTICAL, PUSH_ORDER_WAIT};
 
+/// Tries after which a PUSH is handed to the key server where the member registered.
+const HAND_OVER_AFTER: u16 = 2;
+
 /// What a rekey is about.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Content {
@@ -17,6 +20,8 @@ pub(crate) enum Content {
     Teks(Spi),
     /// A new Rekey SA.
     Kek(KekSpi),
+    /// No key: the member is to register again (PROTOCOL P16).
+    Register,
 }
 
 /// One PUSH.
@@ -46,6 +51,7 @@ struct Outstanding {
 #[derive(Clone, Copy, Default)]
 struct Target {
     datagrams: u16,
+    handed: bool,
     first: Option<Time>,
 }
 
@@ -71,6 +77,8 @@ pub(crate) struct Due {
     pub(crate) missed: Vec<Ipv4Addr>,
     /// Members that need a new PUSH, because this one is too old to be repeated (PROTOCOL P8).
     pub(crate) again: Vec<(PeerKind, Content, Vec<Ipv4Addr>)>,
+    /// Datagrams that are also repeated by the key server where the member registered.
+    pub(crate) handed: Vec<(Departure, KekSpi)>,
     /// Rekeys that are over.
     pub(crate) over: Vec<Content>,
 }
@@ -208,6 +216,17 @@ impl Rekeying {
         let Some(target) = push.awaiting.get_mut(&member) else {
             return false;
         };
+        //= getvpn P24
+        if target.datagrams >= HAND_OVER_AFTER && !target.handed {
+            target.handed = true;
+            let departure = Departure {
+                member,
+                seq: push.push.seq,
+                copy: true,
+                bytes: push.push.bytes.clone(),
+            };
+            due.handed.push((departure, push.push.kek));
+        }
         if target.datagrams > copies.number {
             push.awaiting.remove(&member);
             push.missed.insert(member);

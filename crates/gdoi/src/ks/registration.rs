@@ -137,6 +137,10 @@ impl KeyServer {
 
     /// `authorization address ipv4`.
     fn authorize(&self, peer: Ipv4Addr) -> Result<(), Refusal> {
+        //= getvpn P16
+        if self.keys.removals.refuses(peer) {
+            return Err(Refusal::Removed);
+        }
         let Some(acl) = &self.config.authorization else {
             return Ok(());
         };
@@ -270,6 +274,7 @@ impl KeyServer {
             Responder::read_3(message.first, message.payloads).map_err(Refusal::Malformed)?;
         let workers = workers.clamp(1, SIDS_PER_PULL_MAX);
         let address = *pull.peer.ip();
+        self.authorize(address)?;
         let now = self.clock.at(cx.now);
         if let Some(spi) = spent.filter(|_| pull.kind == PeerKind::Ours) {
             self.roll(cx, spi, address);
@@ -286,8 +291,9 @@ impl KeyServer {
         }
         let mark = self.sids.mark();
         let sids = if counter_mode {
+            let leases = self.members.leases().chain(&self.keys.removals.leases);
             self.sids
-                .allocate(workers, self.members.leases(), now)
+                .allocate(workers, leases, now)
                 .map_err(|_| Refusal::SidsExhausted)?
         } else {
             Vec::new()
@@ -314,6 +320,8 @@ impl KeyServer {
             ack_base,
             registered: Some(cx.now),
             policy_behind: false,
+            missed_in_row: 0,
+            handed_over: false,
             ..member
         };
         let built = self.message_4(cx, pull, &sids)?;
@@ -325,6 +333,7 @@ impl KeyServer {
         let record = persist::member_record(&self.config.group, address, &member);
         cx.out.push(Output::Persist(record));
         self.members.insert(address, member);
+        self.came_back(cx.now, address);
         self.coop.changed(Key::Member(address), cx.now);
         Ok(built)
     }

@@ -50,6 +50,7 @@ impl KeyServer {
             return;
         }
         let now = self.clock.at(cx.now);
+        self.advance_removal(cx, now);
         if self.switch_policy(now) | self.keys.expire(now) {
             self.persist_group(cx);
         }
@@ -62,6 +63,7 @@ impl KeyServer {
         }
         self.mint_ahead(cx, &plan);
         self.announce_due(cx);
+        self.summon(cx);
         if self.sync_due(now) {
             self.begin(cx);
             self.send_teks(cx);
@@ -154,6 +156,7 @@ impl KeyServer {
             self.coop.stop_waiting();
             return;
         }
+        keys.extend(self.removal_keys());
         if !self.may_use(cx, &keys) {
             return;
         }
@@ -163,7 +166,12 @@ impl KeyServer {
             }
         }
         if !teks.is_empty() {
-            let least = self.all_can_send_from(cx);
+            // After a removal members come for the key, and the time for that is in its activation.
+            let least = if self.is_removing() {
+                now
+            } else {
+                self.all_can_send_from(cx)
+            };
             self.keys.announce_teks(&teks, least);
             self.begin(cx);
             self.send_teks(cx);
@@ -247,6 +255,7 @@ impl KeyServer {
                 .members
                 .iter()
                 .filter(|(_, member)| member.kind == kind && member.kek != current)
+                .filter(|(_, member)| !self.holds_compromised(member))
                 .map(|(address, _)| address)
                 .collect();
             if !strangers.is_empty() {
@@ -295,6 +304,7 @@ impl KeyServer {
         members: Vec<Ipv4Addr>,
     ) -> bool {
         let now = self.clock.at(cx.now);
+        let members = self.eject(cx, members);
         let mut by_kek: BTreeMap<KekSpi, Vec<Ipv4Addr>> = BTreeMap::new();
         for member in members {
             if let Some(kek) = self.kek_for(kind, content, member, now) {
@@ -317,15 +327,18 @@ impl KeyServer {
         member: Ipv4Addr,
         now: PseudoTime,
     ) -> Option<KekSpi> {
+        let known = self.members.find(member);
+        let known = known.and_then(|member| self.keys.kek_by_spi(&member.kek));
         let new = match content {
             Content::Teks(_) => None,
             Content::Kek(new) => Some(new),
+            Content::Register => return self.summoning_kek(kind, known, now),
         };
-        let held = self
-            .members
-            .find(member)
-            .and_then(|member| self.keys.kek_by_spi(&member.kek))
-            .filter(|kek| kek.kind == kind && now < kek.expiry && Some(&kek.sa.spi) != new);
+        if known.is_some_and(|kek| self.keys.is_compromised(kek)) {
+            return None;
+        }
+        let held =
+            known.filter(|kek| kek.kind == kind && now < kek.expiry && Some(&kek.sa.spi) != new);
         let usual = || match new {
             None => self.keys.kek(kind),
             Some(new) => self.keys.predecessor(kind, new),
@@ -441,10 +454,15 @@ impl KeyServer {
         let kind = under.kind;
         let mut dispensable = 0;
         let ours = kind == PeerKind::Ours;
+        if *content == Content::Register {
+            self.compose_summons(under, now, builder)?;
+            return Ok(0);
+        }
         let mut offer = self.frame(kind, now, PUSH_HASHES_INLINE);
         let mut grant = Grant::default();
         let public_key;
         match content {
+            Content::Register => {}
             Content::Kek(new) => {
                 if let Some(kek) = self.keys.kek_by_spi(new) {
                     let known = kek.label == under.label;
@@ -568,15 +586,11 @@ impl KeyServer {
                 bytes: departure.bytes,
             });
         }
+        for (departure, kek) in due.handed {
+            self.hand_over_to_its_own(cx, departure, kek);
+        }
         for address in due.missed {
-            // Who is not asked has missed nothing.
-            if let Some(member) = self.members.find_mut(address)
-                && ack_type(member.kind).is_some()
-            {
-                member.acks_missed += 1;
-                // Perhaps it does not hold that Rekey SA any more.
-                member.kek = KekSpi::default();
-            }
+            self.missed(cx, address);
         }
         for (kind, content, members) in due.again {
             self.send(cx, kind, &content, members);
@@ -593,6 +607,7 @@ impl KeyServer {
 
     fn mark_delivered(&mut self, content: &Content) {
         match content {
+            Content::Register => {}
             Content::Kek(spi) => {
                 if let Some(kek) = self.keys.kek_by_spi_mut(spi) {
                     kek.delivered = true;
@@ -630,21 +645,13 @@ impl KeyServer {
         } else {
             Answer::Unasked
         };
+        let old_policy = ack
+            .status
+            .is_some_and(|status| status.flags.contains(AckFlags::OLD_POLICY));
         match answer {
-            Answer::First => {
-                let learned = self.rekeying.content(&ack.spi, ack.seq).cloned();
-                if let Some(member) = self.members.find_mut(peer) {
-                    if let Some(Content::Kek(new)) = learned {
-                        member.kek = new;
-                    }
-                    member.acknowledged(ack.seq);
-                    member.policy_behind = ack
-                        .status
-                        .is_some_and(|status| status.flags.contains(AckFlags::OLD_POLICY));
-                }
-                self.send_due(cx);
-            }
+            Answer::First => self.acknowledged(cx, (&ack.spi, ack.seq), peer, old_policy),
             Answer::Again => {}
+            Answer::Unasked if genuine && self.returned(cx, ack, peer, old_policy) => {}
             Answer::Unasked => {
                 self.unsolicited_acks += 1;
                 if self
@@ -659,6 +666,27 @@ impl KeyServer {
             }
         }
         true
+    }
+}
+
+impl KeyServer {
+    /// A member has acknowledged a PUSH for the first time.
+    pub(super) fn acknowledged(
+        &mut self,
+        cx: &mut Context<'_>,
+        (kek, seq): (&KekSpi, u32),
+        peer: Ipv4Addr,
+        old_policy: bool,
+    ) {
+        let learned = self.rekeying.content(kek, seq).cloned();
+        if let Some(member) = self.members.find_mut(peer) {
+            if let Some(Content::Kek(new)) = learned {
+                member.kek = new;
+            }
+            member.acknowledged(seq);
+            member.policy_behind = old_policy;
+        }
+        self.send_due(cx);
     }
 }
 

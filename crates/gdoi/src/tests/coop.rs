@@ -14,7 +14,7 @@ use crate::ks::Role;
 use crate::machine::Command;
 
 const TICK: Duration = Duration::from_millis(250);
-const KS3: Ipv4Addr = Ipv4Addr::new(10, 1, 13, 2);
+pub(super) const KS3: Ipv4Addr = Ipv4Addr::new(10, 1, 13, 2);
 const ALL: [(&str, Ipv4Addr, u8); 3] = [("ks1", KS, 10), ("ks2", KS2, 5), ("ks3", KS3, 1)];
 
 fn cooperating(
@@ -32,7 +32,7 @@ fn cooperating(
 }
 
 /// `count` key servers and members that take them in different orders.
-fn group(seed: u64, count: usize, members: u8, tek_s: u32, keepalive_s: u16) -> Network {
+pub(super) fn group(seed: u64, count: usize, members: u8, tek_s: u32, keepalive_s: u16) -> Network {
     let mut network = Network::new(seed);
     let servers: Vec<Ipv4Addr> = ALL[..count]
         .iter()
@@ -66,12 +66,12 @@ fn group(seed: u64, count: usize, members: u8, tek_s: u32, keepalive_s: u16) -> 
     network
 }
 
-fn role(network: &Network, name: &str) -> Role {
+pub(super) fn role(network: &Network, name: &str) -> Role {
     network.ks(name).coop.expect("it has peers").role
 }
 
 /// The only key server among these that leads.
-fn primary<'a>(network: &Network, names: &[&'a str]) -> &'a str {
+pub(super) fn primary<'a>(network: &Network, names: &[&'a str]) -> &'a str {
     let leads: Vec<&str> = names
         .iter()
         .copied()
@@ -82,7 +82,7 @@ fn primary<'a>(network: &Network, names: &[&'a str]) -> &'a str {
 }
 
 /// Nothing passes between these key servers.
-fn split(network: &mut Network, one: Ipv4Addr, others: &'static [Ipv4Addr]) {
+pub(super) fn split(network: &mut Network, one: Ipv4Addr, others: &'static [Ipv4Addr]) {
     network.fate = Box::new(move |packet, _| {
         let ends = [*packet.from.ip(), *packet.to.ip()];
         let between = ends.contains(&one) && ends.iter().any(|end| others.contains(end));
@@ -90,7 +90,7 @@ fn split(network: &mut Network, one: Ipv4Addr, others: &'static [Ipv4Addr]) {
     });
 }
 
-fn heal(network: &mut Network) {
+pub(super) fn heal(network: &mut Network) {
     network.fate = Box::new(|_, _| Fate::Deliver);
 }
 

@@ -1,6 +1,7 @@
 //! The whole control plane, several boxes at a time, in virtual time.
 
 mod coop;
+mod ejection;
 mod hostile;
 mod loss;
 mod member;
@@ -9,4 +10,6 @@ mod plain;
 mod policy;
 mod registration;
 mod rekey;
+mod removal;
+mod removal_coop;
 mod restart;

@@ -13,7 +13,7 @@ use wire::limits::COOP_RECORDS_MAX as RECORDS_MAX;
 use wire::private::{Announcement, CoopFlags, CoopGroup, CoopMarks, CoopRecord, CoopRole, Heard};
 use zeroize::Zeroizing;
 
-use super::log::Key;
+use super::log::{Key, Log};
 use super::peer::{Link, Outstanding, Said};
 use super::view::Role;
 use super::{Peer, records};
@@ -241,7 +241,7 @@ impl KeyServer {
         }
         let mut octets = 0;
         for (stamp, key) in self.coop.log.after(delta.from) {
-            let known = self.coop.log.is_from(key, index);
+            let known = self.coop.log.is_from(key, index) || Log::is_for_another(key, index);
             if let Some((kind, record)) = self.record(cx, key).filter(|_| !known) {
                 octets += record.len() + 3;
                 let full = octets > ANNOUNCEMENT_OCTETS_MAX || delta.records.len() >= RECORDS_MAX;
@@ -276,6 +276,12 @@ impl KeyServer {
             }
             Key::Signing => (records::REKEY_KEY, self.rekey_key_record(cx)?.encode()),
             Key::Config => (records::CONFIG, records::config(&self.config_fields())),
+            Key::Handed(to, number) => self.coop.handover.find(*to, *number)?.encode(),
+            Key::Removals => (records::REMOVALS, self.keys.removals.encode()),
+            Key::Tombstone(member) => {
+                let word = self.keys.removals.tombstone(*member)?;
+                (records::TOMBSTONE, records::tombstone(*member, word))
+            }
         };
         Some((kind, octets.ok()?))
     }

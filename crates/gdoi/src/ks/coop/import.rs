@@ -33,6 +33,8 @@ struct Changes {
     group: bool,
     /// Members.
     members: Vec<Ipv4Addr>,
+    /// Members that were taken out, or rises of the generation.
+    removals: bool,
 }
 
 impl KeyServer {
@@ -64,9 +66,15 @@ impl KeyServer {
         let mut changes = Changes::default();
         let generation = self.keys.generation.join(&Generation(said.generation));
         changes.group |= generation != self.keys.generation;
+        let ahead = self.keys.generation_ahead();
         self.keys.generation = generation;
         for record in records {
             self.apply(cx, index, record, &mut changes);
+        }
+        if ahead != self.keys.generation_ahead() {
+            // What waits for its last message would bring keys of before.
+            self.pulls.clear();
+            self.rekeying.clear();
         }
         changes.group |= self.adopt_policy();
         if let Some(peer) = self.coop.peers.get_mut(&index) {
@@ -84,7 +92,10 @@ impl KeyServer {
 
     /// What came is on disk before it is acknowledged.
     fn write_down(&mut self, cx: &mut Context<'_>, index: KsIndex, changes: &Changes) {
-        if changes.group {
+        if changes.removals {
+            self.persist_removals(cx);
+        }
+        if changes.group || changes.removals {
             self.persist_group(cx);
             self.persist_coop(cx);
         }
@@ -144,6 +155,15 @@ impl KeyServer {
                 }
                 self.compare_config(cx, index);
             }
+            Record::Tombstone(member, word) => {
+                changes.removals |= self.keys.removals.join_tombstone(member, word);
+            }
+            Record::Removals(removals) => {
+                let generation = self.keys.generation;
+                changes.removals |= self.keys.removals.join_raises(&removals, &generation);
+            }
+            Record::HandedPush(handed) => self.repeat(cx, index, handed),
+            Record::HandedAck(handed) => self.handed_ack(cx, &handed),
             Record::Unknown => {}
         }
     }
@@ -209,7 +229,8 @@ impl KeyServer {
             return before != (held.seq, held.announced, held.delivered);
         }
         let good = is_believable(kek.minted, kek.expiry);
-        if !good || kek.expiry <= now || !kek.generation.is_alive_in(&self.keys.generation) {
+        // One of an older generation is kept, too: its members are asked under it to come.
+        if !good || kek.expiry <= now {
             return false;
         }
         let place = self
@@ -224,6 +245,9 @@ impl KeyServer {
         let now = self.clock.at(at);
         let local = SocketAddrV4::new(self.config.address, 848);
         let theirs = Member { local, ..member };
+        if self.keys.removals.voids(address, member.joined, now) {
+            return false;
+        }
         let until = self.keys.teks.iter().map(|record| record.tek.expiry).max();
         let minted = |spi: &KekSpi| self.keys.kek_by_spi(spi).map(|kek| kek.minted);
         let Some(held) = self.members.find(address) else {

@@ -25,6 +25,12 @@ pub(crate) enum Key {
     Kek(KekSpi),
     /// A traffic key.
     Tek(Spi),
+    /// Rises of the generation that are to come, and the last clearing of the whole group.
+    Removals,
+    /// What was said last of a member that was taken out.
+    Tombstone(Ipv4Addr),
+    /// A PUSH or an acknowledgement that is handed to one key server, by number.
+    Handed(KsIndex, u64),
     /// A member.
     Member(Ipv4Addr),
 }
@@ -118,6 +124,11 @@ impl Log {
     /// The number of a record's last change.
     pub(crate) fn stamp(&self, key: &Key) -> Option<u64> {
         self.entries.get(key).map(|entry| entry.stamp)
+    }
+
+    /// Whether a record is none of a peer's business.
+    pub(crate) fn is_for_another(key: &Key, peer: KsIndex) -> bool {
+        matches!(key, Key::Handed(to, _) if *to != peer)
     }
 
     /// Whether a record came as it is from that peer.

@@ -7,6 +7,7 @@
 
 mod announce;
 mod election;
+mod handover;
 mod import;
 mod link;
 mod log;
@@ -34,6 +35,7 @@ use crate::persist::CoopRow;
 use crate::policy_blob::Sha256;
 
 pub(crate) use announce::group_of;
+pub(crate) use handover::Handed;
 pub(crate) use log::Key;
 pub use view::{CoopView, Difference, PeerCounters, PeerView, Role};
 
@@ -72,6 +74,7 @@ pub(crate) struct Coop {
     synchronised: Option<Time>,
     /// Since when keys wait for peers to write them down.
     waiting_since: Option<Time>,
+    handover: handover::HandOver,
 }
 
 /// A rekey key that came from the primary.
@@ -111,6 +114,7 @@ impl Coop {
             adopted: None,
             synchronised: None,
             waiting_since: None,
+            handover: handover::HandOver::default(),
         }
     }
 
@@ -166,6 +170,27 @@ impl Coop {
             self.log.changed(key);
             self.hasten(now);
         }
+    }
+
+    /// Whether every configured key server is reachable.
+    pub(crate) fn all_are_alive(&self) -> bool {
+        self.peers.values().all(|peer| peer.alive)
+    }
+
+    /// A record is no more.
+    pub(crate) fn gone(&mut self, key: &Key) {
+        self.log.gone(key);
+    }
+
+    /// Configured key servers that are not known to hold all of these records on disk.
+    pub(crate) fn lacking(&self, keys: &[Key]) -> Vec<Ipv4Addr> {
+        let has = |peer: &Peer, key: &Key| {
+            let stamp = self.log.stamp(key);
+            stamp.is_none_or(|stamp| peer.acked >= stamp) || self.log.is_from(key, peer.index)
+        };
+        let lacks = |peer: &&Peer| keys.iter().any(|key| !has(peer, key));
+        let peers = self.peers.values().filter(lacks);
+        peers.map(|peer| peer.address).collect()
     }
 
     /// No key waits for other key servers.
@@ -338,6 +363,17 @@ impl KeyServer {
             Key::Group,
             shape ^ u64::from(self.coop.row.policy_version.1),
         );
+        let removals = &self.keys.removals;
+        for (member, word) in &removals.tombstones {
+            let shape = u64::from(word.count) << 2 | 1;
+            urgent |= log.note(Key::Tombstone(*member), shape);
+        }
+        if !removals.is_empty() {
+            let raises = removals.raises.iter().map(|raise| raise.at.as_nanos());
+            let shape = raises.fold(removals.cleared.made.as_nanos(), u64::wrapping_add);
+            urgent |= log.note(Key::Removals, shape);
+        }
+        let handover = &self.coop.handover;
         let (keys, policies) = (&self.keys, [&self.policy, &self.next_policy]);
         log.retain(|key| match key {
             Key::Tek(spi) => keys.tek_by_spi(*spi).is_some(),
@@ -346,6 +382,8 @@ impl KeyServer {
                 .iter()
                 .any(|blob| blob.as_ref().is_some_and(|blob| blob.sha256 == *sha256)),
             Key::Group | Key::Config | Key::Signing | Key::Member(_) => true,
+            Key::Removals | Key::Tombstone(_) => true,
+            Key::Handed(to, number) => handover.find(*to, *number).is_some(),
         });
         if urgent {
             self.coop.hasten(now);

@@ -7,6 +7,8 @@ use crypto::Secret;
 use crypto::hash::Hash;
 use wire::codec::{Error, Reader, Writer};
 
+use super::handover::Handed;
+use crate::ks::removals::{Removals, Tombstone, read_tombstone, write_tombstone};
 use crate::ks::{Kek, Member, TekRecord};
 use crate::limits::POLICY_PIECE_OCTETS;
 use crate::persist;
@@ -19,7 +21,11 @@ pub(crate) const MEMBER: u8 = 3;
 pub(crate) const GROUP: u8 = 4;
 pub(crate) const PIECE: u8 = 5;
 pub(crate) const REKEY_KEY: u8 = 6;
+pub(crate) const TOMBSTONE: u8 = 7;
 pub(crate) const CONFIG: u8 = 8;
+pub(crate) const REMOVALS: u8 = 9;
+pub(crate) const HANDED_PUSH: u8 = 10;
+pub(crate) const HANDED_ACK: u8 = 11;
 
 /// A record that came.
 pub(crate) enum Record {
@@ -37,6 +43,14 @@ pub(crate) enum Record {
     RekeyKey(RekeyKey),
     /// The sender's configuration: fields with their values.
     Config(Vec<(u8, String)>),
+    /// What was said last of a member that was taken out.
+    Tombstone(std::net::Ipv4Addr, Tombstone),
+    /// Rises of the generation to come, and the last clearing of the whole group.
+    Removals(Removals),
+    /// A PUSH that is to be repeated here.
+    HandedPush(Handed),
+    /// The acknowledgement of one that was handed over.
+    HandedAck(Handed),
     /// A kind that this program does not know.
     Unknown,
 }
@@ -103,6 +117,13 @@ pub(crate) fn member(address: std::net::Ipv4Addr, member: &Member) -> Result<Vec
     let mut w = Writer::new();
     w.bytes(&address.octets());
     persist::write_member(member, &mut w);
+    w.finish()
+}
+
+/// The octets of a tombstone.
+pub(crate) fn tombstone(member: std::net::Ipv4Addr, word: &Tombstone) -> Result<Vec<u8>, Error> {
+    let mut w = Writer::new();
+    write_tombstone(member, word, &mut w);
     w.finish()
 }
 
@@ -252,6 +273,13 @@ impl Record {
             PIECE => Self::Piece(Piece::read(&mut r)?),
             REKEY_KEY => Self::RekeyKey(RekeyKey::read(&mut r)?),
             CONFIG => Self::Config(read_config(&mut r)?),
+            TOMBSTONE => {
+                let (member, word) = read_tombstone(&mut r)?;
+                Self::Tombstone(member, word)
+            }
+            HANDED_PUSH => Self::HandedPush(Handed::read(kind, &mut r)?),
+            HANDED_ACK => Self::HandedAck(Handed::read(kind, &mut r)?),
+            REMOVALS => Self::Removals(Removals::read(&mut r)?),
             _ => return Ok(Self::Unknown),
         };
         r.end()?;

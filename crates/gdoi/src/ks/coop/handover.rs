@@ -1,0 +1,156 @@
+//! Rekeys that a member does not acknowledge are repeated by the key server where it registered, and
+//! its acknowledgement comes back the same way (PROTOCOL P24).
+//!
+//! Decides what is handed to whom. When a rekey is handed over is `ks::outstanding`'s.
+
+use std::collections::BTreeMap;
+use std::net::{Ipv4Addr, SocketAddrV4};
+
+use ::policy::{KekSpi, KsIndex};
+use wire::codec::{Error, Reader, Writer};
+
+use super::log::Key;
+use super::records;
+use crate::context::Context;
+use crate::ks::KeyServer;
+use crate::limits::{HANDED_MAX, PUSH_LEN_MAX};
+use crate::machine::Output;
+
+/// A PUSH to one member, as two key servers talk of it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Handed {
+    /// The member.
+    pub(crate) member: Ipv4Addr,
+    /// The Rekey SA.
+    pub(crate) kek: KekSpi,
+    /// The sequence number.
+    pub(crate) seq: u32,
+    /// The datagram; nothing in what comes back, the acknowledgement.
+    pub(crate) bytes: Vec<u8>,
+    /// In what comes back: whether the member runs an old policy.
+    pub(crate) old_policy: bool,
+}
+
+/// Everything that is handed from here, and where what was handed to us came from.
+#[derive(Default)]
+pub(super) struct HandOver {
+    next: u64,
+    out: BTreeMap<(KsIndex, u64), Handed>,
+    /// From whom: to be told of the acknowledgement.
+    repeated: BTreeMap<(Ipv4Addr, KekSpi, u32), KsIndex>,
+}
+
+impl HandOver {
+    /// What is told to a key server under a number.
+    pub(super) fn find(&self, to: KsIndex, number: u64) -> Option<&Handed> {
+        self.out.get(&(to, number))
+    }
+
+    fn add(&mut self, to: KsIndex, handed: Handed) -> u64 {
+        self.next += 1;
+        if self.out.len() >= HANDED_MAX {
+            self.out.pop_first();
+        }
+        self.out.insert((to, self.next), handed);
+        self.next
+    }
+}
+
+impl Handed {
+    /// Its kind on the wire, and its octets.
+    pub(crate) fn encode(&self) -> (u8, Result<Vec<u8>, Error>) {
+        let mut w = Writer::new();
+        w.bytes(&self.member.octets());
+        w.bytes(&self.kek.0);
+        w.u32(self.seq);
+        if self.bytes.is_empty() {
+            w.u8(self.old_policy.into());
+            return (records::HANDED_ACK, w.finish());
+        }
+        w.bytes(&self.bytes);
+        (records::HANDED_PUSH, w.finish())
+    }
+
+    /// Reads what `encode` wrote.
+    pub(crate) fn read(kind: u8, r: &mut Reader<'_>) -> Result<Self, Error> {
+        let mut handed = Self {
+            member: Ipv4Addr::from(r.array::<4>()?),
+            kek: KekSpi(r.array()?),
+            seq: r.u32()?,
+            bytes: Vec::new(),
+            old_policy: false,
+        };
+        if kind == records::HANDED_ACK {
+            handed.old_policy = r.u8()? == 1;
+            return Ok(handed);
+        }
+        handed.bytes = r.rest().to_vec();
+        if handed.bytes.is_empty() || handed.bytes.len() > PUSH_LEN_MAX {
+            let octets = handed.bytes.len() as u64;
+            return Err(r.bad("octets of a PUSH", octets, "1 to 1280"));
+        }
+        Ok(handed)
+    }
+}
+
+impl KeyServer {
+    /// Hands a PUSH to the key server where the member registered. Says whether that one is heard.
+    //= getvpn P24
+    pub(in crate::ks) fn hand_over(&mut self, cx: &Context<'_>, handed: Handed) -> bool {
+        let Some(server) = self.members.find(handed.member).map(|own| own.server) else {
+            return false;
+        };
+        let Some(to) = self
+            .coop
+            .peer_at(server)
+            .filter(|peer| peer.alive)
+            .map(|peer| peer.index)
+        else {
+            return false;
+        };
+        self.tell(cx, to, handed);
+        true
+    }
+
+    fn tell(&mut self, cx: &Context<'_>, to: KsIndex, handed: Handed) {
+        let source = self.coop.log.source();
+        self.coop.log.comes_from(None);
+        let number = self.coop.handover.add(to, handed);
+        self.coop.changed(Key::Handed(to, number), cx.now);
+        self.coop.log.comes_from(source);
+    }
+
+    /// A key server hands a PUSH over: the same octets go to the member from here.
+    //= getvpn P24
+    pub(super) fn repeat(&mut self, cx: &mut Context<'_>, from: KsIndex, handed: Handed) {
+        let Some(member) = self.members.find(handed.member) else {
+            return;
+        };
+        let (peer, local) = (
+            member.peer,
+            SocketAddrV4::new(self.config.address, member.local.port()),
+        );
+        let repeated = &mut self.coop.handover.repeated;
+        if repeated.len() >= HANDED_MAX {
+            repeated.pop_first();
+        }
+        repeated.insert((handed.member, handed.kek, handed.seq), from);
+        cx.out.push(Output::Transmit {
+            local,
+            peer,
+            bytes: handed.bytes,
+        });
+    }
+
+    /// An acknowledgement came, and is genuine. Says whether it is for a PUSH that was handed to us:
+    /// then whoever handed it is told.
+    //= getvpn P24
+    pub(in crate::ks) fn return_ack(&mut self, cx: &Context<'_>, handed: Handed) -> bool {
+        let name = (handed.member, handed.kek, handed.seq);
+        let Some(to) = self.coop.handover.repeated.get(&name).copied() else {
+            return false;
+        };
+        self.tell(cx, to, handed);
+        true
+    }
+}

@@ -1,0 +1,140 @@
+//! Members that do not acknowledge rekeys: stale first, then their registration ends.
+//!
+//! Decides when (PROTOCOL P9). Such a member keeps its keys, gets no more rekeys, and registers again
+//! when its own timer says so.
+
+use std::net::Ipv4Addr;
+
+use ::policy::KekSpi;
+use event::Gdoi;
+
+use super::coop::Handed;
+use super::outstanding::{Answer, Departure};
+use super::rekey::ack_type;
+use super::removals::Standing;
+use super::{KeyServer, Member};
+use crate::ack::Ack;
+use crate::context::Context;
+use crate::limits::{MISSED_EJECTED, MISSED_STALE};
+
+impl Member {
+    /// Whether it has missed so many rekeys in a row that its registration may end soon.
+    pub(super) const fn is_stale(&self) -> bool {
+        self.acks_received > 0 && self.missed_in_row >= MISSED_STALE
+    }
+}
+
+impl KeyServer {
+    /// A member has acknowledged no copy of a rekey.
+    pub(super) fn missed(&mut self, cx: &mut Context<'_>, address: Ipv4Addr) {
+        // Who is not asked has missed nothing.
+        let asked = |member: &&mut Member| ack_type(member.kind).is_some();
+        let Some(member) = self.members.find_mut(address).filter(asked) else {
+            return;
+        };
+        member.acks_missed += 1;
+        member.missed_in_row = member.missed_in_row.saturating_add(1);
+        // Perhaps it does not hold that Rekey SA any more.
+        member.kek = KekSpi::default();
+        if member.is_stale() && member.missed_in_row == MISSED_STALE {
+            cx.out.report(Gdoi::KS_GM_STALE {
+                gm: address,
+                group: self.config.group.clone(),
+                missed: MISSED_STALE,
+            });
+        }
+    }
+
+    /// Of these members, those that are to get a rekey; the registration of one that has missed too
+    /// many ends now. Nobody is ejected while the fault may be a key server's.
+    //= getvpn P9
+    pub(super) fn eject(
+        &mut self,
+        cx: &mut Context<'_>,
+        mut members: Vec<Ipv4Addr>,
+    ) -> Vec<Ipv4Addr> {
+        let all_are_heard = self.coop.all_are_alive();
+        let own = self.config.address;
+        let over = |member: &Member| {
+            let repeated = member.server == own || member.handed_over;
+            member.is_stale() && member.missed_in_row >= MISSED_EJECTED && repeated
+        };
+        let gone: Vec<Ipv4Addr> = members
+            .iter()
+            .copied()
+            .filter(|address| all_are_heard && self.members.find(*address).is_some_and(over))
+            .collect();
+        if gone.is_empty() {
+            return members;
+        }
+        members.retain(|member| !gone.contains(member));
+        let now = self.clock.at(cx.now);
+        for address in gone {
+            let missed = self
+                .members
+                .find(address)
+                .map_or(0, |member| member.missed_in_row);
+            self.keys.removals.say(address, Standing::Ejected, now);
+            cx.out.report(Gdoi::KS_NACK_GM_EJECT {
+                gm: address,
+                group: self.config.group.clone(),
+                missed,
+            });
+        }
+        // Its keys are good: what it held is free when they have ended.
+        self.persist_removals(cx);
+        self.advance_removal(cx, now);
+        members
+    }
+
+    /// Two tries were in vain: the key server where the member registered repeats the PUSH.
+    //= getvpn P24
+    pub(super) fn hand_over_to_its_own(
+        &mut self,
+        cx: &Context<'_>,
+        departure: Departure,
+        kek: KekSpi,
+    ) {
+        let member = departure.member;
+        let handed = Handed {
+            member,
+            kek,
+            seq: departure.seq,
+            bytes: departure.bytes,
+            old_policy: false,
+        };
+        if self.hand_over(cx, handed)
+            && let Some(member) = self.members.find_mut(member)
+        {
+            member.handed_over = true;
+        }
+    }
+
+    /// An acknowledgement of a PUSH that another key server sent. Says whether it is one that was
+    /// handed to us.
+    pub(super) fn returned(
+        &mut self,
+        cx: &Context<'_>,
+        ack: &Ack,
+        member: Ipv4Addr,
+        old_policy: bool,
+    ) -> bool {
+        let handed = Handed {
+            member,
+            kek: ack.spi,
+            seq: ack.seq,
+            bytes: Vec::new(),
+            old_policy,
+        };
+        self.return_ack(cx, handed)
+    }
+
+    /// An acknowledgement came back over another key server, which has verified it.
+    pub(super) fn handed_ack(&mut self, cx: &mut Context<'_>, handed: &Handed) {
+        let name = (&handed.kek, handed.seq);
+        let answer = self.rekeying.acknowledged(name.0, name.1, handed.member);
+        if answer == Answer::First {
+            self.acknowledged(cx, name, handed.member, handed.old_policy);
+        }
+    }
+}
