@@ -26,6 +26,9 @@ pub(crate) struct Datagrams {
     arrived: mpsc::Sender<Datagram>,
     wanted: Vec<Ipv4Addr>,
     sockets: BTreeMap<Ipv4Addr, Open>,
+    /// Multicast addresses that are to be heard, each with the address of its interface, and the
+    /// task that receives once it could be joined.
+    joined: BTreeMap<(Ipv4Addr, Ipv4Addr), Option<JoinHandle<()>>>,
     /// What leaves with the next call to the kernel.
     posted: Vec<Datagram>,
 }
@@ -45,6 +48,7 @@ impl Datagrams {
             arrived,
             wanted: Vec::new(),
             sockets: BTreeMap::new(),
+            joined: BTreeMap::new(),
             posted: Vec::new(),
         }
     }
@@ -64,7 +68,7 @@ impl Datagrams {
 
     /// Tries again what failed: an address may have come to an interface.
     pub(crate) fn retry(&mut self) -> Vec<(Ipv4Addr, io::Error)> {
-        let mut failed = Vec::new();
+        let mut failed = self.retry_joins();
         for address in self.wanted.clone() {
             if self.sockets.contains_key(&address) {
                 continue;
@@ -78,6 +82,67 @@ impl Datagrams {
             }
         }
         failed
+    }
+
+    /// Hears a multicast address by the interface of an address.
+    pub(crate) fn join(
+        &mut self,
+        group: Ipv4Addr,
+        interface: Ipv4Addr,
+    ) -> Vec<(Ipv4Addr, io::Error)> {
+        self.joined.entry((group, interface)).or_default();
+        self.retry_joins()
+    }
+
+    /// Hears it no longer.
+    pub(crate) fn leave(&mut self, group: Ipv4Addr, interface: Ipv4Addr) {
+        if let Some(Some(receiver)) = self.joined.remove(&(group, interface)) {
+            receiver.abort();
+        }
+    }
+
+    /// Joins everything anew before it leaves the old: an interface that went and came back has
+    /// forgotten what was heard by it.
+    pub(crate) fn rejoin(&mut self) -> Vec<(Ipv4Addr, io::Error)> {
+        let old: Vec<JoinHandle<()>> = self.joined.values_mut().filter_map(Option::take).collect();
+        let failed = self.retry_joins();
+        old.iter().for_each(JoinHandle::abort);
+        failed
+    }
+
+    fn retry_joins(&mut self) -> Vec<(Ipv4Addr, io::Error)> {
+        let mut failed = Vec::new();
+        let missing = self.joined.iter_mut().filter(|(_, task)| task.is_none());
+        for ((group, interface), task) in missing {
+            let local = SocketAddrV4::new(*group, PORT);
+            let socket = netio::udp::join(local, *interface).and_then(UdpSocket::from_std);
+            match socket {
+                Ok(socket) => {
+                    *task = Some(tokio::spawn(receive(socket, local, self.arrived.clone())))
+                }
+                Err(error) => failed.push((*group, error)),
+            }
+        }
+        failed
+    }
+
+    /// Sends a datagram to a multicast address, after those that were posted before.
+    pub(crate) fn send_multicast(
+        &mut self,
+        local: SocketAddrV4,
+        group: SocketAddrV4,
+        ttl: u8,
+        octets: &[u8],
+    ) {
+        self.flush();
+        let Some(socket) = self.sockets.get(local.ip()) else {
+            return;
+        };
+        let socket = socket.sender.as_fd();
+        // Without the option the kernel's own value keeps the datagram in the network of the port,
+        // which is seen at the members; there is nothing better to send it with.
+        let _ = netio::udp::set_multicast_ttl(socket, ttl);
+        netio::udp::send(socket, &[(group, octets)]);
     }
 
     fn open(&self, local: SocketAddrV4) -> io::Result<Open> {

@@ -4,6 +4,7 @@ mod coop;
 mod hostile;
 mod loss;
 mod member;
+mod multicast;
 mod network;
 mod plain;
 mod policy;
