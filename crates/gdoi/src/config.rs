@@ -111,6 +111,8 @@ pub struct KeyServer {
     pub rekey_key: Option<String>,
     /// `rekey transport unicast`, else multicast.
     pub transport: RekeyTransport,
+    /// How rekeys travel by multicast.
+    pub multicast: Multicast,
     /// `rekey algorithm`.
     pub kek_cipher: KekCipher,
     /// `rekey sig-hash algorithm`.
@@ -123,6 +125,8 @@ pub struct KeyServer {
     pub retransmit_period_s: u16,
     /// ... and how many copies at most.
     pub retransmit_number: u16,
+    /// `rekey retransmit N periodic`: seconds from one reminder to the next.
+    pub reminder_s: Option<u16>,
     /// `authorization address ipv4 ACL`; `None` admits every authenticated peer.
     pub authorization: Option<Arc<Acl>>,
     /// `sa ipsec N`, in their order.
@@ -139,6 +143,46 @@ pub struct KeyServer {
     /// the wire they look like those of RFC 6407 (PROTOCOL P2).
     pub rfc3547: Option<Arc<Acl>>,
 }
+
+/// How rekeys travel that do not leave by unicast.
+#[derive(Copy, Clone, Debug, PartialEq, Eq)]
+pub struct Multicast {
+    /// The destination that the list of `rekey address ipv4 ACL` permits.
+    pub address: Option<Ipv4Addr>,
+    /// `rekey multicast ttl N`.
+    pub ttl: u8,
+    /// `rekey acknowledgement`: who is asked to acknowledge.
+    pub acknowledgement: Acknowledgement,
+    /// `rekey transport unicast rfc6407`: plain members get theirs by unicast.
+    pub plain_by_unicast: bool,
+}
+
+/// Which members are asked to acknowledge a multicast rekey.
+#[derive(Copy, Clone, Debug, Default, PartialEq, Eq)]
+pub enum Acknowledgement {
+    /// Nobody.
+    None,
+    /// Members of our own kind.
+    #[default]
+    Ours,
+    /// Every member whose protocol has an acknowledgement.
+    Any,
+}
+
+impl Default for Multicast {
+    fn default() -> Self {
+        Self {
+            address: None,
+            ttl: MULTICAST_TTL_DEFAULT,
+            acknowledgement: Acknowledgement::default(),
+            plain_by_unicast: false,
+        }
+    }
+}
+
+/// Routers that a multicast rekey may cross if nothing else is configured: more than any group's
+/// network has in a row, and few enough to end a loop.
+pub const MULTICAST_TTL_DEFAULT: u8 = 64;
 
 /// One `sa ipsec N` of a key server.
 #[derive(Clone)]

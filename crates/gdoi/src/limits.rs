@@ -78,6 +78,12 @@ pub const UNKNOWN_SPI_WINDOW: Duration = Duration::from_secs(2);
 pub const RECOVERY_PAUSE: Duration = Duration::from_secs(60);
 /// Time for a packet to cross the network: how long a record is received on after its expiry.
 pub const DELIVERY_DELAY: Duration = Duration::from_secs(5);
+/// A member spreads its acknowledgement of a multicast rekey over this span (RFC 8263 section 6).
+pub const MULTICAST_ACK_JITTER: Duration = Duration::from_secs(5);
+/// A key server waits so long for acknowledgements after the last copy of a multicast rekey.
+pub const MULTICAST_ACK_WAIT: Duration = Duration::from_secs(10);
+/// Acknowledgements of multicast rekeys that wait for their moment.
+pub const MULTICAST_ACKS_MAX: usize = 8;
 // ------------------------------------------------------------ COOP (PROTOCOL section D)
 
 /// From one announcement to the next.

@@ -133,6 +133,31 @@ pub enum Output {
         /// The payload.
         bytes: Vec<u8>,
     },
+    /// Send a datagram from port 848 to a multicast address.
+    Multicast {
+        /// The local address and port to send from; it says which interface it leaves by.
+        local: SocketAddrV4,
+        /// The multicast address and port.
+        group: SocketAddrV4,
+        /// Routers that it may cross.
+        ttl: u8,
+        /// The payload.
+        bytes: Vec<u8>,
+    },
+    /// Receive on port 848 what comes for this multicast address by the interface of that address.
+    Join {
+        /// The multicast address.
+        group: Ipv4Addr,
+        /// An address of the interface.
+        interface: Ipv4Addr,
+    },
+    /// Receive that no longer.
+    Leave {
+        /// The multicast address.
+        group: Ipv4Addr,
+        /// An address of the interface.
+        interface: Ipv4Addr,
+    },
     /// A member holds this traffic key from now on: receive on it at once, send on it from its
     /// activation (PROTOCOL P11). Installing an SPI that is held only refreshes its record.
     InstallSa {

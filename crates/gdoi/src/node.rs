@@ -2,7 +2,7 @@
 //!
 //! Only routes: every input goes to whom it concerns. What it means is decided there.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::{Ipv4Addr, SocketAddrV4};
 use std::sync::Arc;
 
@@ -42,6 +42,8 @@ pub struct Machine {
     refusals: Refusals,
     unsolicited_acks: u64,
     next_handle: u32,
+    /// The multicast addresses that are heard, each with the address of its interface.
+    joined: BTreeSet<(Ipv4Addr, Ipv4Addr)>,
 }
 
 /// A rekey key as it can be seen.
@@ -85,6 +87,7 @@ impl Machine {
             refusals: Refusals::default(),
             unsolicited_acks: 0,
             next_handle: HANDLE_FIRST,
+            joined: BTreeSet::new(),
         })
     }
 
@@ -119,6 +122,23 @@ impl Machine {
             self.upcall(now, upcall, out);
         }
         self.adopt_rekey_keys(now, out);
+        self.follow_rekey_addresses(out);
+    }
+
+    /// Hears what the members' rekeys come to, and nothing else.
+    fn follow_rekey_addresses(&mut self, out: &mut Outbox) {
+        let wanted: BTreeSet<(Ipv4Addr, Ipv4Addr)> = self
+            .members
+            .values()
+            .flat_map(|member| member.rekey_addresses().map(|own| (own, member.address())))
+            .collect();
+        for (group, interface) in self.joined.difference(&wanted).copied() {
+            out.push(Output::Leave { group, interface });
+        }
+        for (group, interface) in wanted.difference(&self.joined).copied() {
+            out.push(Output::Join { group, interface });
+        }
+        self.joined = wanted;
     }
 
     /// When `Input::Timer` is due; `now` is the time of the last `handle`.
@@ -648,7 +668,7 @@ impl Machine {
                 member.push(&mut cx, local, peer, bytes);
                 return;
             }
-            for member in members.values_mut().filter(|own| is_at(own, *local.ip())) {
+            for member in members.values_mut().filter(|own| own.hears(*local.ip())) {
                 member.push(&mut cx, local, peer, bytes);
             }
             return;
@@ -672,10 +692,6 @@ fn named<'a>(
     servers
         .iter_mut()
         .filter(move |(name, _)| wanted.is_none_or(|wanted| wanted == *name))
-}
-
-fn is_at(member: &gm::Member, local: Ipv4Addr) -> bool {
-    member.address() == local
 }
 
 /// A Notify as an operator reads it: its name, and the text that key servers of ours add.

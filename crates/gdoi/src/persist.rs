@@ -401,8 +401,23 @@ pub(crate) fn write_kek(kek: &Kek, w: &mut Writer) {
     w.u8(kek.minted_by.get());
     w.length_u8("label", |w| w.bytes(kek.label.as_bytes()));
     w.u32(kek.seq);
-    w.u8(flags(kek.delivered, kek.announced, false));
+    let state = flags(kek.delivered, kek.announced, false);
+    let destination = u8::from(kek.destination.is_some()) << 3;
+    w.u8(state | destination | u8::from(!kek.acknowledged) << 4);
     w.u32(kek.tenure);
+    if let Some(group) = kek.destination {
+        w.bytes(&group.octets());
+    }
+}
+
+fn read_destination(r: &mut Reader<'_>) -> Result<Ipv4Addr, Error> {
+    let group = Ipv4Addr::from(r.array::<4>()?);
+    if group.is_multicast() {
+        Ok(group)
+    } else {
+        let first = group.octets()[0];
+        Err(r.bad("destination of a KEK", first, "a multicast address"))
+    }
 }
 
 pub(crate) fn read_kek(r: &mut Reader<'_>) -> Result<Kek, Error> {
@@ -446,9 +461,16 @@ pub(crate) fn read_kek(r: &mut Reader<'_>) -> Result<Kek, Error> {
     let len = usize::from(r.u8()?);
     let label = String::from_utf8_lossy(r.take(len)?).into_owned();
     let seq = r.u32()?;
-    let (delivered, announced, _) = read_flags(r)?;
+    let flags = match r.u8()? {
+        flags @ 0..=31 => flags,
+        other => return Err(r.bad("flags of a KEK", other, "0 to 31")),
+    };
+    let (delivered, announced) = (flags & 1 != 0, flags & 2 != 0);
     let tenure = r.u32()?;
+    let destination = (flags & 8 != 0).then(|| read_destination(r)).transpose()?;
     Ok(Kek {
+        destination,
+        acknowledged: flags & 16 == 0,
         sa,
         kind,
         minted,

@@ -1,6 +1,7 @@
-//! UDP 848: one socket for each address that the box listens at.
+//! UDP 848: one socket for each address that the box listens at, and for each multicast address
+//! that it has joined by an interface.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::future::poll_fn;
 use std::io;
 use std::net::{Ipv4Addr, SocketAddrV4};
@@ -15,6 +16,10 @@ use tokio::net::UdpSocket;
 
 const PORT: u16 = 848;
 
+/// What a socket is for: an address of this box, or a multicast address with the address of the
+/// interface by which it is heard.
+type Place = (Ipv4Addr, Option<Ipv4Addr>);
+
 /// A datagram that is to leave.
 struct Datagram {
     local: SocketAddrV4,
@@ -25,12 +30,12 @@ struct Datagram {
 /// The open sockets.
 #[derive(Default)]
 pub(crate) struct Datagrams {
-    wanted: Vec<Ipv4Addr>,
-    sockets: BTreeMap<Ipv4Addr, Open>,
+    wanted: BTreeSet<Place>,
+    sockets: BTreeMap<Place, Open>,
     /// What the last call to the kernel brought ...
     inbox: Inbox,
-    /// ... and at which address.
-    arrived_at: Option<Ipv4Addr>,
+    /// ... and where.
+    arrived_at: Option<Place>,
     /// What leaves with the next call to the kernel.
     posted: Vec<Datagram>,
 }
@@ -47,24 +52,59 @@ struct Open {
 impl Datagrams {
     /// Listens at these addresses and at no others. What could not be done, with the address.
     pub(crate) fn listen(&mut self, addresses: Vec<Ipv4Addr>) -> Vec<(Ipv4Addr, io::Error)> {
-        self.sockets
-            .retain(|address, _| addresses.contains(address));
-        self.wanted = addresses;
+        self.wanted.retain(|(_, interface)| interface.is_some());
+        let own = addresses.into_iter().map(|address| (address, None));
+        self.wanted.extend(own);
+        self.sockets.retain(|place, _| self.wanted.contains(place));
         self.retry()
+    }
+
+    /// Hears a multicast address by the interface of an address. What could not be done.
+    pub(crate) fn join(
+        &mut self,
+        group: Ipv4Addr,
+        interface: Ipv4Addr,
+    ) -> Vec<(Ipv4Addr, io::Error)> {
+        self.wanted.insert((group, Some(interface)));
+        self.retry()
+    }
+
+    /// Hears it no longer.
+    pub(crate) fn leave(&mut self, group: Ipv4Addr, interface: Ipv4Addr) {
+        let place = (group, Some(interface));
+        self.wanted.remove(&place);
+        self.sockets.remove(&place);
+    }
+
+    /// Joins everything anew before it leaves the old: an interface that went and came back has
+    /// forgotten what was heard by it.
+    pub(crate) fn rejoin(&mut self) {
+        let (joined, own) = std::mem::take(&mut self.sockets)
+            .into_iter()
+            .partition(|((_, interface), _)| interface.is_some());
+        self.sockets = own;
+        let _old: BTreeMap<Place, Open> = joined;
+        // What fails is tried again, and was told when it was joined first.
+        let _ = self.retry();
     }
 
     /// Tries again what failed: an address may have come to an interface.
     pub(crate) fn retry(&mut self) -> Vec<(Ipv4Addr, io::Error)> {
         let mut failed = Vec::new();
-        for address in &self.wanted {
-            if self.sockets.contains_key(address) {
+        for place in &self.wanted {
+            if self.sockets.contains_key(place) {
                 continue;
             }
-            match open(SocketAddrV4::new(*address, PORT)) {
+            let local = SocketAddrV4::new(place.0, PORT);
+            let socket = match place.1 {
+                None => netio::udp::bind(local),
+                Some(interface) => netio::udp::join(local, interface),
+            };
+            match socket.and_then(|socket| open(socket, local)) {
                 Ok(socket) => {
-                    self.sockets.insert(*address, socket);
+                    self.sockets.insert(*place, socket);
                 }
-                Err(error) => failed.push((*address, error)),
+                Err(error) => failed.push((place.0, error)),
             }
         }
         failed
@@ -85,9 +125,9 @@ impl Datagrams {
         let upto = self.arrived_at.map_or(Bound::Unbounded, Bound::Included);
         let last = self.sockets.range((Bound::Unbounded, upto));
         let order = self.sockets.range((after, Bound::Unbounded)).chain(last);
-        for (address, socket) in order {
+        for (place, socket) in order {
             if let Poll::Ready(count) = socket.poll_receive(&mut self.inbox, cx) {
-                self.arrived_at = Some(*address);
+                self.arrived_at = Some(*place);
                 return Poll::Ready(count);
             }
         }
@@ -115,11 +155,30 @@ impl Datagrams {
         }
     }
 
+    /// Sends a datagram to a multicast address, after those that were posted before.
+    pub(crate) fn send_multicast(
+        &mut self,
+        local: SocketAddrV4,
+        group: SocketAddrV4,
+        ttl: u8,
+        octets: &[u8],
+    ) {
+        self.flush();
+        let Some(socket) = self.sockets.get(&(*local.ip(), None)) else {
+            return;
+        };
+        let socket = socket.sender.as_fd();
+        // Without the option the kernel's own value keeps the datagram in the network of the port,
+        // which is seen at the members; there is nothing better to send it with.
+        let _ = netio::udp::set_multicast_ttl(socket, ttl);
+        netio::udp::send(socket, &[(group, octets)]);
+    }
+
     /// Hands the kernel what was posted. What cannot be sent now is lost, as any datagram may be:
     /// every exchange repeats what is not answered.
     pub(crate) fn flush(&mut self) {
         for run in self.posted.chunk_by(|one, next| one.local == next.local) {
-            let Some(socket) = self.sockets.get(run[0].local.ip()) else {
+            let Some(socket) = self.sockets.get(&(*run[0].local.ip(), None)) else {
                 continue;
             };
             let datagrams: Vec<(SocketAddrV4, &[u8])> = run
@@ -132,8 +191,7 @@ impl Datagrams {
     }
 }
 
-fn open(local: SocketAddrV4) -> io::Result<Open> {
-    let sender = netio::udp::bind(local)?;
+fn open(sender: std::net::UdpSocket, local: SocketAddrV4) -> io::Result<Open> {
     let receiver = UdpSocket::from_std(sender.try_clone()?)?;
     Ok(Open {
         sender,
@@ -174,17 +232,21 @@ mod tests {
     use std::net::SocketAddr;
     use std::time::Duration;
 
+    fn bound(local: SocketAddrV4) -> Open {
+        open(netio::udp::bind(local).unwrap(), local).unwrap()
+    }
+
     #[tokio::test]
     async fn the_first_datagram_leaves_although_the_socket_is_new() {
         let peer = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
         peer.set_read_timeout(Some(Duration::from_secs(5))).unwrap();
         let mut sockets = Datagrams::default();
         let local = SocketAddrV4::new(Ipv4Addr::LOCALHOST, 0);
-        let open = open(local).unwrap();
+        let open = bound(local);
         let SocketAddr::V4(bound) = open.sender.local_addr().unwrap() else {
             panic!("an IPv4 socket");
         };
-        sockets.sockets.insert(*local.ip(), open);
+        sockets.sockets.insert((*local.ip(), None), open);
         let SocketAddr::V4(to) = peer.local_addr().unwrap() else {
             panic!("an IPv4 socket");
         };
@@ -208,9 +270,9 @@ mod tests {
         let addresses = [[127, 0, 0, 1], [127, 0, 0, 2]].map(Ipv4Addr::from);
         let mut ports = Vec::new();
         for address in addresses {
-            let open = open(SocketAddrV4::new(address, 0)).unwrap();
+            let open = bound(SocketAddrV4::new(address, 0));
             ports.push(open.sender.local_addr().unwrap());
-            sockets.sockets.insert(address, open);
+            sockets.sockets.insert((address, None), open);
         }
         // More than one call brings, twice; and some after the socket was found empty.
         for round in 0..2_u8 {
@@ -240,9 +302,9 @@ mod tests {
     #[tokio::test]
     async fn an_address_that_is_listened_at_no_longer_is_silent() {
         let mut sockets = Datagrams::default();
-        let open = open(SocketAddrV4::new(Ipv4Addr::LOCALHOST, 0)).unwrap();
+        let open = bound(SocketAddrV4::new(Ipv4Addr::LOCALHOST, 0));
         let port = open.sender.local_addr().unwrap();
-        sockets.sockets.insert(Ipv4Addr::LOCALHOST, open);
+        sockets.sockets.insert((Ipv4Addr::LOCALHOST, None), open);
         let sender = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
         sender.send_to(b"x", port).unwrap();
         assert_eq!(sockets.receive().await, 1);

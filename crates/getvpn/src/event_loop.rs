@@ -370,7 +370,7 @@ impl World {
             self.interfaces.clone_from(&interfaces);
             self.handle(Input::Interfaces(interfaces));
             // The addresses that are missing are known already.
-            let _ = self.datagrams.retry();
+            self.datagrams.rejoin();
         }
         let refreshed = self.ports.refresh(&mut self.forwarder);
         self.steered(refreshed)
@@ -386,6 +386,18 @@ impl World {
                 Output::Transmit { local, peer, bytes } => {
                     self.datagrams.post(local, peer, bytes);
                 }
+                Output::Multicast {
+                    local,
+                    group,
+                    ttl,
+                    bytes,
+                } => self.datagrams.send_multicast(local, group, ttl, &bytes),
+                Output::Join { group, interface } => {
+                    for (address, error) in self.datagrams.join(group, interface) {
+                        self.complain(&anyhow!("cannot hear rekeys to {address}: {error}"));
+                    }
+                }
+                Output::Leave { group, interface } => self.datagrams.leave(group, interface),
                 Output::Persist { number, records } => {
                     self.writer.write(Batch { number, records });
                 }

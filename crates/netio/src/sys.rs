@@ -48,6 +48,8 @@ unsafe impl Plain for u32 {}
 unsafe impl Plain for libc::tpacket_stats {}
 // SAFETY: all fields are integers.
 unsafe impl Plain for libc::timeval {}
+// SAFETY: an array of integers.
+unsafe impl Plain for [u32; 2] {}
 
 /// setsockopt(2) with a plain value.
 pub(crate) fn set_option<T: Plain>(

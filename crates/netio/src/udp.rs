@@ -2,7 +2,7 @@
 //! answer leaves from it.
 
 use std::io;
-use std::net::{SocketAddrV4, UdpSocket};
+use std::net::{Ipv4Addr, SocketAddrV4, UdpSocket};
 use std::os::fd::{AsFd, BorrowedFd};
 
 use crate::limits::{BATCH_MAX, DATAGRAM_MAX, SOCKET_BUFFER};
@@ -28,6 +28,34 @@ pub fn bind(local: SocketAddrV4) -> io::Result<UdpSocket> {
     enlarge_buffers(fd.as_fd())?;
     sys::bind_v4(fd.as_fd(), local)?;
     Ok(fd.into())
+}
+
+/// A non-blocking socket that receives what comes for a multicast address by the interface of
+/// another address, and asks the network for it (IGMP) as long as it is open.
+///
+/// # Errors
+/// No interface has that address, or the host has joined as many groups as it may.
+pub fn join(group: SocketAddrV4, interface: Ipv4Addr) -> io::Result<UdpSocket> {
+    let fd = sys::socket(libc::AF_INET, libc::SOCK_DGRAM | libc::SOCK_NONBLOCK, 0)?;
+    let (socket, ip) = (libc::SOL_SOCKET, libc::IPPROTO_IP);
+    sys::set_option(fd.as_fd(), socket, libc::SO_REUSEADDR, 1_i32)?;
+    // What others on this host have joined by other interfaces is not for this socket.
+    sys::set_option(fd.as_fd(), ip, libc::IP_MULTICAST_ALL, 0_i32)?;
+    enlarge_buffers(fd.as_fd())?;
+    sys::bind_v4(fd.as_fd(), group)?;
+    // struct ip_mreq: both addresses in network order.
+    let request = [*group.ip(), interface].map(|own| own.to_bits().to_be());
+    sys::set_option(fd.as_fd(), ip, libc::IP_ADD_MEMBERSHIP, request)?;
+    Ok(fd.into())
+}
+
+/// How many routers a multicast datagram of this socket may cross.
+///
+/// # Errors
+/// Only when the socket takes no such option.
+pub fn set_multicast_ttl(socket: BorrowedFd<'_>, ttl: u8) -> io::Result<()> {
+    let ttl = i32::from(ttl);
+    sys::set_option(socket, libc::IPPROTO_IP, libc::IP_MULTICAST_TTL, ttl)
 }
 
 /// Room for the datagrams of one call to the kernel, to be used again and again.
@@ -107,7 +135,6 @@ pub(crate) fn enlarge_buffers(fd: BorrowedFd<'_>) -> io::Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::net::Ipv4Addr;
 
     #[test]
     fn sockets_of_one_port_and_two_addresses_do_not_disturb_each_other() {
@@ -131,6 +158,29 @@ mod tests {
             std::net::SocketAddr::V4(address) => address,
             std::net::SocketAddr::V6(_) => panic!("an IPv4 socket"),
         }
+    }
+
+    #[test]
+    fn a_multicast_address_is_heard_by_the_interface_where_it_was_joined() {
+        let sender = bind(SocketAddrV4::new(Ipv4Addr::LOCALHOST, 0)).unwrap();
+        set_multicast_ttl(sender.as_fd(), 1).unwrap();
+        let first = SocketAddrV4::new([239, 255, 77, 1].into(), 0);
+        let joined = match join(first, Ipv4Addr::LOCALHOST) {
+            Ok(joined) => joined,
+            // The loopback device of some sandboxes has no multicast.
+            Err(error) if error.raw_os_error() == Some(libc::ENODEV) => return,
+            Err(error) => panic!("{error}"),
+        };
+        let to = address(&joined);
+        assert_eq!(send(sender.as_fd(), &[(to, b"rekey")]), 0);
+        let mut waits = [crate::Wait::for_input(joined.as_fd())];
+        crate::poll(&mut waits, Some(std::time::Duration::from_secs(5))).unwrap();
+        let mut inbox = Inbox::default();
+        inbox.receive(joined.as_fd()).unwrap();
+        let got: Vec<_> = inbox.datagrams().collect();
+        assert_eq!(got, [(address(&sender), &b"rekey"[..])]);
+        let nowhere = join(first, [192, 0, 2, 1].into()).unwrap_err();
+        assert_eq!(nowhere.raw_os_error(), Some(libc::ENODEV));
     }
 
     #[test]

@@ -28,6 +28,31 @@ pub enum Output {
         /// The payload.
         bytes: Vec<u8>,
     },
+    /// Send a datagram from port 848 to a multicast address.
+    Multicast {
+        /// The local address and port; it says which interface it leaves by.
+        local: SocketAddrV4,
+        /// The multicast address and port.
+        group: SocketAddrV4,
+        /// Routers that it may cross.
+        ttl: u8,
+        /// The payload.
+        bytes: Vec<u8>,
+    },
+    /// Receive on UDP 848 what comes for a multicast address.
+    Join {
+        /// The multicast address.
+        group: Ipv4Addr,
+        /// An address of the interface that it comes by.
+        interface: Ipv4Addr,
+    },
+    /// Receive that no longer.
+    Leave {
+        /// The multicast address.
+        group: Ipv4Addr,
+        /// An address of the interface that it comes by.
+        interface: Ipv4Addr,
+    },
     /// Listen on UDP 848 at these addresses and at no others.
     Listen(Vec<Ipv4Addr>),
     /// The forwarders work by this from now on.

@@ -332,10 +332,10 @@ impl Router {
     fn obey(&mut self, effect: machine::Output) {
         match effect {
             machine::Output::Persist(record) => self.outbox.persist(record),
-            machine::Output::Transmit { local, peer, bytes } => {
-                self.publish();
-                self.outbox.push(Output::Transmit { local, peer, bytes });
-            }
+            effect @ (machine::Output::Transmit { .. }
+            | machine::Output::Multicast { .. }
+            | machine::Output::Join { .. }
+            | machine::Output::Leave { .. }) => self.pass_on(effect),
             machine::Output::InstallSa { group, tek, key } => {
                 let key = dataplane::TekKey {
                     encryption: key.encryption,
@@ -389,6 +389,31 @@ impl Router {
                 self.report(event);
             }
             machine::Output::KeyLog(line) => self.outbox.push(Output::KeyLog(line)),
+        }
+    }
+
+    /// What concerns UDP 848 alone.
+    fn pass_on(&mut self, effect: machine::Output) {
+        self.publish();
+        if let machine::Output::Transmit { local, peer, bytes } = effect {
+            self.outbox.push(Output::Transmit { local, peer, bytes });
+        } else if let machine::Output::Multicast {
+            local,
+            group,
+            ttl,
+            bytes,
+        } = effect
+        {
+            self.outbox.push(Output::Multicast {
+                local,
+                group,
+                ttl,
+                bytes,
+            });
+        } else if let machine::Output::Join { group, interface } = effect {
+            self.outbox.push(Output::Join { group, interface });
+        } else if let machine::Output::Leave { group, interface } = effect {
+            self.outbox.push(Output::Leave { group, interface });
         }
     }
 

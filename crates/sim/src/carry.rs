@@ -12,7 +12,7 @@ use wire::ip::{Packet, Protocol};
 
 use crate::link::below;
 use crate::network::Cargo;
-use crate::node::NodeId;
+use crate::node::{Node, NodeId};
 use crate::probe::{CLEAR_FLOW, PROBE_FLOW, Probe, packet};
 use crate::traffic::{due, identify};
 use crate::world::{Happening, PORT, VirtualWorld};
@@ -84,6 +84,38 @@ impl VirtualWorld {
         self.carry(from, datagram);
     }
 
+    /// A datagram leaves a box for a multicast address: the core makes a copy for every box that has
+    /// joined, and each has its own fate.
+    pub(crate) fn send_multicast(
+        &mut self,
+        from: NodeId,
+        local: Ipv4Addr,
+        group: Ipv4Addr,
+        bytes: &[u8],
+    ) {
+        let name = &self.nodes[from].name;
+        if let Some(ladder) = &mut self.ladder {
+            ladder.datagram(self.now, name, &group.to_string(), bytes);
+        }
+        let joined = |node: &Node| {
+            let running = node.running.as_ref();
+            running.is_some_and(|own| own.joined.contains(&group))
+        };
+        let receivers: Vec<NodeId> = (0..self.nodes.len())
+            .filter(|to| *to != from && joined(&self.nodes[*to]))
+            .collect();
+        for to in receivers {
+            let datagram = Datagram {
+                to,
+                local: group,
+                peer: local,
+                bytes: bytes.to_vec(),
+            };
+            self.attacker.record(&datagram);
+            self.carry(from, datagram);
+        }
+    }
+
     /// The core carries a datagram.
     fn carry(&mut self, from: NodeId, datagram: Datagram) {
         let way = (from, datagram.to);
@@ -123,6 +155,11 @@ impl VirtualWorld {
         let watched = self.reference.is_some();
         if watched {
             self.watch.arrives(&datagram.bytes);
+        }
+        let running = self.nodes[datagram.to].running.as_ref();
+        let deaf = running.is_none_or(|own| !own.joined.contains(&datagram.local));
+        if datagram.local.is_multicast() && deaf {
+            return;
         }
         self.input(
             datagram.to,

@@ -1,6 +1,6 @@
 //! One box of the simulation: what survives a crash, and what does not.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::Ipv4Addr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -52,6 +52,8 @@ pub struct Running {
     pub snapshot: Arc<Snapshot>,
     /// Where it listens.
     pub listening: Vec<Ipv4Addr>,
+    /// The multicast addresses that it hears.
+    pub(crate) joined: BTreeSet<Ipv4Addr>,
     /// The traffic keys that it told the key log: SPI and the key's fingerprint.
     pub(crate) keys: BTreeMap<u32, u64>,
 }

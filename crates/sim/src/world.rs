@@ -4,7 +4,7 @@
 //! A box sends to the core and from there to another box, over the links of both. A host hangs
 //! directly on its router. What is carried how is `carry`, what a scenario does `play`.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::Ipv4Addr;
 use std::time::Duration;
 
@@ -265,6 +265,7 @@ impl VirtualWorld {
             worker: Worker::new(0, &mut self.rng),
             snapshot: Control::new(1).snapshot(),
             listening: Vec::new(),
+            joined: BTreeSet::new(),
             keys: BTreeMap::new(),
         });
         self.note(|world| format!("start {}", world.nodes[id].name));
@@ -484,6 +485,20 @@ impl VirtualWorld {
                 self.send(id, *local.ip(), *peer.ip(), bytes);
                 self.dies(id, Boundary::AfterSend);
             }
+            Output::Multicast {
+                local,
+                group,
+                bytes,
+                ..
+            } => {
+                if self.dies(id, Boundary::BeforeSend) {
+                    return;
+                }
+                self.send_multicast(id, *local.ip(), *group.ip(), &bytes);
+                self.dies(id, Boundary::AfterSend);
+            }
+            Output::Join { group, .. } => drop(running.joined.insert(group)),
+            Output::Leave { group, .. } => drop(running.joined.remove(&group)),
             Output::Listen(addresses) => running.listening = addresses,
             Output::Publish(snapshot) => running.snapshot = snapshot,
             Output::Log { line, .. } => self.logged(id, line),

@@ -7,7 +7,7 @@ use std::time::Duration;
 use crypto::hash::Hash;
 use crypto::hmac::prf;
 use crypto::{Secret, SeededRng};
-use gdoi::config::{IpsecSa, Isakmp, KeyServer};
+use gdoi::config::{Acknowledgement, IpsecSa, Isakmp, KeyServer, Multicast};
 use gdoi::kin::{self, Bond};
 use gdoi::machine::Command;
 use gdoi::{Config, Input};
@@ -34,6 +34,7 @@ const CBC: u8 = 4;
 const TBAR: u8 = 8;
 const DROPS_DENIES: u8 = 16;
 const KEEPALIVE: u8 = 32;
+const MULTICAST: u8 = 64;
 /// Every octet of the member's cookie in its first phase 1; the next has the next number.
 const COOKIE: u8 = 0xA1;
 
@@ -70,13 +71,23 @@ pub(super) fn configuration(form: u8) -> Config {
             servers: vec![*KS.ip()],
             priority: 1,
             rekey_key: Some(RSA_LABEL.to_owned()),
-            transport: RekeyTransport::Unicast,
+            transport: if has(MULTICAST) {
+                RekeyTransport::Multicast
+            } else {
+                RekeyTransport::Unicast
+            },
+            multicast: Multicast {
+                address: Some([239, 10, 1, 1].into()),
+                acknowledgement: Acknowledgement::Any,
+                ..Multicast::default()
+            },
             kek_cipher: KekCipher::Aes128,
             sig_hash: SigHash::Sha256,
             raw_hash: false,
             kek_lifetime_s: 7_200,
             retransmit_period_s: 10,
             retransmit_number: 2,
+            reminder_s: None,
             authorization: None,
             sas: vec![IpsecSa {
                 number: 10,

@@ -113,6 +113,9 @@ impl World {
                 }) => drop(self.disk.insert(key, value)),
                 Output::Persist(Record { key, value: None }) => drop(self.disk.remove(&key)),
                 Output::Transmit { .. }
+                | Output::Multicast { .. }
+                | Output::Join { .. }
+                | Output::Leave { .. }
                 | Output::InstallSa { .. }
                 | Output::RemoveSa { .. }
                 | Output::InstallPolicy { .. }

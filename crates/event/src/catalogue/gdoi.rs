@@ -253,6 +253,16 @@ catalogue! {
     4 KS_REGISTRATION_REFUSED in Registration { peer: Ipv4Addr, group: Group, reason: String }
         "Registration of {peer} to group {group} refused: {reason}";
 
+    /// Rekeys go to the multicast address from now on; members are told by a last one of the old way.
+    #[action = "None. Members that multicast does not reach register again before their keys end: see `show crypto gdoi ks members`."]
+    5 KS_REKEY_TRANS_2_MULTI in Rekey { group: Group }
+        "Group {group} transitioned to Multicast Rekey.";
+
+    /// Rekeys go by unicast from now on; members are told by a last one of the old way.
+    #[action = "None."]
+    5 KS_REKEY_TRANS_2_UNI in Rekey { group: Group }
+        "Group {group} transitioned to Unicast Rekey.";
+
     /// A rekey leaves for the multicast address.
     #[action = "None. Compare the number with `show crypto gdoi gm rekey`."]
     5 KS_SEND_MCAST_REKEY in Rekey { group: Group, from: Ipv4Addr, to: Ipv4Addr, seq: u32 }

@@ -4,7 +4,7 @@
 //! data plane's decision, by the same rule (PROTOCOL P11).
 
 use std::collections::{BTreeMap, VecDeque};
-use std::net::SocketAddrV4;
+use std::net::{Ipv4Addr, SocketAddrV4};
 use std::sync::Arc;
 
 use ::policy::lifetime::Schedule;
@@ -87,6 +87,10 @@ pub(super) struct Kek {
     pub(super) ack: Option<AckType>,
     /// Bits of the modulus that signs.
     pub(super) sig_key_bits: u16,
+    /// The multicast address that its PUSHes come to; by unicast without one.
+    pub(super) destination: Option<Ipv4Addr>,
+    /// Whether rekeys have come under another one since.
+    pub(super) replaced: bool,
 }
 
 /// The Rekey SAs of a member: three, as its view shows them, and some besides.
@@ -111,6 +115,18 @@ impl Keks {
             .chain(&self.others)
     }
 
+    /// The one that the next rekey comes under: the announced one, else the one in use.
+    pub(super) fn next(&self) -> Option<&Kek> {
+        self.new.as_ref().or(self.current.as_ref())
+    }
+
+    /// The multicast addresses that rekeys can still come to. What was replaced is not used any more.
+    pub(super) fn destinations(&self) -> impl Iterator<Item = Ipv4Addr> {
+        let used = [&self.new, &self.current].into_iter().flatten();
+        used.chain(self.others.iter().filter(|kek| !kek.replaced))
+            .filter_map(|kek| kek.destination)
+    }
+
     /// Keeps one that gives way to another until it expires.
     fn keep(&mut self, kek: Option<Kek>) {
         let Some(kek) = kek else { return };
@@ -133,9 +149,10 @@ impl Keks {
             held.ack = kek.ack;
             return;
         }
-        if let Some(old) = self.current.replace(kek) {
-            let older = self.previous.replace(old);
-            self.keep(older);
+        if self.current.is_some() {
+            self.replace_current(kek);
+        } else {
+            self.current = Some(kek);
         }
         let new = self.new.take();
         self.keep(new);
@@ -151,15 +168,22 @@ impl Keks {
 
     /// A rekey came under this SPI: if it was the announced one, it is the current one from now on.
     pub(super) fn promote(&mut self, spi: &KekSpi) {
-        if self.new.as_ref().is_some_and(|new| new.sa.spi == *spi) {
-            let older = std::mem::replace(&mut self.previous, self.current.take());
-            self.keep(older);
-            self.current = self.new.take();
+        if let Some(new) = self.new.take_if(|new| new.sa.spi == *spi) {
+            self.replace_current(new);
         } else if let Some(at) = self.others.iter().position(|kek| kek.sa.spi == *spi) {
-            let kek = self.others.remove(at);
-            let older = std::mem::replace(&mut self.previous, self.current.replace(kek));
-            self.keep(older);
+            let mut kek = self.others.remove(at);
+            kek.replaced = false;
+            self.replace_current(kek);
         }
+    }
+
+    fn replace_current(&mut self, kek: Kek) {
+        let mut old = self.current.replace(kek);
+        if let Some(old) = &mut old {
+            old.replaced = true;
+        }
+        let older = std::mem::replace(&mut self.previous, old);
+        self.keep(older);
     }
 
     /// The Rekey SA of an SPI.

@@ -6,6 +6,7 @@
 
 mod fail_close;
 mod held;
+mod multicast;
 mod policy;
 mod pseudotime;
 mod registration;
@@ -231,6 +232,7 @@ impl Member {
     pub(crate) fn timer(&mut self, cx: &mut Context<'_>) {
         self.expire(cx);
         self.pushes.expire(cx.now);
+        self.send_acks(cx);
         self.advance_registration(cx);
         self.advance_fetch(cx);
     }

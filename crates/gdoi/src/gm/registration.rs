@@ -474,7 +474,6 @@ impl Member {
         let Some(clock) = self.clock.clock(cx.now) else {
             return;
         };
-        let first_time = self.held.is_none();
         let now = clock.at(cx.now);
         self.hold(&grant, run.server, clock, policy);
         let Granted {
@@ -487,18 +486,12 @@ impl Member {
             clock,
         });
         if let Some((size, sids)) = received.sids.clone() {
-            cx.out.push(Output::InstallSids {
-                group: group.clone(),
-                size,
-                sids,
-            });
+            cx.out.push(Output::InstallSids { group, size, sids });
         }
         self.install_policy(cx);
-        if first_time {
-            cx.out.report(Gdoi::GM_REKEY_TRANS_2_UNI { group });
-        }
         if let (Some(kek), Some(said)) = (&received.kek, &offer.kek) {
             let kek = self.kek(said, kek.sa.clone(), message_4.seq.unwrap_or(0), now);
+            self.report_transport(cx, kek.destination);
             if let Some(held) = &mut self.held {
                 held.keks.register(kek);
             }
@@ -605,6 +598,8 @@ impl Member {
             registered_seq: seq,
             ack: said.ack,
             sig_key_bits: said.sig_key_bits,
+            destination: Some(said.destination).filter(Ipv4Addr::is_multicast),
+            replaced: false,
         }
     }
 

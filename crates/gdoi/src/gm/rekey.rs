@@ -16,6 +16,7 @@ use wire::private::{AckFlags, AckStatus};
 
 use super::Member;
 use super::held::{Held, Kek};
+use super::multicast::DelayedAck;
 use super::registration::Plan;
 use crate::ack;
 use crate::context::Context;
@@ -40,6 +41,8 @@ pub(super) struct Pushes {
     /// Under Rekey SAs that are not held yet: the rekey that announces one may be late.
     early: VecDeque<Early>,
     alarmed: Option<Time>,
+    /// Acknowledgements of multicast rekeys that wait for their moment.
+    pub(super) acks: VecDeque<DelayedAck>,
 }
 
 struct Recent {
@@ -83,9 +86,9 @@ impl Pushes {
 
     /// When `expire` has something to do.
     pub(super) fn deadline(&self) -> Option<Time> {
-        self.early
-            .front()
-            .map(|early| early.came + UNKNOWN_KEK_KEEP)
+        let early = self.early.front().map(|own| own.came + UNKNOWN_KEK_KEEP);
+        let ack = self.acks.iter().map(DelayedAck::leaves).min();
+        early.into_iter().chain(ack).min()
     }
 }
 
@@ -172,21 +175,20 @@ impl Member {
         local: SocketAddrV4,
         peer: SocketAddrV4,
     ) -> bool {
-        let Some(seen) = self
-            .pushes
-            .recent
-            .iter_mut()
-            .find(|seen| seen.name == *name)
-        else {
+        let Some(seen) = self.pushes.recent.iter().find(|seen| seen.name == *name) else {
             return false;
         };
-        if let Some((bytes, left)) = &mut seen.ack
-            && cx.now.since(*left) >= ACK_REPEAT
-        {
-            *left = cx.now;
-            let bytes = bytes.clone();
-            self.counters.acks += 1;
-            cx.out.push(Output::Transmit { local, peer, bytes });
+        let due = seen
+            .ack
+            .as_ref()
+            .filter(|(_, left)| cx.now.since(*left) >= ACK_REPEAT);
+        let Some((bytes, _)) = due.cloned() else {
+            return true;
+        };
+        let leaves = self.answer(cx, local, peer, bytes);
+        let seen = self.pushes.recent.iter_mut().find(|own| own.name == *name);
+        if let Some((_, left)) = seen.and_then(|seen| seen.ack.as_mut()) {
+            *left = leaves;
         }
         true
     }
@@ -232,13 +234,11 @@ impl Member {
             self.adopt(cx, &offer, &got);
         }
         // The acknowledgement is made before a Delete may take the Rekey SA away (RFC 8263 3).
-        let ack = self.acknowledge(&spi, opened.seq);
-        self.pushes
-            .remember(name, ack.clone().map(|bytes| (bytes, cx.now)));
-        if let Some(bytes) = ack {
-            self.counters.acks += 1;
-            cx.out.push(Output::Transmit { local, peer, bytes });
-        }
+        let ack = self.acknowledge(&spi, opened.seq).map(|bytes| {
+            let leaves = self.answer(cx, local, peer, bytes.clone());
+            (bytes, leaves)
+        });
+        self.pushes.remember(name, ack);
         self.delete(cx, &rekey.deletes);
         if self.attempt.is_idle() && rekey.deletes.is_empty() {
             self.plan_reregistration(cx);
@@ -263,6 +263,7 @@ impl Member {
         let now = held.clock.at(cx.now);
         if let (Some(kek), Some(said)) = (&got.kek, &offer.kek) {
             let announced = self.kek(said, kek.sa.clone(), 0, now);
+            self.report_transport(cx, announced.destination);
             if let Some(held) = &mut self.held {
                 held.keks.announce(announced);
                 if let Some(key) = kek.public_key.as_deref() {

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use ::policy::{PseudoTime, RekeyTransport, Time};
+use ::policy::{PseudoTime, Time};
 
 use super::held::{Held, Kek};
 use super::{KekView, Keks, Member, Status, TekView, View};
@@ -48,7 +48,8 @@ impl Member {
                 .iter()
                 .map(|(form, n)| (*form, *n))
                 .collect(),
-            transport: RekeyTransport::Unicast,
+            transport: self.transport(),
+            multicast_address: held.and_then(|held| held.keks.next()?.destination),
             downloaded_acl: held.map(|held| Arc::clone(&held.policy.acl)),
             local_acl: self.config.local_acl.clone(),
             merged_acl: held.map(|held| Arc::new(self.merged(&held.policy.acl))),
@@ -88,7 +89,7 @@ impl Member {
 
     fn kek_view(&self, held: &Held, kek: &Kek, now: PseudoTime) -> KekView {
         KekView {
-            destination: self.config.address,
+            destination: kek.destination.unwrap_or(self.config.address),
             source: held
                 .last_rekey
                 .map_or_else(|| *held.server.ip(), |(from, _, _)| *from.ip()),

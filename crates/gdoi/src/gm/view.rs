@@ -60,6 +60,8 @@ pub struct View {
     pub signature_forms: Vec<(&'static str, u64)>,
     /// How rekeys travel.
     pub transport: RekeyTransport,
+    /// The multicast address that they come to.
+    pub multicast_address: Option<Ipv4Addr>,
     /// The policy as the key server gave it.
     pub downloaded_acl: Option<Arc<Acl>>,
     /// The member's own denies.

@@ -3,6 +3,7 @@
 //! Keys are immutable records with pseudotimes (PROTOCOL P11). Decides nothing about how they reach
 //! the members; that is `ks::rekey`.
 
+use std::net::Ipv4Addr;
 use std::time::Duration;
 
 use crypto::hash::Hash;
@@ -15,6 +16,7 @@ use policy::{
 };
 
 use super::removals::Removals;
+use crate::config::{Acknowledgement, Multicast};
 use crate::group_sa::TekGrant;
 use crate::limits::{
     DELIVERY_DELAY, KEK_ACK_KEEP, SEQ_COUNT_BITS, SEQ_COUNT_MASK, SEQ_COUNT_MAX, TERM_MAX,
@@ -43,6 +45,10 @@ pub(crate) struct Kek {
     pub(crate) minted_by: KsIndex,
     /// The label of the key that signs under it.
     pub(crate) label: String,
+    /// The multicast address that its PUSHes go to; by unicast without one.
+    pub(crate) destination: Option<Ipv4Addr>,
+    /// Whether its members are asked to acknowledge, if their kind can.
+    pub(crate) acknowledged: bool,
     /// The sequence number of its last PUSH, on disk before that leaves (PROTOCOL P17).
     pub(crate) seq: u32,
     /// The term of the key server that minted it, when it did (PROTOCOL P17).
@@ -155,6 +161,26 @@ pub(crate) struct Wanted {
     pub(crate) ks_list_hash: [u8; 8],
     /// The times of the group.
     pub(crate) schedule: Schedule,
+    /// The multicast address of rekeys and how they are acknowledged; `None` for unicast.
+    pub(crate) multicast: Option<Multicast>,
+}
+
+impl Wanted {
+    /// Where the PUSHes of a kind of member go, and whether they are acknowledged.
+    //= getvpn P3
+    pub(crate) fn delivery(&self, kind: PeerKind) -> (Option<Ipv4Addr>, bool) {
+        let ours = kind == PeerKind::Ours;
+        let own = self.multicast.filter(|own| ours || !own.plain_by_unicast);
+        let Some(multicast) = own else {
+            return (None, true);
+        };
+        let acknowledged = match multicast.acknowledgement {
+            Acknowledgement::None => false,
+            Acknowledgement::Ours => ours,
+            Acknowledgement::Any => true,
+        };
+        (multicast.address, acknowledged)
+    }
 }
 
 /// Everything secret of a group.
@@ -445,6 +471,7 @@ impl GroupKeys {
     ) -> KekSpi {
         let sa = RekeySa::mint(rng, wanted.kek_cipher, wanted.sig_hash);
         let spi = sa.spi;
+        let (destination, acknowledged) = wanted.delivery(kind);
         self.keks.push(Kek {
             sa,
             kind,
@@ -455,6 +482,8 @@ impl GroupKeys {
             ks_list_hash: wanted.ks_list_hash,
             minted_by: wanted.index,
             label: label.to_owned(),
+            destination,
+            acknowledged,
             seq: 0,
             tenure: self.tenure,
             announced: false,
@@ -619,6 +648,7 @@ mod tests {
             index: KsIndex::new(0).unwrap(),
             ks_list_hash: [1; 8],
             schedule: Schedule::new(tek_lifetime_s, 10, 2),
+            multicast: None,
         }
     }
 

@@ -7,6 +7,7 @@ mod coop;
 mod ejection;
 mod keys;
 mod members;
+mod multicast;
 mod outstanding;
 mod policy;
 mod registration;
@@ -251,6 +252,7 @@ impl KeyServer {
                     && kek.label == plan.label
                     && (kek.sa.cipher, kek.sa.sig_hash)
                         == (plan.wanted.kek_cipher, plan.wanted.sig_hash)
+                    && (kek.destination, kek.acknowledged) == plan.wanted.delivery(kind)
             });
             if !fits {
                 self.mint_kek(cx, kind);
@@ -397,7 +399,11 @@ impl KeyServer {
             .chain(sync)
             .min();
         let ordered = self.ordered && self.rekeying.len() < ORDERED_REKEYS_MAX;
-        let exact = [self.rekeying.deadline(now), ordered.then_some(now)];
+        let exact = [
+            self.rekeying.deadline(now),
+            ordered.then_some(now),
+            self.next_reminder(),
+        ];
         (pseudo, exact.into_iter().flatten().min())
     }
 

@@ -36,12 +36,21 @@ pub(crate) struct Push {
     pub(crate) content: Content,
     /// The datagram, the same for everyone.
     pub(crate) bytes: Vec<u8>,
+    /// The multicast address that it goes to, once for everyone.
+    pub(crate) destination: Option<Ipv4Addr>,
+    /// Whether members are asked to acknowledge it.
+    pub(crate) asks: bool,
 }
 
 /// A PUSH and the members that are to acknowledge it.
 struct Outstanding {
     push: Push,
+    /// Where datagrams go: the members, or the multicast address in their place.
     awaiting: BTreeMap<Ipv4Addr, Target>,
+    /// The members behind the multicast address.
+    audience: Vec<Ipv4Addr>,
+    /// Those of them that are asked and have not acknowledged yet.
+    silent: BTreeSet<Ipv4Addr>,
     missed: BTreeSet<Ipv4Addr>,
     queue: BTreeSet<(Time, Ipv4Addr)>,
     began: Time,
@@ -58,8 +67,10 @@ struct Target {
 /// A datagram that is to leave now.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Departure {
-    /// To whom.
+    /// To whom: a member, or a multicast address.
     pub(crate) member: Ipv4Addr,
+    /// The members behind the multicast address.
+    pub(crate) audience: Vec<Ipv4Addr>,
     /// Its sequence number.
     pub(crate) seq: u32,
     /// Whether it was sent before.
@@ -75,6 +86,10 @@ pub(crate) struct Due {
     pub(crate) departures: Vec<Departure>,
     /// Members that did not acknowledge any copy.
     pub(crate) missed: Vec<Ipv4Addr>,
+    /// Members that did not acknowledge a multicast rekey, of which they perhaps saw no copy.
+    pub(crate) silent: Vec<Ipv4Addr>,
+    /// Members that are not asked whether they hold this Rekey SA, and were told it.
+    pub(crate) told: Vec<(KekSpi, Vec<Ipv4Addr>)>,
     /// Members that need a new PUSH, because this one is too old to be repeated (PROTOCOL P8).
     pub(crate) again: Vec<(PeerKind, Content, Vec<Ipv4Addr>)>,
     /// Datagrams that are also repeated by the key server where the member registered.
@@ -123,6 +138,8 @@ pub(crate) struct Copies {
     pub(crate) period: Duration,
     /// After the first datagram.
     pub(crate) number: u16,
+    /// After the last copy of a multicast rekey, for its acknowledgements.
+    pub(crate) wait: Duration,
 }
 
 impl Rekeying {
@@ -144,11 +161,23 @@ impl Rekeying {
 
     /// Queues a PUSH for these members.
     pub(crate) fn add(&mut self, now: Time, push: Push, members: impl Iterator<Item = Ipv4Addr>) {
-        let awaiting: BTreeMap<_, _> = members.map(|m| (m, Target::default())).collect();
+        let (mut audience, mut silent) = (Vec::new(), BTreeSet::new());
+        let awaiting: BTreeMap<_, _> = match push.destination {
+            None => members.map(|m| (m, Target::default())).collect(),
+            Some(group) => {
+                audience.extend(members);
+                if push.asks {
+                    silent.extend(&audience);
+                }
+                BTreeMap::from([(group, Target::default())])
+            }
+        };
         self.pushes.push_back(Outstanding {
             push,
             queue: awaiting.keys().map(|member| (now, *member)).collect(),
             awaiting,
+            audience,
+            silent,
             missed: BTreeSet::new(),
             began: now,
             ended: None,
@@ -216,24 +245,32 @@ impl Rekeying {
         let Some(target) = push.awaiting.get_mut(&member) else {
             return false;
         };
+        let is_multicast = push.push.destination.is_some();
         //= getvpn P24
-        if target.datagrams >= HAND_OVER_AFTER && !target.handed {
+        if !is_multicast && target.datagrams >= HAND_OVER_AFTER && !target.handed {
             target.handed = true;
             let departure = Departure {
                 member,
                 seq: push.push.seq,
                 copy: true,
+                audience: Vec::new(),
                 bytes: push.push.bytes.clone(),
             };
             due.handed.push((departure, push.push.kek));
         }
         if target.datagrams > copies.number {
             push.awaiting.remove(&member);
-            push.missed.insert(member);
-            due.missed.push(member);
+            if is_multicast {
+                push.missed = std::mem::take(&mut push.silent);
+                due.silent.extend(&push.missed);
+            } else if push.push.asks {
+                push.missed.insert(member);
+                due.missed.push(member);
+            }
             return false;
         }
-        if target.datagrams > 0 && now.since(push.began) > PUSH_IDENTICAL {
+        // Nobody says which copies of a multicast rekey arrived: all of them are the same.
+        if !is_multicast && target.datagrams > 0 && now.since(push.began) > PUSH_IDENTICAL {
             push.awaiting.remove(&member);
             let key = (push.push.kind, push.push.content.clone());
             match due
@@ -249,9 +286,16 @@ impl Rekeying {
         let copy = target.datagrams > 0;
         target.datagrams += 1;
         target.first.get_or_insert(now);
-        push.queue.insert((now + copies.period, member));
+        let is_last = target.datagrams > copies.number;
+        let pause = if is_multicast && is_last && push.push.asks {
+            copies.period.max(copies.wait)
+        } else {
+            copies.period
+        };
+        push.queue.insert((now + pause, member));
         due.departures.push(Departure {
             member,
+            audience: push.audience.clone(),
             seq: push.push.seq,
             copy,
             bytes: push.push.bytes.clone(),
@@ -268,6 +312,11 @@ impl Rekeying {
         if push.awaiting.is_empty() && push.ended.is_none() {
             push.ended = Some(now);
             due.over.push(push.push.content.clone());
+            if let Content::Kek(new) = push.push.content
+                && !push.push.asks
+            {
+                due.told.push((new, push.audience.clone()));
+            }
             let began = self.last.began.unwrap_or(push.began);
             self.last.duration = now.since(began);
         }
@@ -289,6 +338,11 @@ impl Rekeying {
                 Answer::Unasked
             }
             None if push.missed.remove(&member) => Answer::First,
+            None if push.awaiting.values().all(|target| target.datagrams > 0)
+                && push.silent.remove(&member) =>
+            {
+                Answer::First
+            }
             None => Answer::Again,
         }
     }
@@ -308,6 +362,7 @@ impl Rekeying {
     pub(crate) fn forget(&mut self, member: Ipv4Addr) {
         for push in &mut self.pushes {
             push.awaiting.remove(&member);
+            push.silent.remove(&member);
         }
     }
 
@@ -341,6 +396,7 @@ mod tests {
     const COPIES: Copies = Copies {
         period: Duration::from_secs(10),
         number: 2,
+        wait: Duration::from_secs(10),
     };
 
     fn member(n: u8) -> Ipv4Addr {
@@ -364,6 +420,8 @@ mod tests {
             seq,
             content,
             bytes: vec![1],
+            destination: None,
+            asks: true,
         }
     }
 
@@ -422,6 +480,7 @@ mod tests {
         let slow = Copies {
             period: Duration::from_secs(40),
             number: 3,
+            wait: Duration::from_secs(10),
         };
         let mut rekeying = rekeying(&[1], 7);
         assert_eq!(rekeying.due(Time::ZERO, slow).departures.len(), 1);

@@ -48,11 +48,17 @@ impl Plan {
                 ));
             }
         }
-        if config.transport == RekeyTransport::Multicast {
-            return Err(
-                "rekeys by multicast are not there yet: `rekey transport unicast`".to_owned(),
-            );
-        }
+        let multicast = match config.transport {
+            RekeyTransport::Unicast => None,
+            RekeyTransport::Multicast if config.multicast.address.is_none() => {
+                return Err(
+                    "`rekey address ipv4 ACL` names no multicast address, and there is no \
+                     `rekey transport unicast`"
+                        .to_owned(),
+                );
+            }
+            RekeyTransport::Multicast => Some(config.multicast),
+        };
         let index = KsIndex::rank_of(config.address, &config.servers)
             .ok_or("the list of key servers lacks this one, or has more than 16")?;
         let label = config
@@ -89,6 +95,7 @@ impl Plan {
                     config.retransmit_period_s,
                     config.retransmit_number,
                 ),
+                multicast,
             },
             acl,
             tbar_window_s: first.tbar_window_s,

@@ -409,11 +409,11 @@ impl KeyServer {
             .map(|kek| kek.sa.spi)
             .filter(|spi| *spi != pull.kek);
         if let Some(spi) = newer_kek {
-            self.send(cx, pull.kind, &Content::Kek(spi), vec![address]);
+            self.send_apart(cx, pull.kind, &Content::Kek(spi), address);
         }
         let newest = self.keys.usable(now).last().map(|record| record.tek.spi);
         if let Some(spi) = newest.filter(|spi| !pull.teks.contains(spi)) {
-            self.send(cx, pull.kind, &Content::Teks(spi), vec![address]);
+            self.send_apart(cx, pull.kind, &Content::Teks(spi), address);
         }
         self.tick(cx);
     }

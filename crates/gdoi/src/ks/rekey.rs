@@ -23,8 +23,8 @@ use crate::ack::Ack;
 use crate::context::Context;
 use crate::group_sa::{Grant, KekGrant, KekOffer, Offer, TekGrant, TekOffer};
 use crate::limits::{
-    ORDERED_REKEYS_MAX, PUSH_BATCH, PUSH_BATCH_PAUSE, PUSH_LEN_MAX, PUSHES_QUEUED_MAX, TEKS_MAX,
-    TERM_SHIFT,
+    MULTICAST_ACK_WAIT, ORDERED_REKEYS_MAX, PUSH_BATCH, PUSH_BATCH_PAUSE, PUSH_LEN_MAX,
+    PUSHES_QUEUED_MAX, TEKS_MAX, TERM_SHIFT,
 };
 use crate::machine::Output;
 use crate::private::{GroupStamp, KekRecord};
@@ -68,6 +68,7 @@ impl KeyServer {
             self.begin(cx);
             self.send_teks(cx);
         }
+        self.remind(cx);
         self.send_due(cx);
     }
 
@@ -232,6 +233,7 @@ impl KeyServer {
     //# reset to 1 in this message.
     fn announce_kek(&mut self, cx: &mut Context<'_>, spi: KekSpi) {
         self.keys.announce_kek(&spi);
+        self.report_transport(cx, &spi);
         let Some(kind) = self.keys.kek_by_spi(&spi).map(|kek| kek.kind) else {
             return;
         };
@@ -313,14 +315,15 @@ impl KeyServer {
         }
         let mut sent = false;
         for (kek, members) in by_kek {
-            sent |= self.send_under(cx, kek, content, members);
+            let destination = self.keys.kek_by_spi(&kek).and_then(|kek| kek.destination);
+            sent |= self.send_under(cx, kek, content, destination, members);
         }
         sent
     }
 
     /// The Rekey SA that a member can read: the one that it certainly holds, else the one in use,
     /// or, for a new Rekey SA, the one before it.
-    fn kek_for(
+    pub(super) fn kek_for(
         &self,
         kind: PeerKind,
         content: &Content,
@@ -350,11 +353,12 @@ impl KeyServer {
     /// Makes one PUSH and queues it for these members. The sequence number is on disk before the
     /// datagram leaves.
     //= getvpn P17
-    fn send_under(
+    pub(super) fn send_under(
         &mut self,
         cx: &mut Context<'_>,
         spi: KekSpi,
         content: &Content,
+        destination: Option<Ipv4Addr>,
         members: Vec<Ipv4Addr>,
     ) -> bool {
         let Some(under) = self.keys.kek_by_spi(&spi) else {
@@ -363,7 +367,7 @@ impl KeyServer {
         if members.is_empty() || self.rekeying.len() >= PUSHES_QUEUED_MAX {
             return false;
         }
-        let kind = under.kind;
+        let (kind, asks) = (under.kind, under.ack_type().is_some());
         let Some(seq) = self.next_seq(cx, &spi) else {
             return false;
         };
@@ -375,17 +379,15 @@ impl KeyServer {
             .expect("it was found above")
             .seq = seq;
         self.persist_group(cx);
-        cx.out.report(Gdoi::KS_SEND_UNICAST_REKEY {
-            group: self.config.group.clone(),
-            from: self.config.address,
-            seq,
-        });
+        self.report_rekey(cx, destination, seq);
         let push = Push {
             kind,
             kek: spi,
             seq,
             content: content.clone(),
             bytes,
+            destination,
+            asks,
         };
         self.rekeying.add(cx.now, push, members.into_iter());
         true
@@ -540,13 +542,13 @@ impl KeyServer {
             .map_or(0, crypto::rsa::PrivateKey::modulus_bits);
         KekOffer {
             source: self.config.address,
-            destination: member.unwrap_or(Ipv4Addr::UNSPECIFIED),
+            destination: kek.destination.or(member).unwrap_or(Ipv4Addr::UNSPECIFIED),
             spi: kek.sa.spi,
             cipher: kek.sa.cipher,
             lifetime_s: u32::try_from(remaining_s).unwrap_or(u32::MAX).max(1),
             sig_hash: kek.sa.sig_hash,
             sig_key_bits: u16::try_from(bits).unwrap_or(u16::MAX),
-            ack: ack_type(kek.kind),
+            ack: kek.ack_type(),
             record: Some(KekRecord {
                 activation: kek.minted,
                 expiry: kek.expiry,
@@ -569,9 +571,14 @@ impl KeyServer {
         let copies = Copies {
             period: schedule.retransmit_period(),
             number: schedule.retransmit_number(),
+            wait: schedule.scaled(MULTICAST_ACK_WAIT),
         };
         let due = self.rekeying.due(cx.now, copies);
         for departure in due.departures {
+            if departure.member.is_multicast() {
+                self.depart_once(cx, departure);
+                continue;
+            }
             let Some(member) = self.members.find_mut(departure.member) else {
                 continue;
             };
@@ -592,6 +599,8 @@ impl KeyServer {
         for address in due.missed {
             self.missed(cx, address);
         }
+        self.heard_nothing(&due.silent);
+        self.trust_told(&due.told);
         for (kind, content, members) in due.again {
             self.send(cx, kind, &content, members);
         }
@@ -638,7 +647,9 @@ impl KeyServer {
                     PeerKind::Rfc6407 | PeerKind::Rfc3547 => &kek.sa.key,
                 };
                 member.kind == kek.kind
-                    && ack_type(member.kind).is_some_and(|ty| ack.is_from_holder_of(ty, base))
+                    && kek
+                        .ack_type()
+                        .is_some_and(|ty| ack.is_from_holder_of(ty, base))
             });
         let answer = if genuine {
             self.rekeying.acknowledged(&ack.spi, ack.seq, peer)

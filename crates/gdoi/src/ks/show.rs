@@ -7,7 +7,6 @@ use ::policy::{KsIndex, PseudoTime, Time};
 
 use super::keys::{KINDS, Kek, TekRecord, Wanted};
 use super::policy::Plan;
-use super::rekey::ack_type;
 use super::{KekView, KeyServer, MemberView, SaView, Serving, SidView, TekView, View};
 use crate::context::RsaKeys;
 
@@ -105,7 +104,8 @@ impl KeyServer {
                     remaining: kek.expiry.since(now),
                     time_to_rekey: due.map(|due| due.since(now)),
                     seq: kek.seq,
-                    acknowledgement: ack_type(kek.kind).map_or(0, |ty| ty.0),
+                    acknowledgement: kek.ack_type().map_or(0, |ty| ty.0),
+                    destination: kek.destination,
                 }
             })
             .collect()

@@ -117,6 +117,8 @@ pub struct KekView {
     pub seq: u32,
     /// The value of KEK_ACK_REQUESTED that it asks for; 129 is ours (PROTOCOL P8).
     pub acknowledgement: u16,
+    /// The multicast address that its PUSHes go to; by unicast without one.
+    pub destination: Option<Ipv4Addr>,
 }
 
 /// A traffic key record.

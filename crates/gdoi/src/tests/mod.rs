@@ -5,6 +5,7 @@ mod ejection;
 mod hostile;
 mod loss;
 mod member;
+mod multicast;
 mod network;
 mod plain;
 mod policy;

@@ -100,6 +100,10 @@ pub(super) struct Node {
     /// It dies when it has written so many rows.
     pub(super) dies_after: Option<usize>,
     starts: u64,
+    /// The multicast addresses that it hears.
+    pub(super) joined: BTreeSet<Ipv4Addr>,
+    /// Multicast does not reach it.
+    pub(super) deaf: bool,
 }
 
 impl Node {
@@ -117,6 +121,11 @@ impl Node {
             .iter()
             .filter(|line| line.contains(&tag))
             .count()
+    }
+
+    fn take_sids(&mut self, group: GroupName, sids: Vec<Sid>) {
+        self.all_sids.extend(&sids);
+        self.planes.entry(group).or_default().sids = sids;
     }
 
     fn write(&mut self, record: Record) {
@@ -147,6 +156,8 @@ pub(super) struct Network {
     pub(super) now: Time,
     pub(super) nodes: Vec<Node>,
     wire: BTreeMap<(Time, u64), Packet>,
+    /// Copies of multicast datagrams, each with its receiver.
+    copies: BTreeMap<(Time, u64), (Ipv4Addr, Packet)>,
     sent: u64,
     pub(super) transcript: String,
     pub(super) fate: FateOf,
@@ -163,6 +174,7 @@ impl Network {
             now: Time::from_secs(100),
             nodes: Vec::new(),
             wire: BTreeMap::new(),
+            copies: BTreeMap::new(),
             sent: 0,
             transcript: String::new(),
             fate: Box::new(|_, _| Fate::Deliver),
@@ -216,6 +228,8 @@ impl Network {
             writes: 0,
             dies_after: self.next_dies_after.take(),
             starts: 0,
+            joined: BTreeSet::new(),
+            deaf: false,
         });
         self.start(name);
     }
@@ -250,6 +264,7 @@ impl Network {
     pub(super) fn kill(&mut self, name: &str) {
         let node = self.node_mut(name);
         node.machine = None;
+        node.joined.clear();
         node.planes.clear();
     }
 
@@ -328,6 +343,9 @@ impl Network {
                 };
                 self.transmit(packet);
             }
+            output @ (Output::Multicast { .. } | Output::Join { .. } | Output::Leave { .. }) => {
+                self.multicast(at, output);
+            }
             Output::InstallSa { group, tek, key } => {
                 let plane = node.planes.entry(group).or_default();
                 plane.sas.insert(tek.spi, (*tek, key));
@@ -345,10 +363,7 @@ impl Network {
                 plane.acl = Some(acl);
                 plane.policy_from = activation;
             }
-            Output::InstallSids { group, sids, .. } => {
-                node.all_sids.extend(&sids);
-                node.planes.entry(group).or_default().sids = sids;
-            }
+            Output::InstallSids { group, sids, .. } => node.take_sids(group, sids),
             Output::LimitBlocks { group, log2 } => {
                 node.planes.entry(group).or_default().blocks_log2 = Some(log2);
             }
@@ -387,6 +402,9 @@ impl Network {
 
     /// Puts a datagram on the wire, as a node or as an attacker.
     pub(super) fn transmit(&mut self, packet: Packet) {
+        if packet.to.ip().is_multicast() {
+            return self.replicate(packet);
+        }
         let name = |address: &Ipv4Addr| {
             let node = self.nodes.iter().find(|node| node.address == *address);
             node.map_or_else(|| address.to_string(), |node| node.name.clone())
@@ -417,6 +435,61 @@ impl Network {
         }
     }
 
+    fn multicast(&mut self, at: usize, output: Output) {
+        let node = &mut self.nodes[at];
+        let own = node.address;
+        if let Output::Join { group, interface } = output {
+            assert!(interface == own && node.joined.insert(group), "twice");
+        } else if let Output::Leave { group, interface } = output {
+            assert!(interface == own && node.joined.remove(&group), "twice");
+        } else if let Output::Multicast {
+            local,
+            group,
+            bytes,
+            ..
+        } = output
+        {
+            self.transmit(Packet {
+                from: local,
+                to: group,
+                bytes,
+            });
+        }
+    }
+
+    /// One datagram leaves; what becomes of each receiver's copy is decided apart.
+    fn replicate(&mut self, packet: Packet) {
+        let receivers: Vec<Ipv4Addr> = self
+            .nodes
+            .iter()
+            .filter(|node| node.joined.contains(packet.to.ip()) && !node.deaf)
+            .map(|node| node.address)
+            .collect();
+        let line = format!("{:.3} {} > {}", seconds(self.now), packet.from, packet.to);
+        let _ = writeln!(self.transcript, "{line}  {} octets", packet.bytes.len());
+        self.log.push(packet.clone());
+        let now = self.now;
+        for receiver in receivers {
+            // The judge sees whose copy it is; the receiver sees where it was sent to.
+            let copy = Packet {
+                to: SocketAddrV4::new(receiver, packet.to.port()),
+                ..packet.clone()
+            };
+            let bytes = match (self.fate)(&copy, now) {
+                Fate::Lose => continue,
+                Fate::Altered(bytes) => bytes,
+                Fate::Deliver | Fate::Twice | Fate::Late(_) => copy.bytes,
+            };
+            self.sent += 1;
+            let arrival = Packet {
+                bytes,
+                ..packet.clone()
+            };
+            self.copies
+                .insert((now + DELAY, self.sent), (receiver, arrival));
+        }
+    }
+
     fn arrive(&mut self, packet: Packet, delay: Duration) {
         self.sent += 1;
         self.wire.insert((self.now + delay, self.sent), packet);
@@ -425,6 +498,7 @@ impl Network {
     /// One step: the next datagram or deadline, if it is not after `until`.
     fn step(&mut self, until: Time) -> bool {
         let arrival = self.wire.keys().next().map(|(at, _)| *at);
+        let copy = self.copies.keys().next().map(|(at, _)| *at);
         let timer = self
             .nodes
             .iter()
@@ -434,7 +508,7 @@ impl Network {
                 Some((due.max(self.now), at))
             })
             .min();
-        let next = [arrival, timer.map(|(due, _)| due)]
+        let next = [arrival, copy, timer.map(|(due, _)| due)]
             .into_iter()
             .flatten()
             .min();
@@ -458,6 +532,15 @@ impl Network {
                         bytes: &packet.bytes,
                     },
                 );
+            }
+        } else if copy == Some(next) {
+            let (_, (receiver, packet)) = self.copies.pop_first().expect("there is a copy");
+            let at = self.nodes.iter().position(|node| node.address == receiver);
+            let at = at.filter(|at| self.nodes[*at].joined.contains(packet.to.ip()));
+            if let Some(at) = at {
+                let (local, peer) = (packet.to, packet.from);
+                let bytes = &packet.bytes;
+                self.input(at, Input::Datagram { local, peer, bytes });
             }
         } else if let Some((_, at)) = timer {
             self.input(at, Input::Timer);
@@ -657,12 +740,14 @@ pub(super) fn key_server(tek_lifetime_s: u32, kek_lifetime_s: u32) -> config::Ke
         priority: 10,
         rekey_key: Some("get".into()),
         transport: RekeyTransport::Unicast,
+        multicast: config::Multicast::default(),
         kek_cipher: KekCipher::Aes256,
         sig_hash: SigHash::Sha256,
         raw_hash: false,
         kek_lifetime_s,
         retransmit_period_s: 10,
         retransmit_number: 2,
+        reminder_s: None,
         authorization: None,
         sas: vec![IpsecSa {
             number: 1,

@@ -190,6 +190,9 @@ impl GroupMember {
                 Output::InstallSa { .. } => self.registered = true,
                 // A member without a data plane: nothing of this costs the key server anything.
                 Output::Persist(_)
+                | Output::Multicast { .. }
+                | Output::Join { .. }
+                | Output::Leave { .. }
                 | Output::RemoveSa { .. }
                 | Output::InstallPolicy { .. }
                 | Output::InstallSids { .. }

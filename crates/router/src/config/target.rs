@@ -10,12 +10,12 @@ use std::sync::Arc;
 use dataplane::InterfaceFacts;
 use gdoi::config::{
     Config as Machines, IpsecSa, Isakmp, IsakmpCipher, IsakmpHash, IsakmpPeer, IsakmpPolicy,
-    KeyServer, Member, PresharedKey,
+    KeyServer, MULTICAST_TTL_DEFAULT, Member, Multicast, PresharedKey,
 };
 use policy::{Acl, GroupName, RekeyTransport};
 
 use super::crypto::gdoi::group::Group;
-use super::crypto::gdoi::rekey::Retransmit;
+use super::crypto::gdoi::rekey::{Rekey, Retransmit, multicast_address};
 use super::crypto::gdoi::sa_ipsec::{Replay, Sa};
 use super::crypto::gdoi::server_local::ServerLocal;
 use super::crypto::isakmp::policy::Policy;
@@ -277,11 +277,6 @@ impl Making<'_> {
             period_s: REKEY_RETRANSMIT_PERIOD_S_DEFAULT,
             number: REKEY_RETRANSMIT_NUMBER_DEFAULT,
         });
-        let transport = if rekey.unicast {
-            RekeyTransport::Unicast
-        } else {
-            RekeyTransport::Multicast
-        };
         Ok(KeyServer {
             group: GroupName::new(name),
             id,
@@ -291,7 +286,9 @@ impl Making<'_> {
                 .and_then(|redundancy| redundancy.priority)
                 .unwrap_or(1),
             rekey_key: label,
-            transport,
+            transport: transport(rekey),
+            multicast: self.multicast(rekey, address),
+            reminder_s: rekey.periodic_s,
             kek_cipher: rekey.algorithm.unwrap_or_default(),
             sig_hash: rekey.sig_hash.unwrap_or_default(),
             raw_hash: rekey.raw_hash,
@@ -306,6 +303,19 @@ impl Making<'_> {
             key_sync: redundancy.is_none_or(|redundancy| redundancy.key_sync),
             rfc3547,
         })
+    }
+
+    /// How rekeys travel by multicast; without a list that names an address there is none, and the
+    /// machine says so when it needs one.
+    fn multicast(&self, rekey: &Rekey, server: Ipv4Addr) -> Multicast {
+        let list = rekey.address.as_ref();
+        let list = list.and_then(|list| self.config.access_lists.get(list));
+        Multicast {
+            address: list.and_then(|list| multicast_address(list, server).ok()),
+            ttl: rekey.ttl.unwrap_or(MULTICAST_TTL_DEFAULT),
+            acknowledgement: rekey.acknowledgement.unwrap_or_default(),
+            plain_by_unicast: rekey.plain_unicast,
+        }
     }
 
     /// The list that a command names, if there is the command; `None` for a name without a list.
@@ -475,6 +485,14 @@ impl Making<'_> {
             })
             .collect();
         format!("have: {}", names.join(", "))
+    }
+}
+
+const fn transport(rekey: &Rekey) -> RekeyTransport {
+    if rekey.unicast {
+        RekeyTransport::Unicast
+    } else {
+        RekeyTransport::Multicast
     }
 }
 

@@ -227,6 +227,56 @@ const CHANGES: &[(&str, &str, &str)] = &[
     ),
     (KS1, "  rekey authentication mypubkey rsa get\n", ""),
     (KS1, "  rekey transport unicast\n", ""),
+    (
+        KS1,
+        "  rekey transport unicast\n",
+        "  rekey address ipv4 150\n exit\n exit\naccess-list 150 permit udp host 10.1.11.2 eq 848 host 239.10.1.1 eq 848\ncrypto gdoi group G1\n server local\n",
+    ),
+    (
+        KS1,
+        "  rekey transport unicast\n",
+        "  rekey address ipv4 150\n exit\n exit\ncrypto gdoi group G1\n server local\n",
+    ),
+    (
+        KS1,
+        "  rekey transport unicast\n",
+        "  rekey address ipv4 150\n exit\n exit\naccess-list 150 permit udp host 10.1.11.2 eq 848 host 10.9.9.9 eq 848\ncrypto gdoi group G1\n server local\n",
+    ),
+    (
+        KS1,
+        "  rekey transport unicast\n",
+        "  rekey address ipv4 150\n exit\n exit\naccess-list 150 permit udp any any\ncrypto gdoi group G1\n server local\n",
+    ),
+    (
+        KS1,
+        "  rekey transport unicast\n",
+        "  rekey address ipv4 150\n exit\n exit\naccess-list 150 permit udp host 10.1.11.9 eq 848 host 239.10.1.1 eq 848\ncrypto gdoi group G1\n server local\n",
+    ),
+    (
+        KS1,
+        "  rekey transport unicast\n",
+        "  rekey address ipv4 150\n exit\n exit\naccess-list 150 permit udp any host 224.0.0.9\ncrypto gdoi group G1\n server local\n",
+    ),
+    (
+        KS1,
+        "  rekey transport unicast\n",
+        "  rekey address ipv4 150\n exit\n exit\naccess-list 150 permit tcp any host 239.10.1.1\ncrypto gdoi group G1\n server local\n",
+    ),
+    (
+        KS1,
+        "  rekey transport unicast\n",
+        "  rekey address ipv4 150\n exit\n exit\naccess-list 150 permit udp any host 239.10.1.1\naccess-list 150 permit udp any host 239.10.1.2\ncrypto gdoi group G1\n server local\n",
+    ),
+    (
+        KS1,
+        "  rekey transport unicast\n",
+        "  rekey address ipv4 150\n exit\n exit\naccess-list 150 deny udp any any\ncrypto gdoi group G1\n server local\n",
+    ),
+    (
+        KS1,
+        "  rekey transport unicast\n",
+        "  rekey address ipv4 150\n exit\n exit\naccess-list 150 permit udp host 10.1.11.2 eq 848 host 239.10.1.1 eq 848\ncrypto gdoi group G0\n identity number 9\n server local\n  address ipv4 10.1.11.2\n  rekey address ipv4 150\n  sa ipsec 1\n   profile gdoi-p\n   match address ipv4 ENCPOL\n  exit\n exit\nexit\ncrypto gdoi group G1\n server local\n",
+    ),
     (KS1, "esp-gcm 256", "esp-3des esp-sha-hmac"),
     (KS1, "esp-gcm 256", "esp-null esp-sha-hmac"),
     (

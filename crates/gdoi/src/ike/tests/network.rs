@@ -199,6 +199,9 @@ impl Network {
                 | Output::LimitBlocks { .. }
                 | Output::SetClock { .. }
                 | Output::CloseGroup { .. }
+                | Output::Multicast { .. }
+                | Output::Join { .. }
+                | Output::Leave { .. }
                 | Output::GenerateRsa { .. } => panic!("phase 1 asks for something of a group"),
             }
         }

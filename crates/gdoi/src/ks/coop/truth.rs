@@ -1,7 +1,7 @@
 //! Configuration truth: every field that key servers of a group must have alike is compared, and a
 //! difference has a name (mission rows 21, 57, 58).
 
-use ::policy::KsIndex;
+use ::policy::{KsIndex, RekeyTransport};
 use event::Gdoi;
 use wire::private::Announcement;
 
@@ -11,7 +11,7 @@ use crate::context::Context;
 use crate::ks::KeyServer;
 
 /// Numbers of the fields on the wire, with their names as messages say them.
-const FIELDS: [(u8, &str); 12] = [
+const FIELDS: [(u8, &str); 13] = [
     (1, "rekey transport"),
     (2, "rekey algorithm"),
     (3, "rekey sig-hash"),
@@ -24,6 +24,7 @@ const FIELDS: [(u8, &str); 12] = [
     (10, "group size"),
     (11, "authorization"),
     (12, "key look-ahead"),
+    (13, "rekey address"),
 ];
 
 /// The list of key servers is compared by its hash, before anything else is believed.
@@ -186,6 +187,10 @@ fn value(config: &config::KeyServer, number: u8) -> String {
             .authorization
             .as_deref()
             .map_or_else(|| "none".to_owned(), |acl| lines(std::iter::once(acl))),
+        13 => match (config.transport, config.multicast.address) {
+            (RekeyTransport::Multicast, Some(group)) => group.to_string(),
+            (RekeyTransport::Multicast | RekeyTransport::Unicast, _) => "none".to_owned(),
+        },
         _ => config.look_ahead.to_string(),
     }
 }

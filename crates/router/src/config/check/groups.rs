@@ -1,11 +1,13 @@
 //! Groups: everything that a key server or a member needs is there and fits.
 
 use std::collections::BTreeMap;
+use std::net::Ipv4Addr;
 
 use policy::{Action, Encryption, GroupSize, KekCipher};
 
 use super::{Check, names};
 use crate::config::crypto::gdoi::group::Group;
+use crate::config::crypto::gdoi::rekey::multicast_address;
 use crate::config::crypto::gdoi::sa_ipsec::Sa;
 use crate::config::crypto::gdoi::server_local::ServerLocal;
 use crate::config::edit::Place;
@@ -72,15 +74,7 @@ impl Check<'_> {
                 format!("group {name}: expected `address ipv4 A` under server local"),
             );
         }
-        if !local.rekey.unicast {
-            self.lacks(
-                at,
-                format!(
-                    "group {name}: expected `rekey transport unicast`; without it IOS rekeys by \
-                     multicast, which is not available yet"
-                ),
-            );
-        }
+        self.rekey_address(name, local);
         if local.rekey.authentication.is_none() {
             self.warn(
                 at,
@@ -112,6 +106,58 @@ impl Check<'_> {
         for (number, sa) in &local.sas {
             self.sa(name, group, local, *number, sa);
         }
+    }
+
+    /// Without `rekey transport unicast` the rekeys need a multicast address of their own.
+    fn rekey_address(&mut self, name: &str, local: &ServerLocal) {
+        let path = [Place::Group(name.to_owned()), Place::ServerLocal];
+        let Some(list_name) = &local.rekey.address else {
+            if !local.rekey.unicast {
+                let at = self.origins.block(&path);
+                self.lacks(
+                    at,
+                    format!(
+                        "group {name}: expected `rekey transport unicast`, or `rekey address ipv4 \
+                         ACL` for rekeys by multicast"
+                    ),
+                );
+            }
+            return;
+        };
+        let line = self.line(&path, "rekey address ipv4");
+        let Some(list) = self.access_list(line, list_name) else {
+            return;
+        };
+        let server = local.address.unwrap_or(Ipv4Addr::UNSPECIFIED);
+        match multicast_address(list, server) {
+            Ok(address) => {
+                let other = self.other_with_rekey_address(name, address);
+                if let Some(other) = other {
+                    let text =
+                        format!("group {name} has the rekey address of group {other}: {address}");
+                    self.error(line, text);
+                }
+            }
+            Err(why) => self.lacks(line, format!("access list {list_name} {why}")),
+        }
+    }
+
+    /// A group before `name` whose rekeys go to the same multicast address.
+    fn other_with_rekey_address(&self, name: &str, address: Ipv4Addr) -> Option<String> {
+        let before = self
+            .config
+            .groups
+            .iter()
+            .take_while(|(own, _)| *own != name);
+        let mut served = before.filter_map(|(own, group)| Some((own, group.local.as_ref()?)));
+        let same = served.find(|(_, local)| {
+            let list = local.rekey.address.as_ref();
+            let list = list.and_then(|list| self.config.access_lists.get(list));
+            let server = local.address.unwrap_or(Ipv4Addr::UNSPECIFIED);
+            let own = list.and_then(|list| multicast_address(list, server).ok());
+            !local.rekey.unicast && own == Some(address)
+        });
+        same.map(|(own, _)| own.clone())
     }
 
     fn sa(&mut self, name: &str, group: &Group, local: &ServerLocal, number: u16, sa: &Sa) {

@@ -206,6 +206,7 @@ fn member() -> gm::View {
         refusals: vec![("rekey-seq", 2), ("rekey-signature", 0)],
         signature_forms: vec![("pkcs1-digest-info", 1)],
         transport: RekeyTransport::Unicast,
+        multicast_address: None,
         downloaded_acl: Some(acl()),
         local_acl: None,
         merged_acl: Some(acl()),
@@ -331,6 +332,7 @@ fn key_server() -> ks::View {
             time_to_rekey: Some(s(293)),
             seq: 10,
             acknowledgement: 129,
+            destination: None,
         }],
         teks: vec![
             key_server_tek(0x91E3_985A, 796, 1407, Some(670)),

@@ -1,11 +1,15 @@
 //! `rekey ...` of a key server: how the Rekey SA is made and how its messages travel.
 
-use policy::{KekCipher, SigHash};
+use std::net::{IpAddr, Ipv4Addr};
+
+use gdoi::config::Acknowledgement;
+use policy::{Action, AddressMatch, KekCipher, PortMatch, SigHash};
 
 use crate::cli::grammar::Syntax;
 use crate::cli::mode::Mode;
 use crate::config::Command;
 use crate::config::edit::{Editor, Line, Refusal};
+use crate::config::ip::access_list::AccessList;
 use crate::config::render::Text;
 use crate::config::service::internal::least_lifetime;
 use crate::limits::{KEK_LIFETIME_S_MIN, KEK_LIFETIME_S_MIN_INTERNAL};
@@ -31,6 +35,13 @@ pub struct Rekey {
     pub authentication: Option<String>,
     /// `rekey transport unicast`; multicast if the line is not there, as on IOS.
     pub unicast: bool,
+    /// `rekey transport unicast rfc6407`: plain members by unicast, those of our kind by multicast.
+    pub plain_unicast: bool,
+    /// `rekey acknowledgement`: who is asked to acknowledge a multicast rekey; members of our kind if
+    /// there is none.
+    pub acknowledgement: Option<Acknowledgement>,
+    /// `rekey multicast ttl`; 64 if there is none.
+    pub ttl: Option<u8>,
 }
 
 /// `rekey retransmit PERIOD number N`.
@@ -62,6 +73,19 @@ const HELP: &[(&str, &str)] = &[
     ("mypubkey", "My public key"),
     ("transport", "How rekeys travel"),
     ("unicast", "One message per member, acknowledged"),
+    ("rfc6407", "Only for members that are no getvpn"),
+    (
+        "acknowledgement",
+        "Who is asked to acknowledge a multicast rekey",
+    ),
+    ("getvpn", "Members that are a getvpn (default)"),
+    ("any", "Every member that can"),
+    ("none", "Nobody"),
+    ("multicast", "How multicast rekeys travel"),
+    ("ttl", "How many routers they may cross"),
+    ("<hops>", "Time to live (default 64)"),
+    ("address", "Set the multicast address of rekeys"),
+    ("ipv4", "Of IPv4"),
     ("<seconds>", "Rekey lifetime in seconds"),
     ("<period>", "Seconds between copies"),
     ("<copies>", "Number of copies"),
@@ -128,9 +152,23 @@ pub(crate) const COMMANDS: &[Command] = &[
         &["rekey authentication mypubkey rsa get"],
     ),
     command(
-        "rekey transport unicast",
+        "rekey transport unicast [ rfc6407 ]",
         transport,
-        &["rekey transport unicast"],
+        &["rekey transport unicast", "rekey transport unicast rfc6407"],
+    ),
+    command(
+        "rekey acknowledgement / ( getvpn | any | none )",
+        acknowledgement,
+        &[
+            "rekey acknowledgement any",
+            "rekey acknowledgement none",
+            "rekey acknowledgement getvpn",
+        ],
+    ),
+    command(
+        "rekey multicast ttl / <hops:1-255>",
+        ttl,
+        &["rekey multicast ttl 16"],
     ),
 ];
 
@@ -188,9 +226,6 @@ fn address(editor: &mut Editor<'_>, line: &Line) -> Result<(), Refusal> {
     } else {
         Some(line.word("list")?.to_owned())
     };
-    if list.is_some() {
-        editor.warn("multicast rekey is not available here yet: `rekey address` has no effect");
-    }
     rekey(editor)?.address = list;
     Ok(())
 }
@@ -208,7 +243,6 @@ fn retransmit(editor: &mut Editor<'_>, line: &Line) -> Result<(), Refusal> {
     }
     let period_s = line.number("period")?;
     if line.has("periodic") {
-        editor.warn("periodic reminder rekeys are not available here yet: the line has no effect");
         rekey(editor)?.periodic_s = Some(period_s);
     } else {
         rekey(editor)?.retransmit = Some(Retransmit {
@@ -230,8 +264,76 @@ fn authentication(editor: &mut Editor<'_>, line: &Line) -> Result<(), Refusal> {
 }
 
 fn transport(editor: &mut Editor<'_>, line: &Line) -> Result<(), Refusal> {
-    rekey(editor)?.unicast = !line.removes();
+    let plain_only = line.has("rfc6407");
+    let rekey = rekey(editor)?;
+    rekey.unicast = !line.removes() && !plain_only;
+    rekey.plain_unicast = !line.removes() && plain_only;
     Ok(())
+}
+
+fn acknowledgement(editor: &mut Editor<'_>, line: &Line) -> Result<(), Refusal> {
+    let who = if line.has("any") {
+        Acknowledgement::Any
+    } else if line.has("none") {
+        Acknowledgement::None
+    } else {
+        Acknowledgement::Ours
+    };
+    rekey(editor)?.acknowledgement = (!line.removes()).then_some(who);
+    Ok(())
+}
+
+fn ttl(editor: &mut Editor<'_>, line: &Line) -> Result<(), Refusal> {
+    let hops = if line.removes() {
+        None
+    } else {
+        Some(line.number("hops")?)
+    };
+    rekey(editor)?.ttl = hops;
+    Ok(())
+}
+
+/// The multicast address that an access list names for the rekeys of a key server: the destination
+/// of its only permit, `permit udp host KS eq 848 host GROUP eq 848`. Source and ports may be `any`.
+///
+/// # Errors
+/// Why it names none, in words that follow \"access list NAME\".
+pub(crate) fn multicast_address(list: &AccessList, server: Ipv4Addr) -> Result<Ipv4Addr, String> {
+    let mut permits = list.aces().filter(|(_, ace)| ace.action == Action::Permit);
+    let Some((number, ace)) = permits.next() else {
+        return Err("permits nothing".to_owned());
+    };
+    if let Some((other, _)) = permits.next() {
+        return Err(format!(
+            "permits in lines {number} and {other}: rekeys have one address"
+        ));
+    }
+    let (destination, wildcard) = ace.destination.address_and_mask();
+    let IpAddr::V4(group) = destination else {
+        return Err(format!("line {number} is not for IPv4"));
+    };
+    if ace.destination != AddressMatch::host(group) || !group.is_multicast() {
+        return Err(format!(
+            "line {number} names no multicast address as its destination, but {destination} \
+             {wildcard}"
+        ));
+    }
+    if group.octets()[..3] == [224, 0, 0] {
+        return Err(format!(
+            "line {number}: no router passes on what is sent to {group}"
+        ));
+    }
+    if !ace.source.matches(IpAddr::V4(server)) {
+        return Err(format!(
+            "line {number} does not permit the key server's address {server}"
+        ));
+    }
+    let gdoi = |ports: &PortMatch| ports.matches(Some(848));
+    let udp = ace.protocol.is_none_or(|protocol| protocol == 17);
+    if !udp || !gdoi(&ace.source_port) || !gdoi(&ace.destination_port) {
+        return Err(format!("line {number} does not permit UDP port 848"));
+    }
+    Ok(group)
 }
 
 pub(super) fn render(rekey: &Rekey, text: &mut Text) {
@@ -260,8 +362,22 @@ pub(super) fn render(rekey: &Rekey, text: &mut Text) {
     if let Some(label) = &rekey.authentication {
         text.line(format_args!("rekey authentication mypubkey rsa {label}"));
     }
+    if let Some(who) = rekey.acknowledgement {
+        let word = match who {
+            Acknowledgement::None => "none",
+            Acknowledgement::Ours => "getvpn",
+            Acknowledgement::Any => "any",
+        };
+        text.line(format_args!("rekey acknowledgement {word}"));
+    }
+    if let Some(hops) = rekey.ttl {
+        text.line(format_args!("rekey multicast ttl {hops}"));
+    }
     if rekey.unicast {
         text.line(format_args!("rekey transport unicast"));
+    }
+    if rekey.plain_unicast {
+        text.line(format_args!("rekey transport unicast rfc6407"));
     }
 }
 

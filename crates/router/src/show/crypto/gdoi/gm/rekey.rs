@@ -43,7 +43,9 @@ pub struct Group {
     pub rekeys_received: u64,
     /// Rekeys accepted since the last registration.
     pub rekeys_since_registration: u64,
-    /// Acknowledgements sent; none are under multicast.
+    /// The multicast address that rekeys come to.
+    pub multicast_address: Option<Ipv4Addr>,
+    /// Acknowledgements sent; under multicast only if the key server asks for them.
     pub acks_sent: u64,
     /// Announced by the last rekey, not in use yet.
     pub new: Option<Kek>,
@@ -99,6 +101,7 @@ impl Group {
             transport: gm.transport.to_string(),
             rekeys_received: gm.rekeys_received,
             rekeys_since_registration: gm.rekeys_since_registration,
+            multicast_address: gm.multicast_address,
             acks_sent: gm.acks_sent,
             new: gm.keks.new.as_ref().map(Kek::of),
             current: gm.keks.current.as_ref().map(Kek::of),
@@ -145,7 +148,13 @@ impl Group {
             f,
             "    Number of Rekeys received after registration : {since}"
         )?;
-        if self.is_unicast {
+        if let Some(address) = self.multicast_address {
+            writeln!(
+                f,
+                "    Multicast destination address                : {address}"
+            )?;
+        }
+        if self.is_unicast || self.acks_sent > 0 {
             writeln!(
                 f,
                 "    Number of Rekey Acks sent                    : {}",

@@ -1,8 +1,10 @@
 //! `show crypto gdoi ks rekey`: were rekeys sent, and were copies needed (mission rows 76, 77).
 
 use std::fmt;
+use std::net::Ipv4Addr;
 use std::time::Duration;
 
+use policy::PeerKind;
 use serde::Serialize;
 
 use crate::cli::grammar::Syntax;
@@ -33,6 +35,10 @@ pub struct Group {
     pub group: String,
     /// How rekeys travel.
     pub transport: String,
+    /// The multicast address that rekeys go to.
+    pub multicast_address: Option<Ipv4Addr>,
+    /// Members that were asked to acknowledge the last multicast rekey and have not (yet).
+    pub unacknowledged: Vec<Ipv4Addr>,
     /// Rekeys sent since the group began.
     pub rekeys_sent: u64,
     /// Copies sent since the group began.
@@ -72,6 +78,8 @@ impl Group {
         Self {
             group: ks.group.to_string(),
             transport: ks.transport.to_string(),
+            multicast_address: kek.and_then(|kek| kek.destination),
+            unacknowledged: unacknowledged(ks),
             rekeys_sent: ks.rekeys_sent,
             rekeys_retransmitted: ks.rekeys_retransmitted,
             last_rekey_ago_s: ks.last_rekey_ago.as_ref().map(Duration::as_secs),
@@ -94,6 +102,19 @@ impl Group {
                 .collect(),
         }
     }
+}
+
+/// The members that a multicast rekey may not have reached.
+fn unacknowledged(ks: &gdoi::ks::View) -> Vec<Ipv4Addr> {
+    let asked = |kind: PeerKind| {
+        let kek = ks.keks.iter().find(|kek| kek.kind == kind);
+        kek.is_some_and(|kek| kek.destination.is_some() && kek.acknowledgement != 0)
+    };
+    let behind = ks
+        .members
+        .iter()
+        .filter(|member| asked(member.kind) && member.sent_seqs[0] != member.received_seqs[0]);
+    behind.map(|member| member.address).collect()
 }
 
 /// The rekeys of every group.
@@ -151,6 +172,20 @@ impl Group {
             "    Number of retransmissions           : {}",
             self.retransmit_number
         )?;
+        if let Some(address) = self.multicast_address {
+            writeln!(f, "    Multicast destination address       : {address}")?;
+            let members: Vec<_> = self
+                .unacknowledged
+                .iter()
+                .map(Ipv4Addr::to_string)
+                .collect();
+            let members = if members.is_empty() {
+                "none".to_owned()
+            } else {
+                members.join(", ")
+            };
+            writeln!(f, "    Members without acknowledgement     : {members}")?;
+        }
         for sa in &self.sas {
             let label = format!("IPSec SA {}  lifetime (sec)", sa.number);
             writeln!(f, "    {label:<36}: {}", sa.lifetime_s)?;

@@ -4,6 +4,7 @@
 use std::fmt;
 use std::net::Ipv4Addr;
 
+use policy::RekeyTransport;
 use serde::Serialize;
 
 use crate::cli::grammar::{Match, Syntax};
@@ -40,7 +41,7 @@ pub struct Sa {
     pub interface: String,
     /// How rekeys travel.
     pub transport: String,
-    /// The member.
+    /// The member, or the multicast address.
     pub destination: Ipv4Addr,
     /// The member's UDP port.
     pub destination_port: u16,
@@ -87,7 +88,7 @@ fn sas_of(gm: &gdoi::gm::View) -> impl Iterator<Item = Sa> {
         Some(Sa {
             group: gm.group.to_string(),
             interface: gm.interface.clone(),
-            transport: gm.transport.to_string(),
+            transport: transport_of(kek.destination).to_string(),
             destination: kek.destination,
             destination_port: gm.local.port(),
             source: kek.source,
@@ -107,6 +108,15 @@ fn sas_of(gm: &gdoi::gm::View) -> impl Iterator<Item = Sa> {
             previous_seq: kek.previous_seq,
         })
     })
+}
+
+/// Each Rekey SA has a transport of its own.
+fn transport_of(destination: Ipv4Addr) -> RekeyTransport {
+    if destination.is_multicast() {
+        RekeyTransport::Multicast
+    } else {
+        RekeyTransport::Unicast
+    }
 }
 
 /// The Rekey SAs of every group.

@@ -1,0 +1,159 @@
+//! Rekeys by multicast: one datagram for all members of a kind, repeated blindly.
+//!
+//! Decides what is different from unicast: nobody is repeated to alone, nobody is removed for
+//! silence, and who acknowledges is seen and not waited for. Times and copies are `outstanding`.
+
+use std::net::{Ipv4Addr, SocketAddrV4};
+use std::time::Duration;
+
+use ::policy::{KekSpi, PeerKind, Time};
+use event::Gdoi;
+use wire::iana::AckType;
+
+use super::KeyServer;
+use super::keys::{Kek, kinds};
+use super::outstanding::{Content, Departure};
+use super::rekey::ack_type;
+use crate::context::Context;
+use crate::machine::Output;
+
+/// The port of GDOI.
+const PORT: u16 = 848;
+
+impl Kek {
+    /// Which acknowledgement its members are asked for.
+    pub(crate) fn ack_type(&self) -> Option<AckType> {
+        ack_type(self.kind).filter(|_| self.acknowledged)
+    }
+}
+
+impl KeyServer {
+    /// A PUSH for one member alone, by unicast whatever the transport: the others have its content
+    /// already.
+    pub(super) fn send_apart(
+        &mut self,
+        cx: &mut Context<'_>,
+        kind: PeerKind,
+        content: &Content,
+        member: Ipv4Addr,
+    ) {
+        let now = self.clock.at(cx.now);
+        if let Some(kek) = self.kek_for(kind, content, member, now) {
+            self.send_under(cx, kek, content, None, vec![member]);
+        }
+    }
+
+    /// One datagram leaves for everyone.
+    pub(super) fn depart_once(&mut self, cx: &mut Context<'_>, departure: Departure) {
+        for address in &departure.audience {
+            let Some(member) = self.members.find_mut(*address) else {
+                continue;
+            };
+            if departure.copy {
+                member.retries += 1;
+            } else {
+                member.sent(departure.seq);
+            }
+        }
+        cx.out.push(Output::Multicast {
+            local: SocketAddrV4::new(self.config.address, PORT),
+            group: SocketAddrV4::new(departure.member, PORT),
+            ttl: self.config.multicast.ttl,
+            bytes: departure.bytes,
+        });
+    }
+
+    /// These were asked and did not acknowledge: the network may not carry multicast to them. It is
+    /// seen, and nothing else comes of it; they register again before their keys end.
+    pub(super) fn heard_nothing(&mut self, members: &[Ipv4Addr]) {
+        for address in members {
+            if let Some(member) = self.members.find_mut(*address) {
+                member.acks_missed += 1;
+            }
+        }
+    }
+
+    /// These are not asked: after the last copy they are taken to hold the Rekey SA.
+    pub(super) fn trust_told(&mut self, told: &[(KekSpi, Vec<Ipv4Addr>)]) {
+        for (kek, members) in told {
+            for address in members {
+                if let Some(member) = self.members.find_mut(*address) {
+                    member.kek = *kek;
+                }
+            }
+        }
+    }
+
+    /// Says that a rekey leaves.
+    pub(super) fn report_rekey(&self, cx: &mut Context<'_>, to: Option<Ipv4Addr>, seq: u32) {
+        let (group, from) = (self.config.group.clone(), self.config.address);
+        match to {
+            None => cx
+                .out
+                .report(Gdoi::KS_SEND_UNICAST_REKEY { group, from, seq }),
+            Some(to) => cx.out.report(Gdoi::KS_SEND_MCAST_REKEY {
+                group,
+                from,
+                to,
+                seq,
+            }),
+        }
+    }
+
+    /// Says that rekeys travel another way from now on. Members learn it by the Rekey SA that is
+    /// announced under the one they hold, and so by the way that they know.
+    pub(super) fn report_transport(&self, cx: &mut Context<'_>, new: &KekSpi) {
+        let Some(kek) = self.keys.kek_by_spi(new) else {
+            return;
+        };
+        let before = self.keys.predecessor(kek.kind, new);
+        let Some(before) = before.filter(|_| kek.kind == PeerKind::Ours) else {
+            return;
+        };
+        let group = self.config.group.clone();
+        match (before.destination, kek.destination) {
+            (None, Some(_)) => cx.out.report(Gdoi::KS_REKEY_TRANS_2_MULTI { group }),
+            (Some(_), None) => cx.out.report(Gdoi::KS_REKEY_TRANS_2_UNI { group }),
+            (None, None) | (Some(_), Some(_)) => {}
+        }
+    }
+
+    /// `rekey retransmit N periodic`: whoever has not acknowledged the last rekey, or is not asked,
+    /// gets the keys in force again, as a new PUSH.
+    //= getvpn P8
+    pub(super) fn remind(&mut self, cx: &mut Context<'_>) {
+        if self.next_reminder().is_none_or(|due| due > cx.now) {
+            return;
+        }
+        let now = self.clock.at(cx.now);
+        let newest = self.keys.usable(now).last().map(|record| record.tek.spi);
+        let Some(newest) = newest else { return };
+        let behind: Vec<(PeerKind, Vec<Ipv4Addr>)> = kinds(&self.config)
+            .map(|kind| (kind, self.behind(kind).collect()))
+            .collect();
+        self.begin(cx);
+        for (kind, members) in behind {
+            self.send(cx, kind, &Content::Teks(newest), members);
+        }
+    }
+
+    /// When the next reminder leaves: only when no copy is on its way and somebody needs it.
+    pub(super) fn next_reminder(&self) -> Option<Time> {
+        let period = Duration::from_secs(self.config.reminder_s?.into());
+        let last = self.rekeying.last.began?;
+        let needed = kinds(&self.config).any(|kind| self.behind(kind).next().is_some());
+        (needed && self.rekeying.len() == 0).then(|| last + period)
+    }
+
+    /// Members that have not acknowledged the last rekey, or are never asked.
+    fn behind(&self, kind: PeerKind) -> impl Iterator<Item = Ipv4Addr> + '_ {
+        let asks = self.keys.kek(kind).is_some_and(|k| k.ack_type().is_some());
+        self.members
+            .iter()
+            .filter(move |(_, member)| {
+                let answered = member.sent_seqs[0] == member.received_seqs[0];
+                member.kind == kind && (!asks || !answered)
+            })
+            .map(|(address, _)| address)
+    }
+}
