@@ -22,7 +22,7 @@ pub(crate) const STOP_MAX: Duration = Duration::from_secs(2);
 /// All members are registered within this time after the key server got its rekey key.
 pub(crate) const REGISTERED_MAX: Duration = Duration::from_secs(10);
 /// Members send on the new key within this time after `crypto gdoi ks rekey`.
-pub(crate) const NEW_KEY_MAX: Duration = Duration::from_secs(5);
+pub(crate) const NEW_KEY_MAX: Duration = Duration::from_secs(12);
 /// A member that was killed passes traffic again within this time after its start.
 pub(crate) const BACK_MAX: Duration = Duration::from_secs(3);
 /// A dead primary is replaced within this time, with keepalives between key servers.

@@ -29,14 +29,16 @@ impl KeyServer {
     pub(super) fn missed(&mut self, cx: &mut Context<'_>, address: Ipv4Addr) {
         // Who is not asked has missed nothing.
         let asked = |member: &&mut Member| ack_type(member.kind).is_some();
+        // Whoever is on the other side of a split has missed nothing that it could have heard.
+        let counts = self.coop.all_are_alive();
         let Some(member) = self.members.find_mut(address).filter(asked) else {
             return;
         };
         member.acks_missed += 1;
-        member.missed_in_row = member.missed_in_row.saturating_add(1);
+        member.missed_in_row = member.missed_in_row.saturating_add(counts.into());
         // Perhaps it does not hold that Rekey SA any more.
         member.kek = KekSpi::default();
-        if member.is_stale() && member.missed_in_row == MISSED_STALE {
+        if counts && member.is_stale() && member.missed_in_row == MISSED_STALE {
             cx.out.report(Gdoi::KS_GM_STALE {
                 gm: address,
                 group: self.config.group.clone(),
