@@ -357,6 +357,7 @@ fn key_server() -> ks::View {
         unsolicited_acks: 1,
         policy_name: "18864836ba888bcd".into(),
         coop: Some(primary()),
+        removal: ks::RemovalView::default(),
     }
 }
 
@@ -474,6 +475,7 @@ fn registered() -> ks::MemberView {
         received_seqs: [2, 1, 2, 1],
         policy_behind: false,
         sids: 2,
+        state: ks::MemberState::Registered,
     }
 }
 
@@ -485,6 +487,7 @@ fn second_key_server() -> ks::View {
         version: None,
         key_server: address("10.1.12.2"),
         policy_behind: true,
+        state: ks::MemberState::Stale(2),
         ..registered()
     };
     ks::View {
@@ -492,6 +495,11 @@ fn second_key_server() -> ks::View {
         id: GroupId::Number(4444),
         members: vec![registered(), plain],
         coop: Some(secondary()),
+        removal: ks::RemovalView {
+            removed: vec![(address("10.1.17.2"), s(12))],
+            lacking: vec![address("10.1.13.2")],
+            keys_end_in: Some(s(9)),
+        },
         ..key_server()
     }
 }
