@@ -216,7 +216,7 @@ impl KeyServer {
         offer.kek = Some(self.kek_offer(cx, kek, now, Some(peer)));
         offer.teks = self
             .records_for(kind, cx.now)
-            .map(|record| tek_offer(record, now))
+            .map(|record| tek_offer(record, self.keys.end(record), now))
             .collect();
         (offer, kek.sa.spi)
     }
