@@ -45,7 +45,9 @@ use registration::Pull;
 pub(crate) use registration::PullMessage;
 pub(crate) use removals::Removals;
 pub(crate) use sid::{SidAllocator, SidLease};
-pub use view::{KekView, MemberView, SaView, Serving, SidView, TekView, View};
+pub use view::{
+    KekView, MemberState, MemberView, RemovalView, SaView, Serving, SidView, TekView, View,
+};
 
 use coop::Coop;
 use keys::{Activation, kinds};

@@ -5,7 +5,7 @@
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddrV4};
 
-use ::policy::{FlowKey, KekSpi, PeerKind, Spi, Time};
+use ::policy::{FlowKey, KekSpi, PeerKind, PseudoTime, Sid, Spi, Time};
 use crypto::Secret;
 use event::Gdoi;
 use wire::iana::PayloadType;
@@ -216,7 +216,7 @@ impl KeyServer {
         offer.kek = Some(self.kek_offer(cx, kek, now, Some(peer)));
         offer.teks = self
             .records_for(kind, cx.now)
-            .map(|record| tek_offer(record, now))
+            .map(|record| tek_offer(record, self.keys.end(record), now))
             .collect();
         (offer, kek.sa.spi)
     }
@@ -291,10 +291,7 @@ impl KeyServer {
         }
         let mark = self.sids.mark();
         let sids = if counter_mode {
-            let leases = self.members.leases().chain(&self.keys.removals.leases);
-            self.sids
-                .allocate(workers, leases, now)
-                .map_err(|_| Refusal::SidsExhausted)?
+            self.allocate_sids(workers, now)?
         } else {
             Vec::new()
         };
@@ -336,6 +333,12 @@ impl KeyServer {
         self.came_back(cx.now, address);
         self.coop.changed(Key::Member(address), cx.now);
         Ok(built)
+    }
+
+    fn allocate_sids(&mut self, workers: u16, now: PseudoTime) -> Result<Vec<Sid>, Refusal> {
+        let leases = self.members.leases().chain(&self.keys.removals.leases);
+        let sids = self.sids.allocate(workers, leases, now);
+        sids.map_err(|_| Refusal::SidsExhausted)
     }
 
     /// A member has nearly used up a key: if it is the one that is sent on, the period ends early.

@@ -489,7 +489,9 @@ impl KeyServer {
                     .filter(|record| ours || record.tek.spi == *newest)
                     .take(room.saturating_add(1).min(TEKS_MAX));
                 for record in records {
-                    offer.teks.push(tek_offer(record, now));
+                    offer
+                        .teks
+                        .push(tek_offer(record, self.keys.end(record), now));
                     grant.teks.push(TekGrant::of(record));
                 }
                 let newest = self.keys.tek_by_spi(*newest);
@@ -701,9 +703,9 @@ impl KeyServer {
     }
 }
 
-/// A traffic key as its SATs say it: the lifetime is what is left of it.
-pub(super) fn tek_offer(record: &TekRecord, now: PseudoTime) -> TekOffer {
-    let remaining_s = record.tek.expiry.since(now).as_secs();
+/// A traffic key as its SATs say it: the lifetime is what is left until it ends.
+pub(super) fn tek_offer(record: &TekRecord, end: PseudoTime, now: PseudoTime) -> TekOffer {
+    let remaining_s = end.since(now).as_secs();
     TekOffer {
         spi: record.tek.spi,
         transform: record.tek.transform,

@@ -7,7 +7,9 @@ use ::policy::{KsIndex, PseudoTime, Time};
 
 use super::keys::{KINDS, Kek, TekRecord, Wanted};
 use super::policy::Plan;
+use super::removals::Standing;
 use super::{KekView, KeyServer, MemberView, SaView, Serving, SidView, TekView, View};
+use super::{MemberState, RemovalView};
 use crate::context::RsaKeys;
 
 impl KeyServer {
@@ -69,6 +71,22 @@ impl KeyServer {
                 .as_ref()
                 .map(|blob| blob.short_name())
                 .unwrap_or_default(),
+            removal: self.removal_view(now),
+        }
+    }
+
+    fn removal_view(&self, now: PseudoTime) -> RemovalView {
+        let removals = &self.keys.removals;
+        let keys: Vec<_> = self.removal_keys().collect();
+        let removed = removals.tombstones.iter();
+        let removed = removed.filter(|(_, word)| word.standing == Standing::Removed);
+        let ends = removals.raises.iter().map(|raise| raise.at);
+        RemovalView {
+            removed: removed
+                .map(|(member, word)| (*member, now.since(word.made)))
+                .collect(),
+            lacking: self.coop.lacking(&keys),
+            keys_end_in: ends.filter(|at| *at > now).max().map(|at| at.since(now)),
         }
     }
 
@@ -181,6 +199,13 @@ impl KeyServer {
                 received_seqs: member.received_seqs,
                 policy_behind: member.policy_behind,
                 sids: member.sids(),
+                state: if self.is_summoned(address) {
+                    MemberState::ToRegisterAgain
+                } else if member.is_stale() {
+                    MemberState::Stale(member.missed_in_row)
+                } else {
+                    MemberState::Registered
+                },
             })
             .collect()
     }

@@ -74,6 +74,31 @@ pub struct View {
     pub unsolicited_acks: u64,
     /// The name of the policy in force: the first eight octets of its SHA-256, hexadecimal.
     pub policy_name: String,
+    /// Members that were taken out, and how far that is.
+    pub removal: RemovalView,
+}
+
+/// Members that were taken out of a group (PROTOCOL P16).
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct RemovalView {
+    /// Members that every key server refuses, with the time since their removal.
+    pub removed: Vec<(Ipv4Addr, Duration)>,
+    /// Configured key servers that are not known to have written that down: the removal is partial.
+    pub lacking: Vec<Ipv4Addr>,
+    /// Until the keys of before are sent on no more; `None` when no such change is under way.
+    pub keys_end_in: Option<Duration>,
+}
+
+/// How a member stands.
+#[derive(Copy, Clone, Debug, Default, PartialEq, Eq)]
+pub enum MemberState {
+    /// It holds the group's keys, as far as is known.
+    #[default]
+    Registered,
+    /// It was asked to register again and has not come yet.
+    ToRegisterAgain,
+    /// It has not acknowledged so many rekeys in a row; its registration ends soon (PROTOCOL P9).
+    Stale(u8),
 }
 
 /// Whether a group is served.
@@ -194,6 +219,8 @@ pub struct MemberView {
     pub policy_behind: bool,
     /// How many sender identifiers it holds.
     pub sids: usize,
+    /// How it stands.
+    pub state: MemberState,
 }
 
 /// Sender identifiers of a counter-mode group.

@@ -13,7 +13,7 @@ use policy::{
 };
 use wire::gdoi::Seq;
 use wire::iana::{AckType, ExchangeType, PayloadType};
-use wire::isakmp::{Builder, Chain};
+use wire::isakmp::{Builder, Chain, Delete};
 
 use super::network::{KS, Network, Packet, cbc, encpol, gcm, gm, isakmp, key_server, socket};
 use crate::ack;
@@ -330,6 +330,30 @@ fn a_plain_member_is_rekeyed_with_the_delay_that_is_left_and_its_acknowledgement
     let view = network.ks("ks1");
     assert!(view.members.iter().all(|member| member.acks_received == 1));
     assert_eq!((view.unsolicited_acks, view.rekeys_retransmitted), (0, 0));
+}
+
+/// PROTOCOL P16: the Rekey SA is deleted, with `now` the traffic keys too; no key comes with it.
+#[test]
+fn a_plain_member_of_a_cleared_group_has_its_keys_deleted() {
+    for (now, deletes) in [(false, vec![0]), (true, vec![1, 0])] {
+        let (mut network, mut plain) = mixed(&sayable(cbc(), GroupSize::Medium));
+        let got = register(&mut plain, &mut network).expect("it is served");
+        let sa = got.received.kek.expect("there is a KEK").sa;
+        let (group, member) = (None, None);
+        network.command("ks1", Command::ClearMembers { group, member, now });
+        plain.until(&mut network, |plain, _, _| {
+            (!plain.pushes.is_empty()).then_some(())
+        });
+        let push = plain.pushes.remove(0);
+        let opened = open(&sa, &push.bytes).expect("it is under its Rekey SA");
+        let chain = opened.chain();
+        assert!(chain.find(PayloadType::SA).is_none() && chain.find(PayloadType::GAP).is_none());
+        let said = chain
+            .all(PayloadType::DELETE)
+            .map(|raw| raw.decode().unwrap());
+        let said: Vec<u8> = said.map(|one: Delete| one.protocol).collect();
+        assert_eq!(said, deletes);
+    }
 }
 
 /// A policy that can be said to a member of RFC 3547, which this one is.

@@ -3,6 +3,7 @@
 use gdoi::machine::Command;
 use policy::GroupName;
 
+use super::crypto::{only_the_primary, served_group};
 use super::{Call, Exec, Order, Outcome};
 use crate::cli::grammar::Syntax;
 use crate::config::Refusal;
@@ -19,6 +20,25 @@ pub(super) const COMMANDS: &[Exec] = &[
         },
         is_privileged: true,
         run: gdoi,
+    },
+    Exec {
+        syntax: Syntax {
+            grammar: "clear crypto ( gdoi | gkm ) [ group <group:WORD> ] ks members \
+                      [ <member:A.B.C.D> ] [ now ]",
+            help: &[
+                ("clear", "Reset functions"),
+                ("gdoi", "Group key management (GDOI)"),
+                ("gkm", "Group key management (GDOI)"),
+                ("members", "Make every member register again"),
+                (
+                    "<member>",
+                    "Remove this member, and make the others register again",
+                ),
+                ("now", "End all keys of now at once; traffic is lost"),
+            ],
+        },
+        is_privileged: true,
+        run: members,
     },
     Exec {
         syntax: Syntax {
@@ -57,6 +77,33 @@ fn gdoi(call: &mut Call<'_>) -> Result<Outcome, Refusal> {
                    Are you sure you want to proceed ? [yes/no]: "
                 .to_owned(),
         order: Order::Machine(Command::ClearGdoi { group }),
+    })
+}
+
+fn members(call: &mut Call<'_>) -> Result<Outcome, Refusal> {
+    let group = served_group(call)?;
+    if let Some(refusal) = only_the_primary(call, group.as_ref(), "clears members") {
+        return Err(refusal);
+    }
+    let member = call.line.address("member").ok();
+    let now = call.line.has("now");
+    let whom = member.map_or_else(
+        || "% All Group Members are required to re-register.\n".to_owned(),
+        |member| {
+            format!(
+                "% {member} is removed: every Key Server refuses it until it is readmitted.\n\
+                 % All other Group Members are required to re-register.\n"
+            )
+        },
+    );
+    let how = if now {
+        "% Their keys are dropped at once: traffic is lost until they have re-registered.\n"
+    } else {
+        "% The lifetime of their keys is shortened.\n"
+    };
+    Ok(Outcome::Ask {
+        question: format!("{whom}{how}\nAre you sure you want to proceed ? [yes/no]: "),
+        order: Order::Machine(Command::ClearMembers { group, member, now }),
     })
 }
 

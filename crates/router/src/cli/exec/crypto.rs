@@ -13,11 +13,28 @@ use crate::show::Page;
 pub(super) const COMMANDS: &[Exec] = &[
     Exec {
         syntax: Syntax {
-            grammar: "crypto ( gdoi | gkm ) ks [ group <group:WORD> ] rekey",
-            help: &[("rekey", "Send a rekey to the members now")],
+            grammar: "crypto ( gdoi | gkm ) ks [ group <group:WORD> ] rekey [ replace-now ]",
+            help: &[
+                ("rekey", "Send a rekey to the members now"),
+                (
+                    "replace-now",
+                    "Replace every key at once; traffic may be lost",
+                ),
+            ],
         },
         is_privileged: true,
         run: rekey,
+    },
+    Exec {
+        syntax: Syntax {
+            grammar: "crypto ( gdoi | gkm ) ks [ group <group:WORD> ] readmit <member:A.B.C.D>",
+            help: &[
+                ("readmit", "Let a removed member register again"),
+                ("<member>", "Address of a member"),
+            ],
+        },
+        is_privileged: true,
+        run: readmit,
     },
     Exec {
         syntax: Syntax {
@@ -44,6 +61,39 @@ pub(super) const COMMANDS: &[Exec] = &[
 ];
 
 fn rekey(call: &mut Call<'_>) -> Result<Outcome, Refusal> {
+    let group = served_group(call)?;
+    if let Some(refusal) = only_the_primary(call, group.as_ref(), "sends rekeys") {
+        return Err(refusal);
+    }
+    call.host.order(if call.line.has("replace-now") {
+        Command::ReplaceNow { group }
+    } else {
+        Command::Rekey { group }
+    })?;
+    Ok(Outcome::quiet())
+}
+
+fn readmit(call: &mut Call<'_>) -> Result<Outcome, Refusal> {
+    let group = served_group(call)?;
+    let member = call.line.address("member")?;
+    if let Some(refusal) = only_the_primary(call, group.as_ref(), "readmits members") {
+        return Err(refusal);
+    }
+    let views = call.host.context().machines.key_servers();
+    let is_removed = views
+        .iter()
+        .filter(|view| group.as_ref().is_none_or(|group| *group == view.group))
+        .flat_map(|view| &view.removal.removed)
+        .any(|(removed, _)| *removed == member);
+    if !is_removed {
+        return Err(Refusal::new(format!("% {member} was not removed.")));
+    }
+    call.host.order(Command::Readmit { group, member })?;
+    Ok(Outcome::quiet())
+}
+
+/// The group that the line names, which this box must serve.
+pub(super) fn served_group(call: &Call<'_>) -> Result<Option<GroupName>, Refusal> {
     let group = known_group(call)?;
     let config = call.host.context().config;
     let is_served = match &group {
@@ -56,15 +106,15 @@ fn rekey(call: &mut Call<'_>) -> Result<Outcome, Refusal> {
     if !is_served {
         return Err(Refusal::new("% This box is no key server of such a group."));
     }
-    if let Some(refusal) = only_the_primary_rekeys(call, group.as_ref()) {
-        return Err(refusal);
-    }
-    call.host.order(Command::Rekey { group })?;
-    Ok(Outcome::quiet())
+    Ok(group)
 }
 
-/// A secondary sends no rekeys: the operator is told who does.
-fn only_the_primary_rekeys(call: &Call<'_>, group: Option<&GroupName>) -> Option<Refusal> {
+/// What a secondary does not do: the operator is told who does.
+pub(super) fn only_the_primary(
+    call: &Call<'_>,
+    group: Option<&GroupName>,
+    does: &str,
+) -> Option<Refusal> {
     let views = call.host.context().machines.key_servers();
     let mut named = views
         .into_iter()
@@ -80,7 +130,7 @@ fn only_the_primary_rekeys(call: &Call<'_>, group: Option<&GroupName>) -> Option
         );
         let group = view.group;
         refusal = Some(Refusal::new(format!(
-            "% Only the primary key server of group {group} sends rekeys: {primary}."
+            "% Only the primary key server of group {group} {does}: {primary}."
         )));
     }
     refusal

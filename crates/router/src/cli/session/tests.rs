@@ -173,6 +173,14 @@ fn orders_reach_the_machines_once_the_operator_is_sure() {
             "crypto gdoi ks rekey",
             "crypto gkm ks group G1 rekey",
             "crypto gdoi ks group G2 rekey",
+            "crypto gdoi ks rekey replace-now",
+            "clear crypto gdoi ks members",
+            "yes",
+            "clear crypto gdoi group G1 ks members 10.1.14.2 now",
+            "yes",
+            "clear crypto gdoi ks members now",
+            "no",
+            "crypto gdoi ks readmit 10.1.99.2",
             "clear crypto gdoi",
             "no",
             "clear crypto gkm group G1",
@@ -200,6 +208,17 @@ fn orders_reach_the_machines_once_the_operator_is_sure() {
             Command::Rekey { group: None },
             Command::Rekey {
                 group: group.clone()
+            },
+            Command::ReplaceNow { group: None },
+            Command::ClearMembers {
+                group: None,
+                member: None,
+                now: false,
+            },
+            Command::ClearMembers {
+                group: group.clone(),
+                member: Some(std::net::Ipv4Addr::new(10, 1, 14, 2)),
+                now: true,
             },
             Command::ClearGdoi {
                 group: group.clone()

@@ -359,6 +359,7 @@ fn key_server() -> ks::View {
         unsolicited_acks: 1,
         policy_name: "18864836ba888bcd".into(),
         coop: Some(primary()),
+        removal: ks::RemovalView::default(),
     }
 }
 
@@ -476,6 +477,7 @@ fn registered() -> ks::MemberView {
         received_seqs: [2, 1, 2, 1],
         policy_behind: false,
         sids: 2,
+        state: ks::MemberState::Registered,
     }
 }
 
@@ -487,6 +489,7 @@ fn second_key_server() -> ks::View {
         version: None,
         key_server: address("10.1.12.2"),
         policy_behind: true,
+        state: ks::MemberState::Stale(2),
         ..registered()
     };
     ks::View {
@@ -494,6 +497,11 @@ fn second_key_server() -> ks::View {
         id: GroupId::Number(4444),
         members: vec![registered(), plain],
         coop: Some(secondary()),
+        removal: ks::RemovalView {
+            removed: vec![(address("10.1.17.2"), s(12))],
+            lacking: vec![address("10.1.13.2")],
+            keys_end_in: Some(s(9)),
+        },
         ..key_server()
     }
 }

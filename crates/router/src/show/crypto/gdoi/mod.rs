@@ -4,6 +4,7 @@
 //! policy's name, refusals, sender identifiers.
 
 use std::fmt;
+use std::net::Ipv4Addr;
 
 use serde::Serialize;
 
@@ -104,6 +105,12 @@ pub fn view(context: &Context<'_>, line: &Match) -> View {
             .collect(),
         is_detailed: line.has("detail"),
     }
+}
+
+/// Addresses in a line.
+pub(crate) fn addresses(addresses: &[Ipv4Addr]) -> String {
+    let words: Vec<String> = addresses.iter().map(ToString::to_string).collect();
+    words.join(", ")
 }
 
 /// A named group that has nothing to show.

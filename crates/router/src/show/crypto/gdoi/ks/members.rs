@@ -4,12 +4,13 @@
 use std::fmt;
 use std::net::Ipv4Addr;
 
+use gdoi::ks::MemberState;
 use serde::Serialize;
 
 use crate::cli::grammar::{Match, Syntax};
 use crate::config::Refusal;
-use crate::show::crypto::gdoi::HELP;
-use crate::show::crypto::milliseconds;
+use crate::show::crypto::gdoi::{HELP, addresses};
+use crate::show::crypto::{milliseconds, seconds_until};
 use crate::show::{Context, Page, Show};
 
 /// The command.
@@ -57,6 +58,21 @@ pub struct Group {
     pub last_rekey_duration_ms: u64,
     /// The members in order of address.
     pub members: Vec<Member>,
+    /// Members that were removed by name: every key server refuses them.
+    pub removed: Vec<Removed>,
+    /// Configured key servers that are not known to have written the removal down: it is partial.
+    pub removal_unknown_to: Vec<Ipv4Addr>,
+    /// Until the keys of before a removal are sent on no more, seconds.
+    pub old_keys_end_in_s: Option<u64>,
+}
+
+/// A member that was removed.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Removed {
+    /// Its address.
+    pub address: Ipv4Addr,
+    /// How long ago, seconds.
+    pub removed_ago_s: u64,
 }
 
 /// A registered member.
@@ -88,6 +104,8 @@ pub struct Member {
     pub is_policy_behind: bool,
     /// How many sender identifiers it holds.
     pub sids: usize,
+    /// How it stands: `Registered`, or what of it is in question.
+    pub state: String,
 }
 
 impl Member {
@@ -106,12 +124,22 @@ impl Member {
             received_seqs: member.received_seqs,
             is_policy_behind: member.policy_behind,
             sids: member.sids,
+            state: state_words(member.state),
         }
     }
 
     /// Parsers take digits and dots only: a member that said no version has 0.0.0.
     fn version_text(&self) -> &str {
         self.version.as_deref().unwrap_or("0.0.0")
+    }
+}
+
+/// How a member stands, in words.
+fn state_words(state: MemberState) -> String {
+    match state {
+        MemberState::Registered => "Registered".to_owned(),
+        MemberState::ToRegisterAgain => "Asked to register again".to_owned(),
+        MemberState::Stale(missed) => format!("Stale ({missed} rekeys missed in a row)"),
     }
 }
 
@@ -125,6 +153,17 @@ impl Group {
             rekeys_sent: ks.rekeys_sent,
             last_rekey_retransmits: ks.last_rekey_retransmits,
             last_rekey_duration_ms: milliseconds(ks.last_rekey_duration),
+            removed: ks
+                .removal
+                .removed
+                .iter()
+                .map(|(address, ago)| Removed {
+                    address: *address,
+                    removed_ago_s: ago.as_secs(),
+                })
+                .collect(),
+            removal_unknown_to: ks.removal.lacking.clone(),
+            old_keys_end_in_s: ks.removal.keys_end_in.map(seconds_until),
             members: ks
                 .members
                 .iter()
@@ -187,6 +226,25 @@ impl Group {
             writeln!(f)?;
             self.write_member(f, member)?;
         }
+        self.write_removal(f)
+    }
+
+    fn write_removal(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let Some(seconds) = self.old_keys_end_in_s {
+            let name = &self.group;
+            writeln!(f, "\nOld keys of group {name} end in : {seconds} sec")?;
+        }
+        if !self.removed.is_empty() {
+            writeln!(f, "\nRemoved members of group {} :", self.group)?;
+        }
+        for removed in &self.removed {
+            let (address, ago) = (removed.address, removed.removed_ago_s);
+            writeln!(f, "  {address:<17}removed {ago} sec ago")?;
+        }
+        if !self.removal_unknown_to.is_empty() {
+            let servers = addresses(&self.removal_unknown_to);
+            writeln!(f, "  Removal is partial: not yet known to KS {servers}")?;
+        }
         Ok(())
     }
 
@@ -200,7 +258,7 @@ impl Group {
         writeln!(f, " Group ID          : {}", self.identity)?;
         writeln!(f, " Group Name        : {}", self.group)?;
         writeln!(f, " Group Type        : GDOI (ISAKMP)")?;
-        writeln!(f, " GM State          : Registered")?;
+        writeln!(f, " GM State          : {}", member.state)?;
         writeln!(f, " Key Server ID     : {}", member.key_server)?;
         writeln!(f, " Rekeys sent       : {}", member.rekeys_sent)?;
         writeln!(f, " Rekeys retries    : {}", member.rekeys_retries)?;

@@ -7,8 +7,8 @@ use std::time::Duration;
 use serde::Serialize;
 
 use crate::cli::grammar::Syntax;
-use crate::show::crypto::gdoi::HELP;
 use crate::show::crypto::gdoi::server::not_serving;
+use crate::show::crypto::gdoi::{HELP, addresses};
 use crate::show::crypto::{Replay, acknowledgement_word, seconds_until};
 use crate::show::{Context, Page, Show};
 
@@ -52,6 +52,10 @@ pub struct Group {
     pub teks: Vec<Tek>,
     /// The group's clock, seconds.
     pub replay_value_s: f64,
+    /// Until the keys of before a removal are sent on no more, seconds.
+    pub old_keys_end_in_s: Option<u64>,
+    /// Configured key servers that do not know of a removal yet.
+    pub removal_unknown_to: Vec<Ipv4Addr>,
 }
 
 /// A Rekey SA.
@@ -177,6 +181,8 @@ impl Group {
             keks: ks.keks.iter().map(Kek::of).collect(),
             teks: ks.teks.iter().map(Tek::of).collect(),
             replay_value_s: Duration::from_nanos(ks.pseudotime.as_nanos()).as_secs_f64(),
+            old_keys_end_in_s: ks.removal.keys_end_in.map(seconds_until),
+            removal_unknown_to: ks.removal.lacking.clone(),
         }
     }
 }
@@ -230,6 +236,13 @@ impl Group {
         )?;
         if let Some(reason) = &self.not_serving_because {
             writeln!(f, "  Members are not served: {reason}")?;
+        }
+        if let Some(seconds) = self.old_keys_end_in_s {
+            writeln!(f, "  Old keys end in (sec): {seconds}")?;
+        }
+        if !self.removal_unknown_to.is_empty() {
+            let servers = addresses(&self.removal_unknown_to);
+            writeln!(f, "  Removal: partial, not yet known to KS {servers}")?;
         }
         for (place, kek) in self.keks.iter().enumerate() {
             if place > 0 {

@@ -99,6 +99,10 @@ pub struct Coop {
     pub acknowledged_periods: usize,
     /// How long traffic goes on without any further agreement, seconds.
     pub horizon_s: u64,
+    /// How many members are refused by name.
+    pub removed_members: usize,
+    /// Configured key servers that do not know of a removal yet.
+    pub removal_unknown_to: Vec<Ipv4Addr>,
     /// The other key servers in order of address.
     pub sessions: Vec<Session>,
 }
@@ -239,6 +243,8 @@ impl Coop {
             look_ahead: coop.look_ahead,
             acknowledged_periods: coop.acknowledged_periods,
             horizon_s: coop.horizon.as_secs(),
+            removed_members: ks.removal.removed.len(),
+            removal_unknown_to: ks.removal.lacking.clone(),
             sessions: coop.peers.iter().map(Session::of).collect(),
         }
     }

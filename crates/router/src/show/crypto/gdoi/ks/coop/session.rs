@@ -3,6 +3,7 @@
 use std::fmt;
 
 use super::{Coop, Counters, Session};
+use crate::show::crypto::gdoi::addresses;
 
 impl Coop {
     pub(super) fn write(&self, f: &mut fmt::Formatter<'_>, is_detailed: bool) -> fmt::Result {
@@ -106,7 +107,19 @@ impl Coop {
             f,
             "                Horizon acknowledged by all: {} secs",
             self.horizon_s
-        )
+        )?;
+        if self.removed_members > 0 {
+            let count = self.removed_members;
+            writeln!(f, "                Removed members: {count}")?;
+        }
+        if !self.removal_unknown_to.is_empty() {
+            let servers = addresses(&self.removal_unknown_to);
+            writeln!(
+                f,
+                "                Removal: partial, not yet known to KS {servers}"
+            )?;
+        }
+        Ok(())
     }
 }
 
