@@ -166,7 +166,13 @@ impl KeyServer {
             return Duration::ZERO;
         }
         let silence = cx.isakmp.watched_silence_max().unwrap_or(PEER_SILENCE_MAX);
-        silence + ELECTION_WAIT + TAKEOVER_MARGIN
+        // One that is left alone waits for nobody.
+        let election = if self.coop.peers.len() > 1 {
+            ELECTION_WAIT
+        } else {
+            Duration::ZERO
+        };
+        silence + election + TAKEOVER_MARGIN
     }
 
     fn ask_all(&mut self, now: Time) {
