@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::coop::{KS3, group, heal, primary, role, split};
-use super::network::{KS, KS2, Network, gm};
+use super::network::{KS, KS2, gm};
 use super::removal::{Adversary, assert_others_understand, clear, outbound};
 use crate::ks::Role;
 use crate::machine::Command;
