@@ -398,7 +398,17 @@ impl Machine {
             let reason = "the primary key server's key of this name is in use".to_owned();
             return out.report(Gdoi::RSA_KEY_REFUSED { label, reason });
         }
-        self.rsa_key(now, label, exportable, pkcs8, out);
+        let public = |keys: &RsaKeys| keys.key(&label).map(|key| key.public_der().to_vec());
+        let before = public(&self.rsa);
+        self.rsa_key(now, label.clone(), exportable, pkcs8, out);
+        if before.is_none() || before == public(&self.rsa) {
+            return;
+        }
+        let signs = |config: &&crate::config::KeyServer| config.rekey_key.as_ref() == Some(&label);
+        let affected = self.config.key_servers.iter().filter(signs);
+        for group in affected.map(|config| config.group.clone()) {
+            out.report(Gdoi::RSA_KEY_CHANGED { group });
+        }
     }
 
     fn rsa_key(

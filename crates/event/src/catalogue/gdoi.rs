@@ -298,6 +298,11 @@ catalogue! {
     4 POLICY_STALE in Rekey { group: Group }
         "Policy of group {group} is behind the key server's, fetching the new one";
 
+    /// The key that signs a group's rekeys was replaced: members that are registered do not know the new one.
+    #[action = "`crypto gdoi ks rekey replace-now` on the primary. Members that do not believe it come when their own timers say so."]
+    4 RSA_KEY_CHANGED in Infra { group: Group }
+        "RSA key has changed and affect group {group}. \"crypto gdoi ks rekey replace-now\" must be executed on the primary KS";
+
     /// An RSA key cannot be used to sign rekeys; the reason says why.
     #[action = "Generate one with `crypto key generate rsa label NAME modulus 2048`."]
     3 RSA_KEY_REFUSED in Infra { label: String, reason: String }

@@ -349,9 +349,9 @@ mod tests {
         ) {
             let ab = a.clone().join(&b);
             prop_assert_eq!(&ab, &b.clone().join(&a));
-            prop_assert_eq!(ab.clone().join(&c), a.clone().join(&b.clone().join(&c)));
-            prop_assert_eq!(ab.clone().join(&a), ab.clone());
-            prop_assert_eq!(ab.clone().join(&ab.clone()), ab);
+            prop_assert_eq!(ab.clone().join(&c), a.clone().join(&b.join(&c)));
+            prop_assert_eq!(&ab.clone().join(&a), &ab);
+            prop_assert_eq!(&ab.clone().join(&ab), &ab);
         }
 
         #[test]

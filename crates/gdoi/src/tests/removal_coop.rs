@@ -121,8 +121,17 @@ fn a_key_server_that_was_away_learns_of_the_removal_before_it_serves() {
     network.command("ks1", clear(Some(1), false));
     network.run_s(60);
     assert_eq!(network.ks("ks1").members.len(), 3);
+    let removal = network.ks("ks1").removal;
+    assert_eq!(removal.lacking, [KS3], "it is partial");
+    assert_eq!(removal.removed.len(), 1);
     heal(&mut network);
     network.run_s(60);
+    for name in ["ks1", "ks2", "ks3"] {
+        let removal = network.ks(name).removal;
+        assert!(removal.lacking.is_empty(), "{name}");
+        assert_eq!(removal.removed[0].0, gm(1), "{name}");
+        assert_eq!(removal.keys_end_in, None, "{name}");
+    }
     assert_eq!(network.ks("ks3").members.len(), 3, "{}", network.transcript);
     network.watch(Duration::from_secs(900), TICK, |network| {
         assert_others_understand(network, 1, 4);
