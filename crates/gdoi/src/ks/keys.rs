@@ -421,7 +421,7 @@ impl GroupKeys {
             .is_some_and(|last| self.end(last) < last.tek.expiry);
         // A key that no longer reaches everyone in time is sent on when nothing else is left to send on.
         let activation = before.map_or(now, |end| match when {
-            Activation::Soonest => earliest.min(end),
+            Activation::Soonest => earliest.min(end.before(wanted.schedule.overlap())).max(now),
             Activation::NotBefore(at) => earliest.min(end).max(at),
             // Who was removed holds the key before: none of the two is sent on for the other.
             Activation::InTurn if cut => end.max(now),

@@ -180,12 +180,13 @@ impl KeyServer {
         self.persist_group(cx);
     }
 
-    /// From when all members can send on what they are told now; earlier when until then nothing is
+    /// From when all members can send on what they are told now; earlier when until then little is
     /// left to send on.
     fn all_can_send_from(&self, cx: &Context<'_>) -> PseudoTime {
         let now = self.clock.at(cx.now);
         let until = self.keys.usable(now).map(|record| record.tek.expiry).max();
-        now.after(self.delivery_span(cx)).min(until.unwrap_or(now))
+        let last = until.unwrap_or(now).before(self.overlap());
+        now.after(self.delivery_span(cx)).min(last).max(now)
     }
 
     /// How long it may take until every member that can be reached has what is sent now.

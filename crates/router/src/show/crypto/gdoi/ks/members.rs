@@ -104,8 +104,8 @@ pub struct Member {
     pub is_policy_behind: bool,
     /// How many sender identifiers it holds.
     pub sids: usize,
-    /// How it stands: `Registered`, or what of it is in question.
-    pub state: String,
+    /// How it stands: `Registered`, `Reregistering` after a removal, or `Stale`.
+    pub state: &'static str,
 }
 
 impl Member {
@@ -124,7 +124,7 @@ impl Member {
             received_seqs: member.received_seqs,
             is_policy_behind: member.policy_behind,
             sids: member.sids,
-            state: state_words(member.state),
+            state: state_word(member.state),
         }
     }
 
@@ -134,12 +134,12 @@ impl Member {
     }
 }
 
-/// How a member stands, in words.
-fn state_words(state: MemberState) -> String {
+/// How a member stands, in the one word that parsers of the text expect.
+const fn state_word(state: MemberState) -> &'static str {
     match state {
-        MemberState::Registered => "Registered".to_owned(),
-        MemberState::ToRegisterAgain => "Asked to register again".to_owned(),
-        MemberState::Stale(missed) => format!("Stale ({missed} rekeys missed in a row)"),
+        MemberState::Registered => "Registered",
+        MemberState::ToRegisterAgain => "Reregistering",
+        MemberState::Stale(_) => "Stale",
     }
 }
 
