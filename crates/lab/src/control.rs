@@ -41,10 +41,32 @@ pub(crate) struct Answer {
 /// # Errors
 /// The router cannot be reached, or does not answer in this protocol.
 pub(crate) fn exec(socket: &Path, command: &str) -> Result<Answer> {
+    ask(&mut open(socket)?, socket, command)
+}
+
+/// Types lines into one session of the router at `socket`; what it said to all of them.
+///
+/// # Errors
+/// The router cannot be reached, or does not answer in this protocol.
+pub(crate) fn session<'a>(socket: &Path, lines: impl Iterator<Item = &'a str>) -> Result<String> {
+    let mut stream = open(socket)?;
+    let mut said = String::new();
+    for line in lines {
+        said.push_str(&ask(&mut stream, socket, line)?.text);
+    }
+    Ok(said)
+}
+
+fn open(socket: &Path) -> Result<UnixStream> {
     let context = || format!("{}", socket.display());
-    let mut stream = UnixStream::connect(socket).with_context(context)?;
+    let stream = UnixStream::connect(socket).with_context(context)?;
     stream.set_read_timeout(Some(COMMAND_MAX))?;
     stream.set_write_timeout(Some(COMMAND_MAX))?;
+    Ok(stream)
+}
+
+fn ask(stream: &mut UnixStream, socket: &Path, command: &str) -> Result<Answer> {
+    let context = || format!("{}", socket.display());
     let mut request = serde_json::to_string(&Request {
         v: VERSION,
         command,

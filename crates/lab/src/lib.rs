@@ -22,6 +22,7 @@ mod guide;
 mod holder;
 mod limits;
 mod matrix;
+mod mroute;
 mod netns;
 mod nonces;
 mod place;

@@ -15,7 +15,7 @@ use crate::place::Place;
 use crate::screen::Screen;
 use crate::state::{Folder, Lab};
 use crate::traffic::{Shape, Traffic};
-use crate::{control, cut, routers, topology, verbs};
+use crate::{control, cut, mroute, routers, topology, verbs};
 
 /// Plays a scenario on a topology built for it. True when every expectation held.
 pub(crate) fn run(place: &Place, topology: &str, file: &Path) -> Result<bool> {
@@ -47,6 +47,8 @@ fn play(
     screen: &mut Screen,
     scenario: &Scenario,
 ) -> Result<()> {
+    // It ends with the scenario.
+    let _routing = mroute::start(place, lab)?;
     verbs::bring_up(place, folder, lab)?;
     screen.step("routers up");
     let mut stage = Stage {
@@ -160,10 +162,9 @@ impl World for Stage<'_> {
 
     fn exec(&mut self, node: &str, command: &str) -> Result<String, String> {
         let known = self.lab.router_mut(node).map(drop);
-        let answer = known.and_then(|()| control::exec(&self.place.socket(node), command));
-        answer
-            .map(|answer| answer.text)
-            .map_err(|error| format!("{error:#}"))
+        let lines = scenario::lines(command);
+        let answer = known.and_then(|()| control::session(&self.place.socket(node), lines));
+        answer.map_err(|error| format!("{error:#}"))
     }
 
     fn measured(&mut self, measure: Measure) -> u64 {

@@ -294,6 +294,7 @@ mod tests {
         let host = |address: IpAddr, prefix_len| DeviceAddress {
             address,
             prefix_len,
+            index: 1,
         };
         Sight::of(Protected {
             hosts: vec![

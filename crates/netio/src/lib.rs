@@ -8,6 +8,7 @@ pub mod backend;
 pub mod clock;
 pub mod limits;
 pub mod link;
+pub mod mroute;
 pub mod namespace;
 pub mod netlink;
 pub mod packet;

@@ -49,7 +49,7 @@ unsafe impl Plain for libc::tpacket_stats {}
 // SAFETY: all fields are integers.
 unsafe impl Plain for libc::timeval {}
 // SAFETY: an array of integers.
-unsafe impl Plain for [u32; 2] {}
+unsafe impl<const N: usize> Plain for [u32; N] {}
 
 /// setsockopt(2) with a plain value.
 pub(crate) fn set_option<T: Plain>(

@@ -377,6 +377,8 @@ pub struct DeviceAddress {
     pub address: IpAddr,
     /// Leading bits of the network.
     pub prefix_len: u32,
+    /// The number of its device.
+    pub index: u32,
 }
 
 /// The addresses of this namespace except loopback and link-local ones, in the kernel's order.
@@ -391,7 +393,10 @@ pub fn addresses() -> io::Result<Vec<DeviceAddress>> {
         let item = unsafe { &*entry };
         if !item.ifa_addr.is_null() && !item.ifa_netmask.is_null() {
             // SAFETY: the two pointers are those of one element, of the family that they name.
-            found.extend(unsafe { device_address(item.ifa_addr, item.ifa_netmask) });
+            let at = unsafe { device_address(item.ifa_addr, item.ifa_netmask) };
+            // SAFETY: the name ends with a NUL and lives as long as the list.
+            let index = unsafe { libc::if_nametoindex(item.ifa_name) };
+            found.extend(at.map(|at| DeviceAddress { index, ..at }));
         }
         entry = item.ifa_next;
     }
@@ -417,6 +422,7 @@ unsafe fn device_address(
                 (!at.is_loopback()).then(|| DeviceAddress {
                     address: at.into(),
                     prefix_len: v4(mask).count_ones(),
+                    index: 0,
                 })
             }
             libc::AF_INET6 => {
@@ -427,6 +433,7 @@ unsafe fn device_address(
                 (!at.is_loopback() && !at.is_unicast_link_local()).then(|| DeviceAddress {
                     address: at.into(),
                     prefix_len: v6(mask).count_ones(),
+                    index: 0,
                 })
             }
             _ => None,

@@ -208,6 +208,11 @@ fn action(word: &str, words: &mut Words<'_>) -> Result<Action, Error> {
     })
 }
 
+/// The lines of a command: ` ; ` ends each but the last, so that a configuration can be typed.
+pub fn lines(command: &str) -> impl Iterator<Item = &str> {
+    command.split(" ; ").map(str::trim)
+}
+
 fn on(words: &mut Words<'_>) -> Result<Action, Error> {
     let node = words.word("a node")?.into();
     let command = words.quoted('"', "a command in double quotes")?.to_owned();

@@ -13,7 +13,7 @@ use dataplane::{Control, Worker};
 use gdoi::BootId;
 use gdoi::machine::Record;
 use policy::Time;
-use router::{Boot, Input, Output, Router};
+use router::{Boot, Input, Kind, Output, Router, Session};
 
 use crate::attacker::Attacker;
 use crate::carry::Datagram;
@@ -579,9 +579,15 @@ impl VirtualWorld {
         let Some(running) = &mut node.running else {
             return Err(format!("{} does not run", node.name));
         };
-        let reply = running.router.exec(local, wall, line);
+        let mut session = Session::new("vty", Kind::Commands);
+        let mut said = String::new();
+        for line in crate::scenario::lines(line) {
+            let router = &mut running.router;
+            said.push_str(&router.session_line(local, wall, &mut session, line).text);
+        }
+        running.router.session_close(local, wall, &mut session);
         self.pump(id);
-        Ok(reply.text)
+        Ok(said)
     }
 
     /// Writes a note into the transcript, if there is one.

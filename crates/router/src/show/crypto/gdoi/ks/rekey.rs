@@ -110,10 +110,9 @@ fn unacknowledged(ks: &gdoi::ks::View) -> Vec<Ipv4Addr> {
         let kek = ks.keks.iter().find(|kek| kek.kind == kind);
         kek.is_some_and(|kek| kek.destination.is_some() && kek.acknowledgement != 0)
     };
-    let behind = ks
-        .members
-        .iter()
-        .filter(|member| asked(member.kind) && member.sent_seqs[0] != member.received_seqs[0]);
+    let behind = ks.members.iter().filter(|member| {
+        asked(member.kind) && !member.received_seqs.contains(&member.sent_seqs[0])
+    });
     behind.map(|member| member.address).collect()
 }
 
