@@ -462,17 +462,27 @@ impl GroupKeys {
     /// servers ever use one number and receivers see it rise.
     //= getvpn P17
     ///
-    /// `None` when its counter is used up: a new Rekey SA must come first.
+    /// `None` when its counter is used up, when a new Rekey SA must come first; or when another key
+    /// server has counted above this one's term, which then opens the next one.
     pub(crate) fn next_seq(&self, kek: &Kek, own: KsIndex) -> Option<u32> {
-        let term = self.tenure.saturating_sub(kek.tenure).min(TERM_MAX);
-        let minter = kek.minted_by == own && term == 0;
-        let begin = if minter {
-            0
-        } else {
-            (term << 20) | (u32::from(own.get()) << 16)
-        };
+        let begin = self.seq_begin(kek, own)?;
         let next = kek.seq.max(begin).checked_add(1)?;
         (next & SEQ_COUNT_MASK != 0).then_some(next)
+    }
+
+    /// Whether this key server has no numbers of its own above the last one: those that follow that
+    /// one are another key server's.
+    pub(crate) fn needs_term(&self, kek: &Kek, own: KsIndex) -> bool {
+        self.seq_begin(kek, own).is_none()
+    }
+
+    fn seq_begin(&self, kek: &Kek, own: KsIndex) -> Option<u32> {
+        let term = self.tenure.saturating_sub(kek.tenure).min(TERM_MAX);
+        let begin = match term {
+            0 => (kek.minted_by == own).then_some(0)?,
+            _ => (term << 20) | (u32::from(own.get()) << 16),
+        };
+        (kek.seq & !SEQ_COUNT_MASK <= begin).then_some(begin)
     }
 
     //= getvpn P18
@@ -620,6 +630,32 @@ mod tests {
         keys.tenure = 2;
         send(&mut keys, minter);
         assert_eq!(seqs, [1, 2, 0x0013_0001, 0x0013_0002, 0x0020_0001]);
+    }
+
+    #[test]
+    fn the_numbers_after_another_key_servers_are_not_taken() {
+        let mut rng = SeededRng::from_number(3);
+        let wanted = wanted(60, 120);
+        let mut keys = GroupKeys::new(&mut rng);
+        let now = PseudoTime::from_secs(10);
+        let spi = keys.mint_kek(PeerKind::Ours, &wanted, "get", now, &mut rng);
+        let (minter, other) = (KsIndex::new(0).unwrap(), KsIndex::new(1).unwrap());
+        let needs = |keys: &GroupKeys, own| {
+            let kek = keys.kek_by_spi(&spi).unwrap();
+            let needs = keys.needs_term(kek, own);
+            assert_eq!(keys.next_seq(kek, own).is_none(), needs);
+            needs
+        };
+        assert!(!needs(&keys, minter));
+        assert!(needs(&keys, other), "term 0 is the minter's");
+        // The other one led in term 1 meanwhile and has counted to 2.
+        keys.kek_by_spi_mut(&spi).unwrap().seq = 0x0011_0002;
+        assert!(needs(&keys, minter), "3 would be the other one's");
+        keys.tenure = 1;
+        assert!(!needs(&keys, other));
+        keys.tenure = 2;
+        let kek = keys.kek_by_spi(&spi).unwrap();
+        assert_eq!(keys.next_seq(kek, minter), Some(0x0020_0001));
     }
 
     #[test]

@@ -345,7 +345,12 @@ impl KeyServer {
             return false;
         }
         let kind = under.kind;
-        let Some(seq) = self.keys.next_seq(under, own) else {
+        // After a merge the last number may be that of another key server that led meanwhile.
+        if self.keys.needs_term(under, own) {
+            self.open_term(cx);
+        }
+        let under = self.keys.kek_by_spi(&spi);
+        let Some(seq) = under.and_then(|under| self.keys.next_seq(under, own)) else {
             return false;
         };
         let Some(bytes) = self.seal(cx, &spi, seq, content) else {

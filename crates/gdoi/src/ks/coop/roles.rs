@@ -118,7 +118,7 @@ impl KeyServer {
 
     /// Opens the term after the highest that is known; it is on disk before anything is sent in it.
     //= getvpn P17
-    fn open_term(&mut self, cx: &mut Context<'_>) {
+    pub(in crate::ks) fn open_term(&mut self, cx: &mut Context<'_>) {
         let row = &mut self.coop.row;
         row.term = row.term.saturating_add(1);
         row.tenure = row.term;
