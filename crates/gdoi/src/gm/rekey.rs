@@ -29,7 +29,7 @@ use crate::policy_blob::{Sha256, sha256};
 use crate::push::{self, Opened};
 
 /// Datagrams that came lately.
-#[derive(Default)]
+#[derive(Clone, Default)]
 pub(super) struct Pushes {
     recent: VecDeque<Recent>,
     /// Under Rekey SAs that are not held yet: the rekey that announces one may be late.
@@ -37,12 +37,14 @@ pub(super) struct Pushes {
     alarmed: Option<Time>,
 }
 
+#[derive(Clone)]
 struct Recent {
     name: Sha256,
     /// The acknowledgement of a rekey that was processed, and when it left last.
     ack: Option<(Vec<u8>, Time)>,
 }
 
+#[derive(Clone)]
 struct Early {
     came: Time,
     local: SocketAddrV4,
@@ -81,6 +83,25 @@ impl Pushes {
         self.early
             .front()
             .map(|early| early.came + UNKNOWN_KEK_KEEP)
+    }
+}
+
+#[cfg(feature = "model")]
+impl Pushes {
+    /// Hashes what decides about datagrams to come; `rel` makes times relative.
+    pub(super) fn fingerprint(&self, rel: impl Fn(Time) -> i128, h: &mut impl std::hash::Hasher) {
+        use std::hash::Hash;
+        for recent in &self.recent {
+            let repeated = |at: &Time| rel(*at + ACK_REPEAT).max(0);
+            (
+                &recent.name[..8],
+                recent.ack.as_ref().map(|(_, at)| repeated(at)),
+            )
+                .hash(h);
+        }
+        for early in &self.early {
+            (rel(early.came), early.peer, sha256(&early.datagram)).hash(h);
+        }
     }
 }
 
