@@ -64,13 +64,13 @@ impl Bounds {
     #[must_use]
     pub const fn small() -> Self {
         Self {
-            servers: 2,
+            servers: 3,
             members: 2,
             tek_s: 60,
             quiet: Duration::from_secs(35),
             faulty: Duration::from_secs(70),
             after: Duration::from_secs(120),
-            faults: 2,
+            faults: 1,
             cuts: 1,
             member_cuts: 1,
             crashes: 1,
@@ -87,8 +87,7 @@ impl Bounds {
     #[must_use]
     pub const fn full() -> Self {
         Self {
-            servers: 3,
-            faults: 3,
+            faults: 2,
             ..Self::small()
         }
     }

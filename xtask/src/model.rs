@@ -15,7 +15,7 @@ use anyhow::{Context as _, Result, bail};
 use crate::mutants::{Copy, Mutant, read};
 
 /// The bounds of an ablation that names none.
-const RUN: &str = "small seconds=60";
+const RUN: &str = "small servers=2 faults=2 seconds=60";
 
 /// Runs the checker with these words. Says whether everything held.
 pub(crate) fn run(root: &Path, words: &[String]) -> Result<bool> {
