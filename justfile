@@ -23,6 +23,18 @@ sim *ARGS:
 mutants *ARGS:
     cargo xtask mutants {{ARGS}}
 
+# every way in which a group of key servers can go wrong within bounds: just model [NAME=NUMBER...]
+model *ARGS:
+    cargo xtask model small {{ARGS}}
+
+# the same with three key servers; long
+model-full *ARGS:
+    cargo xtask model full {{ARGS}}
+
+# does the model check notice what mutants/model/*.patch take out of the design
+model-ablations *ARGS:
+    cargo xtask model ablations {{ARGS}}
+
 # the network of the guide, in namespaces, with the real program
 lab *ARGS:
     cargo run --release --locked -- lab {{ARGS}}

@@ -2,6 +2,7 @@
 
 mod graph;
 mod lengths;
+mod model;
 mod mutants;
 mod rfc;
 mod rooms;
@@ -12,11 +13,14 @@ use std::process::ExitCode;
 
 use anyhow::{Context as _, Result, bail};
 
-const USAGE: &str = "usage: cargo xtask tidy | rfc [--texts DIR] | mutants [NAME...]
+const USAGE: &str = "usage: cargo xtask tidy | rfc [--texts DIR] | mutants [NAME...] |
+       model [small | full] [NAME=NUMBER...] | model ablations [NAME...]
 
 tidy     dependency graph, file, function and line length, core lints, banned words, show paths
 rfc      the matrix of quoted rules; with --texts DIR each quotation is looked up in DIR/rfcNNNN.txt
-mutants  breaks the product by each mutants/*.patch, and asks the simulator whether it notices";
+mutants  breaks the product by each mutants/*.patch, and asks the simulator whether it notices
+model    every way in which a group can go wrong within bounds, with the product's own machines;
+         ablations: without each part of the design there must be a counterexample";
 
 fn main() -> ExitCode {
     match run() {
@@ -41,6 +45,13 @@ fn run() -> Result<bool> {
                 (Some(other), _) => bail!("unknown word {other}\n{USAGE}"),
             };
             rfc::report(&root, texts.as_deref())
+        }
+        Some("model") => {
+            let words: Vec<String> = arguments.collect();
+            match words.split_first() {
+                Some((first, names)) if first == "ablations" => model::ablations(&root, names),
+                _ => model::run(&root, &words),
+            }
         }
         Some("mutants") => mutants::run(&root, &arguments.collect::<Vec<_>>()),
         _ => bail!("{USAGE}"),

@@ -18,10 +18,14 @@ const RUN: &str = "1 40 24 1..1 2..16";
 /// The seeds that an unbroken tree must pass before anything is broken.
 const BASELINE: &str = "1 6 24 1..1 2..16";
 
-struct Mutant {
-    name: String,
-    patch: PathBuf,
-    run: String,
+/// A patch that breaks the product.
+pub(crate) struct Mutant {
+    /// Its name.
+    pub(crate) name: String,
+    /// Its file.
+    pub(crate) patch: PathBuf,
+    /// What its line `run:` says.
+    pub(crate) run: Option<String>,
 }
 
 /// Runs the mutants of these names, or all. Says whether each was found.
@@ -56,7 +60,8 @@ pub(crate) fn run(root: &Path, names: &[String]) -> Result<bool> {
     Ok(survivors == 0)
 }
 
-fn read(folder: &Path, names: &[String]) -> Result<Vec<Mutant>> {
+/// The patches of a folder with these names, or all.
+pub(crate) fn read(folder: &Path, names: &[String]) -> Result<Vec<Mutant>> {
     let mut mutants = Vec::new();
     for entry in fs::read_dir(folder).with_context(|| folder.display().to_string())? {
         let patch = entry?.path();
@@ -72,8 +77,7 @@ fn read(folder: &Path, names: &[String]) -> Result<Vec<Mutant>> {
         let run = head
             .filter_map(|line| line.strip_prefix("run: "))
             .next()
-            .unwrap_or(RUN)
-            .to_owned();
+            .map(str::to_owned);
         let name = name.to_owned();
         mutants.push(Mutant { name, patch, run });
     }
@@ -85,14 +89,17 @@ fn read(folder: &Path, names: &[String]) -> Result<Vec<Mutant>> {
 }
 
 /// A copy of what is committed; gone when dropped. What was built of it stays, for the next time.
-struct Copy {
+pub(crate) struct Copy {
     root: PathBuf,
-    tree: PathBuf,
-    target: PathBuf,
+    /// The tree.
+    pub(crate) tree: PathBuf,
+    /// What is built of it.
+    pub(crate) target: PathBuf,
 }
 
 impl Copy {
-    fn make(root: &Path) -> Result<Self> {
+    /// Makes one.
+    pub(crate) fn make(root: &Path) -> Result<Self> {
         let target = std::env::var_os("CARGO_TARGET_DIR")
             .map_or_else(|| root.join("target"), PathBuf::from)
             .join("mutants");
@@ -120,11 +127,20 @@ impl Copy {
 
     /// What finds the mutant, if anything does.
     fn try_out(&self, mutant: &Mutant) -> Result<Option<String>> {
-        let patch = mutant.patch.as_os_str();
-        git(&self.tree, [OsStr::new("apply"), patch])?;
-        let found = self.seeds(&mutant.run);
-        git(&self.tree, ["checkout", "--", "."].map(OsStr::new))?;
+        self.apply(&mutant.patch)?;
+        let found = self.seeds(mutant.run.as_deref().unwrap_or(RUN));
+        self.restore()?;
         found
+    }
+
+    /// Applies a patch.
+    pub(crate) fn apply(&self, patch: &Path) -> Result<()> {
+        git(&self.tree, [OsStr::new("apply"), patch.as_os_str()])
+    }
+
+    /// Takes every patch back.
+    pub(crate) fn restore(&self) -> Result<()> {
+        git(&self.tree, ["checkout", "--", "."].map(OsStr::new))
     }
 
     /// Builds the simulator and runs seeds, one after the other, until one is violated.

@@ -21,6 +21,9 @@ pub(crate) struct Context<'a> {
     pub(crate) rsa: &'a RsaKeys,
     /// Whether session keys are told to the key log.
     pub(crate) keylog: bool,
+    /// Whether what goes to key servers leaves as values (`crate::model`).
+    #[cfg(feature = "model")]
+    pub(crate) decoded: bool,
     /// Effects.
     pub(crate) out: &'a mut Outbox,
 }

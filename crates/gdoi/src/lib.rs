@@ -17,6 +17,8 @@ pub mod kin;
 pub mod ks;
 pub mod limits;
 pub mod machine;
+#[cfg(feature = "model")]
+pub mod model;
 pub mod node;
 mod persist;
 mod policy_blob;

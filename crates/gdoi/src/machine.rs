@@ -227,6 +227,9 @@ pub enum Output {
     Report(Event),
     /// Secrets for packet analysis; only made when the key log was switched on at construction.
     KeyLog(KeyLogLine),
+    /// What key servers say to each other, without IKE.
+    #[cfg(feature = "model")]
+    Decoded(Box<crate::model::Decoded>),
 }
 
 /// The keys of one traffic key record, as TEK_ALGORITHM_KEY and TEK_INTEGRITY_KEY carry them.

@@ -211,6 +211,8 @@ impl Machine {
             rng: self.rng.as_mut(),
             rsa: &self.rsa,
             keylog: self.keylog,
+            #[cfg(feature = "model")]
+            decoded: false,
             out,
         };
         (cx, &mut self.servers, &mut self.members)

@@ -163,7 +163,7 @@ impl fmt::Display for Refusal {
 }
 
 /// Counts refusals, and reports the same one of the same peer not more than once in a while.
-#[derive(Default)]
+#[derive(Clone, Default)]
 pub(crate) struct Refusals {
     counts: BTreeMap<&'static str, u64>,
     reported: BTreeMap<(Ipv4Addr, &'static str), Time>,

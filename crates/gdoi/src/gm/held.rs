@@ -22,6 +22,7 @@ use crate::rekey_sa::RekeySa;
 const DEAD_SPIS_MAX: usize = 64;
 
 /// Everything that a registration and the rekeys since gave.
+#[derive(Clone)]
 pub(super) struct Held {
     /// The key server that registered this member.
     pub(super) server: SocketAddrV4,
@@ -108,7 +109,7 @@ pub(super) struct Keks {
 }
 
 impl Keks {
-    fn iter(&self) -> impl Iterator<Item = &Kek> {
+    pub(super) fn iter(&self) -> impl Iterator<Item = &Kek> {
         [&self.new, &self.current, &self.previous]
             .into_iter()
             .flatten()

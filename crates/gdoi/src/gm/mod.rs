@@ -62,7 +62,7 @@ pub(crate) struct Member {
 }
 
 /// What a member counts.
-#[derive(Default)]
+#[derive(Clone, Default)]
 struct Counters {
     succeeded: u64,
     attempted: u64,
@@ -75,7 +75,7 @@ struct Counters {
 }
 
 /// SPIs of this group that the data plane met and that are not held (PROTOCOL P18).
-#[derive(Default)]
+#[derive(Clone, Default)]
 struct UnknownSpis {
     first: Option<Time>,
     count: u32,

@@ -16,6 +16,7 @@ use crate::machine::Output;
 use crate::rekey_sa::random_below;
 
 /// An acknowledgement that waits for its moment.
+#[derive(Clone)]
 pub(super) struct DelayedAck {
     leaves: Time,
     peer: SocketAddrV4,

@@ -3,6 +3,9 @@
 //! Decides what of a key server's offer is acceptable and when the next attempt is made. What is
 //! held is kept while a new registration runs: a rekey or an expiry in between is not disturbed.
 
+#[cfg(feature = "model")]
+mod model;
+
 use std::net::{Ipv4Addr, SocketAddrV4};
 use std::sync::Arc;
 use std::time::Duration;

@@ -35,7 +35,7 @@ use crate::rekey_sa::random_below;
 const SPREAD_MS_MAX: u64 = REGISTER_SPREAD_MAX.as_millis() as u64;
 
 /// Datagrams that came lately.
-#[derive(Default)]
+#[derive(Clone, Default)]
 pub(super) struct Pushes {
     recent: VecDeque<Recent>,
     /// Under Rekey SAs that are not held yet: the rekey that announces one may be late.
@@ -45,12 +45,14 @@ pub(super) struct Pushes {
     pub(super) acks: VecDeque<DelayedAck>,
 }
 
+#[derive(Clone)]
 struct Recent {
     name: Sha256,
     /// The acknowledgement of a rekey that was processed, and when it left last.
     ack: Option<(Vec<u8>, Time)>,
 }
 
+#[derive(Clone)]
 struct Early {
     came: Time,
     local: SocketAddrV4,
@@ -89,6 +91,25 @@ impl Pushes {
         let early = self.early.front().map(|own| own.came + UNKNOWN_KEK_KEEP);
         let ack = self.acks.iter().map(DelayedAck::leaves).min();
         early.into_iter().chain(ack).min()
+    }
+}
+
+#[cfg(feature = "model")]
+impl Pushes {
+    /// Hashes what decides about datagrams to come; `rel` makes times relative.
+    pub(super) fn fingerprint(&self, rel: impl Fn(Time) -> i128, h: &mut impl std::hash::Hasher) {
+        use std::hash::Hash;
+        for recent in &self.recent {
+            let repeated = |at: &Time| rel(*at + ACK_REPEAT).max(0);
+            (
+                &recent.name[..8],
+                recent.ack.as_ref().map(|(_, at)| repeated(at)),
+            )
+                .hash(h);
+        }
+        for early in &self.early {
+            (rel(early.came), early.peer, sha256(&early.datagram)).hash(h);
+        }
     }
 }
 

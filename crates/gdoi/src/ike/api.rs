@@ -14,6 +14,19 @@ use crate::exchange::Illegal;
 #[derive(Copy, Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct SaId(pub(super) u64);
 
+#[cfg(feature = "model")]
+impl SaId {
+    /// An SA that is nothing but its number.
+    pub(crate) const fn numbered(number: u64) -> Self {
+        Self(number)
+    }
+
+    /// Its number.
+    pub(crate) const fn number(self) -> u64 {
+        self.0
+    }
+}
+
 /// What `connect` found.
 #[derive(Copy, Clone, Debug, PartialEq, Eq)]
 pub enum Connection {

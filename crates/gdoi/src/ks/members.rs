@@ -158,7 +158,7 @@ fn shift(seqs: &mut [u32; 4], seq: u32) {
 }
 
 /// All members of a group by address.
-#[derive(Default)]
+#[derive(Clone, Default)]
 pub(crate) struct Members {
     by_address: BTreeMap<Ipv4Addr, Member>,
 }

@@ -37,8 +37,12 @@ use crate::policy_blob::PolicyBlob;
 use crate::refusal::Refusals;
 use wire::private::PolicyRequest;
 
+#[cfg(feature = "model")]
+pub(crate) use coop::Admitted;
 pub(crate) use coop::group_of;
 pub use coop::{CoopView, Difference, PeerCounters, PeerView, Role};
+#[cfg(feature = "model")]
+pub use coop::{Decoded, Spoken};
 pub(crate) use keys::{GroupKeys, Kek, TekRecord, tagged};
 pub(crate) use members::{Member, Members};
 use registration::Pull;

@@ -25,6 +25,7 @@ pub(crate) enum Content {
 }
 
 /// One PUSH.
+#[derive(Clone)]
 pub(crate) struct Push {
     /// The kind of its members.
     pub(crate) kind: PeerKind,
@@ -43,6 +44,7 @@ pub(crate) struct Push {
 }
 
 /// A PUSH and the members that are to acknowledge it.
+#[derive(Clone)]
 struct Outstanding {
     push: Push,
     /// Where datagrams go: the members, or the multicast address in their place.
@@ -121,7 +123,7 @@ pub(crate) struct LastRekey {
 }
 
 /// All rekeys of a group that are on their way.
-#[derive(Default)]
+#[derive(Clone, Default)]
 pub(crate) struct Rekeying {
     pushes: VecDeque<Outstanding>,
     pause_until: Time,
@@ -386,6 +388,32 @@ impl Rekeying {
             })
             .min()
             .map(|when| when.max(self.pause_until))
+    }
+}
+
+#[cfg(feature = "model")]
+impl Rekeying {
+    /// The Rekey SA and the number of a datagram that left lately.
+    pub(crate) fn number_of(&self, bytes: &[u8]) -> Option<(KekSpi, u32)> {
+        let mut pushes = self.pushes.iter().map(|push| &push.push);
+        let push = pushes.find(|push| push.bytes == bytes)?;
+        Some((push.kek, push.seq))
+    }
+
+    /// Hashes what decides which datagrams leave when; `rel` makes times relative.
+    pub(crate) fn fingerprint(&self, rel: impl Fn(Time) -> i128, h: &mut impl std::hash::Hasher) {
+        use std::hash::Hash;
+        rel(self.pause_until).max(0).hash(h);
+        for push in &self.pushes {
+            (push.push.kek.0, push.push.seq, push.ended.map(&rel)).hash(h);
+            for (member, target) in &push.awaiting {
+                (member, target.datagrams, target.first.map(&rel)).hash(h);
+            }
+            (&push.missed, rel(push.began)).hash(h);
+            for (at, member) in &push.queue {
+                (rel(*at), member).hash(h);
+            }
+        }
     }
 }
 

@@ -204,7 +204,7 @@ impl KeyServer {
     }
 
     /// What message 2 says.
-    fn registration_offer(
+    pub(super) fn registration_offer(
         &self,
         cx: &Context<'_>,
         kind: PeerKind,

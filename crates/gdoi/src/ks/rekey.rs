@@ -629,7 +629,8 @@ impl KeyServer {
                 let on_its_way = self.rekeying.is_on_its_way(content);
                 let mut found = false;
                 for record in &mut self.keys.teks {
-                    if !found && !on_its_way {
+                    // One that still waits for other key servers was no part of it.
+                    if !found && !on_its_way && record.announced {
                         record.delivered = true;
                     }
                     found |= record.tek.spi == *newest;

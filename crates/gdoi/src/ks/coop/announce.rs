@@ -30,24 +30,51 @@ const CLOCK_GENERATION: u32 = 0;
 
 /// The records of one announcement.
 #[derive(Default)]
-struct Delta {
+pub(super) struct Delta {
     from: u64,
-    to: u64,
+    pub(super) to: u64,
     backlog: u32,
     records: Vec<(u8, Zeroizing<Vec<u8>>)>,
+}
+
+/// What is said: an announcement, with records of its own.
+#[derive(Clone)]
+pub(super) struct Utterance {
+    /// All but the records.
+    pub(super) frame: Announcement<'static>,
+    /// Kinds and octets.
+    pub(super) records: Vec<(u8, Zeroizing<Vec<u8>>)>,
+}
+
+impl Utterance {
+    /// As it is written, and as it is believed.
+    pub(super) fn announcement(&self) -> Announcement<'_> {
+        let mut announcement: Announcement<'_> = self.frame.clone();
+        let records = self.records.iter();
+        announcement.records = records
+            .map(|(kind, octets)| CoopRecord {
+                kind: *kind,
+                octets,
+            })
+            .collect();
+        announcement
+    }
 }
 
 impl KeyServer {
     /// Sends a peer what it has not written down yet, if it is due and nothing is on its way.
     pub(super) fn announce(&mut self, cx: &mut Context<'_>, index: KsIndex) {
+        let Some(before) = self.owes(cx.now, index) else {
+            return;
+        };
+        #[cfg(feature = "model")]
+        if cx.decoded {
+            return self.announce_decoded(cx, index, before);
+        }
         let local = SocketAddrV4::new(self.config.address, 848);
         let Some(peer) = self.coop.peers.get_mut(&index) else {
             return;
         };
-        let Link::Up(before) = peer.link else { return };
-        if peer.outstanding.is_some() || cx.now < peer.due {
-            return;
-        }
         // An SA that is nearly used up gives way to the next one.
         let sa = match cx
             .isakmp
@@ -60,14 +87,9 @@ impl KeyServer {
             peer.link = Link::Up(sa);
             cx.isakmp.watch(sa);
         }
-        peer.due = Time::MAX;
-        let asks_reply = std::mem::take(&mut peer.asks_reply);
         let kin = cx.isakmp.sa(sa).is_some_and(crate::ike::Sa::is_kin);
-        let delta = if kin {
-            self.delta(cx, index, sa)
-        } else {
-            self.no_delta(index)
-        };
+        let weakness = cx.isakmp.sa(sa).and_then(|sa| weakness(&sa.agreed()));
+        let (delta, asks_reply) = self.begin_announcement(cx, index, (kin, weakness));
         let to = delta.to;
         let opened = cx
             .isakmp
@@ -75,22 +97,59 @@ impl KeyServer {
         let Ok(message_id) = opened else {
             return self.cannot_send(cx, index, sa);
         };
-        let sent = self.say(
-            cx,
-            (sa, message_id),
-            index,
-            (&delta, asks_reply),
-            Expect::Reply,
-        );
-        let Some(peer) = self.coop.peers.get_mut(&index).filter(|_| sent) else {
-            return self.cannot_send(cx, index, sa);
+        let exchange = (sa, message_id);
+        if self.say(cx, exchange, index, (delta, asks_reply), Expect::Reply) {
+            self.announced(cx.now, index, exchange, (to, asks_reply));
+        } else {
+            self.cannot_send(cx, index, sa);
+        }
+    }
+
+    /// The SA with a peer to which an announcement is due.
+    fn owes(&self, now: Time, index: KsIndex) -> Option<SaId> {
+        let peer = self.coop.peers.get(&index)?;
+        let due = peer.outstanding.is_none() && peer.due <= now;
+        peer.sa().filter(|_| due)
+    }
+
+    /// What goes into the announcement that is due, over an SA of that kind: whether the peer is
+    /// proven kin there, and why it is too weak for keys.
+    pub(super) fn begin_announcement(
+        &mut self,
+        cx: &mut Context<'_>,
+        index: KsIndex,
+        (kin, weakness): (bool, Option<String>),
+    ) -> (Delta, bool) {
+        let Some(peer) = self.coop.peers.get_mut(&index) else {
+            return (Delta::default(), false);
+        };
+        peer.due = Time::MAX;
+        let asks_reply = std::mem::take(&mut peer.asks_reply);
+        let delta = if kin {
+            self.delta(cx, index, weakness)
+        } else {
+            self.no_delta(index)
+        };
+        (delta, asks_reply)
+    }
+
+    /// An announcement has left.
+    pub(super) fn announced(
+        &mut self,
+        now: Time,
+        index: KsIndex,
+        exchange: (SaId, u32),
+        (to, asks_reply): (u64, bool),
+    ) {
+        let Some(peer) = self.coop.peers.get_mut(&index) else {
+            return;
         };
         peer.counters.announcements_sent += 1;
         peer.counters.reply_requests_sent += u64::from(asks_reply);
         peer.outstanding = Some(Outstanding {
-            exchange: (sa, message_id),
+            exchange,
             to,
-            sent: cx.now,
+            sent: now,
         });
     }
 
@@ -110,18 +169,17 @@ impl KeyServer {
         cx: &mut Context<'_>,
         (sa, message_id): (SaId, u32),
         index: KsIndex,
-        (delta, asks_reply): (&Delta, bool),
+        said: (Delta, bool),
         expect: Expect,
     ) -> bool {
-        let (sequence, rises) = self.coop.next_sequence();
         let kin = cx.isakmp.sa(sa).is_some_and(crate::ike::Sa::is_kin);
         let nonce = kin::with_bond(cx, sa, |bond, rng| kin::nonce(bond, rng));
-        let announcement = self.announcement(cx.now, index, sequence, (delta, asks_reply));
+        let (utterance, rises) = self.utter(cx.now, index, said);
         let mut builder = Builder::new();
         if let Some(nonce) = nonce.as_deref().filter(|_| !kin || expect == Expect::Final) {
             builder.push(&Nonce { data: nonce });
         }
-        builder.push(&announcement);
+        builder.push(&utterance.announcement());
         let Ok(built) = builder.finish() else {
             return false;
         };
@@ -139,13 +197,27 @@ impl KeyServer {
         sent.is_ok()
     }
 
-    fn announcement<'a>(
+    /// Says where this key server stands. Says whether the mark of its numbers rose: it must be on
+    /// disk before the message leaves.
+    pub(super) fn utter(
+        &mut self,
+        now: Time,
+        index: KsIndex,
+        (delta, asks_reply): (Delta, bool),
+    ) -> (Utterance, bool) {
+        let (sequence, rises) = self.coop.next_sequence();
+        let frame = self.frame_of(now, index, sequence, (&delta, asks_reply));
+        let records = delta.records;
+        (Utterance { frame, records }, rises)
+    }
+
+    fn frame_of(
         &self,
         now: Time,
         index: KsIndex,
         sequence: u64,
-        (delta, asks_reply): (&'a Delta, bool),
-    ) -> Announcement<'a> {
+        (delta, asks_reply): (&Delta, bool),
+    ) -> Announcement<'static> {
         let coop = &self.coop;
         let peer = coop.peers.get(&index);
         let own = coop.own;
@@ -181,14 +253,7 @@ impl KeyServer {
             to: delta.to,
             backlog: delta.backlog,
             heard: coop.peers.values().map(|peer| heard(peer, now)).collect(),
-            records: delta
-                .records
-                .iter()
-                .map(|(kind, octets)| CoopRecord {
-                    kind: *kind,
-                    octets,
-                })
-                .collect(),
+            records: Vec::new(),
         }
     }
 
@@ -209,7 +274,7 @@ impl KeyServer {
         !self.keys.keks.is_empty()
     }
 
-    fn no_delta(&self, index: KsIndex) -> Delta {
+    pub(super) fn no_delta(&self, index: KsIndex) -> Delta {
         let acked = self.coop.peers.get(&index).map_or(0, |peer| peer.acked);
         let backlog = self.coop.log.after(acked).count();
         Delta {
@@ -222,7 +287,7 @@ impl KeyServer {
 
     /// What a peer has not written down; nothing while it is not known which run of it listens, or
     /// when the SA is too weak for keys.
-    fn delta(&mut self, cx: &mut Context<'_>, index: KsIndex, sa: SaId) -> Delta {
+    fn delta(&mut self, cx: &mut Context<'_>, index: KsIndex, weakness: Option<String>) -> Delta {
         let mut delta = self.no_delta(index);
         let group = self.config.group.clone();
         let Some(peer) = self.coop.peers.get_mut(&index) else {
@@ -232,7 +297,7 @@ impl KeyServer {
         if !ready {
             return delta;
         }
-        if let Some(reason) = cx.isakmp.sa(sa).and_then(|sa| weakness(&sa.agreed())) {
+        if let Some(reason) = weakness {
             if !std::mem::replace(&mut peer.weak, true) {
                 let ks = peer.address;
                 cx.out.report(Gdoi::COOP_PEER_WEAK { ks, group, reason });
@@ -351,55 +416,89 @@ impl KeyServer {
         }
         let source = cx.isakmp.sa(message.sa).map(|sa| *sa.peer().ip());
         let peer = source.and_then(|source| self.coop.peer_at(source));
-        let Some(peer) = peer else {
-            return Err(Refusal::UnknownKeyServer);
-        };
-        let index = peer.index;
+        let index = peer.ok_or(Refusal::UnknownKeyServer)?.index;
         let nonce = chain.find(PayloadType::NONCE).map(|raw| raw.body);
         prove_kin(cx, message.sa, nonce)?;
         if step == 1 {
-            let same_run = peer.incarnation == Some(said.incarnation);
-            if same_run && said.sequence <= peer.sequence {
-                return Err(Refusal::CoopSequence {
-                    seq: said.sequence,
-                    last: peer.sequence,
-                });
-            }
-            peer.counters.announcements_received += 1;
-            peer.counters.reply_requests_received += u64::from(said.flags.reply_requested);
-            let waiting = self.take(cx, index, &said, None)?;
+            let waiting = self.believe_announcement(cx, index, &said)?;
             self.answer(cx, message, index);
-            if let Some(peer) = self.coop.peers.get_mut(&index) {
-                peer.sequence = said.sequence;
-                if said.flags.reply_requested || waiting {
-                    peer.due = peer.due.min(cx.now);
-                }
-            }
+            self.heed(cx.now, index, &said, waiting);
         } else {
             let exchange = (message.sa, message.message_id);
-            let asked = peer
-                .outstanding
-                .take_if(|outstanding| outstanding.exchange == exchange);
             cx.isakmp.finish(message.sa, message.message_id);
-            let asked = asked.ok_or(Refusal::NoPull)?;
-            self.take(cx, index, &said, Some(asked.sent))?;
-            if let Some(peer) = self.coop.peers.get_mut(&index) {
-                let more = peer.acked < self.coop.log.last() && peer.acked >= asked.to;
-                let next = self.coop.next_announcement;
-                peer.due = if more || peer.asks_reply {
-                    cx.now
-                } else {
-                    peer.due.min(next)
-                };
-            }
+            self.believe_answer(cx, index, &said, exchange)?;
         }
         Ok(index)
+    }
+
+    /// Judges an announcement whose sender is proven. Says whether more is to come.
+    pub(super) fn believe_announcement(
+        &mut self,
+        cx: &mut Context<'_>,
+        index: KsIndex,
+        said: &Announcement<'_>,
+    ) -> Result<bool, Refusal> {
+        let peer = self.coop.peers.get_mut(&index);
+        let peer = peer.ok_or(Refusal::UnknownKeyServer)?;
+        let same_run = peer.incarnation == Some(said.incarnation);
+        if same_run && said.sequence <= peer.sequence {
+            return Err(Refusal::CoopSequence {
+                seq: said.sequence,
+                last: peer.sequence,
+            });
+        }
+        peer.counters.announcements_received += 1;
+        peer.counters.reply_requests_received += u64::from(said.flags.reply_requested);
+        self.take(cx, index, said, None)
+    }
+
+    /// An announcement was believed and answered.
+    pub(super) fn heed(
+        &mut self,
+        now: Time,
+        index: KsIndex,
+        said: &Announcement<'_>,
+        waiting: bool,
+    ) {
+        if let Some(peer) = self.coop.peers.get_mut(&index) {
+            peer.sequence = said.sequence;
+            if said.flags.reply_requested || waiting {
+                peer.due = peer.due.min(now);
+            }
+        }
+    }
+
+    /// Judges the answer to an announcement of ours.
+    pub(super) fn believe_answer(
+        &mut self,
+        cx: &mut Context<'_>,
+        index: KsIndex,
+        said: &Announcement<'_>,
+        exchange: (SaId, u32),
+    ) -> Result<(), Refusal> {
+        let peer = self.coop.peers.get_mut(&index);
+        let peer = peer.ok_or(Refusal::UnknownKeyServer)?;
+        let asked = peer
+            .outstanding
+            .take_if(|outstanding| outstanding.exchange == exchange);
+        let asked = asked.ok_or(Refusal::NoPull)?;
+        self.take(cx, index, said, Some(asked.sent))?;
+        if let Some(peer) = self.coop.peers.get_mut(&index) {
+            let more = peer.acked < self.coop.log.last() && peer.acked >= asked.to;
+            let next = self.coop.next_announcement;
+            peer.due = if more || peer.asks_reply {
+                cx.now
+            } else {
+                peer.due.min(next)
+            };
+        }
+        Ok(())
     }
 
     fn answer(&mut self, cx: &mut Context<'_>, message: &PullMessage<'_>, index: KsIndex) {
         let delta = self.no_delta(index);
         let exchange = (message.sa, message.message_id);
-        self.say(cx, exchange, index, (&delta, false), Expect::Final);
+        self.say(cx, exchange, index, (delta, false), Expect::Final);
     }
 
     /// Takes what a peer says as true. Says whether it holds records that it has not sent yet.

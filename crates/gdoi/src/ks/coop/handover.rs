@@ -32,7 +32,7 @@ pub(crate) struct Handed {
 }
 
 /// Everything that is handed from here, and where what was handed to us came from.
-#[derive(Default)]
+#[derive(Clone, Default)]
 pub(super) struct HandOver {
     next: u64,
     out: BTreeMap<(KsIndex, u64), Handed>,

@@ -76,6 +76,10 @@ impl KeyServer {
         if !due {
             return;
         }
+        #[cfg(feature = "model")]
+        if cx.decoded {
+            return super::model::connect(cx, peer);
+        }
         match cx
             .isakmp
             .connect(cx.now, local, peer.socket(), cx.rng, cx.out)
@@ -124,7 +128,7 @@ impl KeyServer {
     }
 
     /// The way to a peer was tried in vain.
-    fn unreached(&mut self, cx: &mut Context<'_>, index: KsIndex) {
+    pub(super) fn unreached(&mut self, cx: &mut Context<'_>, index: KsIndex) {
         if let Some(peer) = self.coop.peers.get_mut(&index) {
             peer.link = Link::Down {
                 retry: cx.now + PEER_RETRY,

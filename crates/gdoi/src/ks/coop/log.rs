@@ -36,7 +36,7 @@ pub(crate) enum Key {
 }
 
 /// The log of one run of the program.
-#[derive(Default)]
+#[derive(Clone, Default)]
 pub(crate) struct Log {
     last: u64,
     entries: BTreeMap<Key, Entry>,

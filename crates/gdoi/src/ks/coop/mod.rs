@@ -11,6 +11,8 @@ mod handover;
 mod import;
 mod link;
 mod log;
+#[cfg(feature = "model")]
+mod model;
 mod peer;
 mod records;
 mod roles;
@@ -37,12 +39,17 @@ use crate::policy_blob::Sha256;
 pub(crate) use announce::group_of;
 pub(crate) use handover::Handed;
 pub(crate) use log::Key;
+#[cfg(feature = "model")]
+pub(crate) use model::Admitted;
+#[cfg(feature = "model")]
+pub use model::{Decoded, Spoken};
 pub use view::{CoopView, Difference, PeerCounters, PeerView, Role};
 
 use log::Log;
 use peer::Peer;
 
 /// Cooperation of one group.
+#[derive(Clone)]
 pub(crate) struct Coop {
     own: KsIndex,
     role: Role,
@@ -78,6 +85,7 @@ pub(crate) struct Coop {
 }
 
 /// A rekey key that came from the primary.
+#[derive(Clone)]
 pub(crate) struct AdoptedKey {
     /// Its label.
     pub(crate) label: String,

@@ -55,6 +55,7 @@ pub(crate) struct Said {
 }
 
 /// A cooperative key server.
+#[derive(Clone)]
 pub(crate) struct Peer {
     pub(crate) address: Ipv4Addr,
     pub(crate) index: KsIndex,

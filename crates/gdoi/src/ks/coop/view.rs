@@ -6,7 +6,7 @@ use std::time::Duration;
 use policy::{Generation, KsIndex};
 
 /// What a key server is in its group.
-#[derive(Copy, Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Copy, Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Role {
     /// It takes part in an election.
     #[default]
