@@ -143,6 +143,8 @@ impl Bounds {
             priority: 10 - u8::try_from(place).unwrap_or(9),
             rekey_key: Some(REKEY_KEY.to_owned()),
             transport: RekeyTransport::Unicast,
+            multicast: config::Multicast::default(),
+            reminder_s: None,
             kek_cipher: KekCipher::Aes256,
             sig_hash: SigHash::Sha256,
             raw_hash: false,

@@ -382,7 +382,11 @@ fn effect(output: Output) -> Option<Effect> {
             bytes: bytes.into(),
         }),
         Output::Report(Event::Gdoi(report)) => Some(Effect::Report(report.entry().mnemonic)),
-        Output::Report(_)
+        // The model's group rekeys by unicast.
+        Output::Multicast { .. }
+        | Output::Join { .. }
+        | Output::Leave { .. }
+        | Output::Report(_)
         | Output::InstallSa { .. }
         | Output::RemoveSa { .. }
         | Output::InstallPolicy { .. }

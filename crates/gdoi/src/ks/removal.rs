@@ -26,14 +26,14 @@ use crate::persist;
 use crate::private::{GroupStamp, RegisterAgain};
 
 /// Members that were told to register again, since the generation rose last.
-#[derive(Default)]
+#[derive(Clone, Default)]
 pub(super) struct Summoned {
     generation: Generation,
     members: BTreeSet<Ipv4Addr>,
 }
 
 /// How many registrations a key server has done in one second.
-#[derive(Default)]
+#[derive(Clone, Default)]
 pub(super) struct Rate {
     second: u64,
     count: u32,

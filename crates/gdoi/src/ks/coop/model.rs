@@ -121,6 +121,8 @@ impl KeyServer {
             last_sync: self.last_sync,
             ordered: self.ordered,
             spent: self.spent,
+            summoned: self.summoned.clone(),
+            rate: self.rate.clone(),
         }
     }
 
@@ -463,6 +465,9 @@ impl Log {
                 Key::Kek(KekSpi(spi)) => (4, spi).hash(h),
                 Key::Tek(Spi(spi)) => (5, spi).hash(h),
                 Key::Member(address) => (6, address).hash(h),
+                Key::Removals => 7.hash(h),
+                Key::Tombstone(address) => (8, address).hash(h),
+                Key::Handed(to, number) => (9, to.get(), number).hash(h),
             }
             for index in 0..16 {
                 let from = KsIndex::new(index).is_some_and(|peer| self.is_from(key, peer));
