@@ -43,6 +43,19 @@ pub(crate) struct Push {
     pub(crate) asks: bool,
 }
 
+impl Push {
+    /// One more copy, for one member.
+    fn copy_to(&self, member: Ipv4Addr) -> Departure {
+        Departure {
+            member,
+            seq: self.seq,
+            copy: true,
+            audience: Vec::new(),
+            bytes: self.bytes.clone(),
+        }
+    }
+}
+
 /// A PUSH and the members that are to acknowledge it.
 #[derive(Clone)]
 struct Outstanding {
@@ -251,14 +264,7 @@ impl Rekeying {
         //= getvpn P24
         if !is_multicast && target.datagrams >= HAND_OVER_AFTER && !target.handed {
             target.handed = true;
-            let departure = Departure {
-                member,
-                seq: push.push.seq,
-                copy: true,
-                audience: Vec::new(),
-                bytes: push.push.bytes.clone(),
-            };
-            due.handed.push((departure, push.push.kek));
+            due.handed.push((push.push.copy_to(member), push.push.kek));
         }
         if target.datagrams > copies.number {
             push.awaiting.remove(&member);

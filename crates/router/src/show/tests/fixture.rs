@@ -290,12 +290,31 @@ fn key_server_tek(spi: u32, remaining: u64, elapsed: u64, rekey: Option<u64>) ->
     }
 }
 
-/// The key server of the samples.
-fn key_server() -> ks::View {
+/// The Rekey SA of the samples.
+fn key_server_kek() -> ks::KekView {
     let mut kek_spi = KekSpi::default();
     for (octet, place) in kek_spi.0.iter_mut().zip((0..16).rev()) {
         *octet = (0x1886_4836_BA88_8BCD_1126_671E_EAFE_B4C7_u128 >> (8 * place)) as u8;
     }
+    ks::KekView {
+        kind: PeerKind::Ours,
+        spi: kek_spi,
+        cipher: KekCipher::TripleDes,
+        sig_hash: SigHash::Sha1,
+        sig_key_len: 162,
+        sig_size: 128,
+        sig_key_name: "key1".into(),
+        orig_lifetime_s: 1200,
+        remaining: s(528),
+        time_to_rekey: Some(s(293)),
+        seq: 10,
+        acknowledgement: 129,
+        destination: None,
+    }
+}
+
+/// The key server of the samples.
+fn key_server() -> ks::View {
     ks::View {
         group: "G1".into(),
         id: GroupId::Number(3333),
@@ -319,21 +338,7 @@ fn key_server() -> ks::View {
         retransmit_number: 5,
         kek_lifetime_s: 1200,
         seq: 10,
-        keks: vec![ks::KekView {
-            kind: PeerKind::Ours,
-            spi: kek_spi,
-            cipher: KekCipher::TripleDes,
-            sig_hash: SigHash::Sha1,
-            sig_key_len: 162,
-            sig_size: 128,
-            sig_key_name: "key1".into(),
-            orig_lifetime_s: 1200,
-            remaining: s(528),
-            time_to_rekey: Some(s(293)),
-            seq: 10,
-            acknowledgement: 129,
-            destination: None,
-        }],
+        keks: vec![key_server_kek()],
         teks: vec![
             key_server_tek(0x91E3_985A, 796, 1407, Some(670)),
             key_server_tek(0x3A14_695B, 12, 888, None),
