@@ -409,8 +409,10 @@ impl KeyServer {
         if !primary && !(first && (said.flags.complete || !self.is_founded())) {
             return;
         }
-        let half = cx.now.since(asked) / 2;
-        let theirs = PseudoTime::from_nanos(said.pseudotime_ns).after(half);
+        // It was stamped at some time between: any of these is what it may read now.
+        let round_trip = cx.now.since(asked);
+        let least = PseudoTime::from_nanos(said.pseudotime_ns);
+        let theirs = least.after(round_trip / 2);
         let own = self.clock.at(cx.now);
         // Nothing was stamped in this run yet: the clock is simply the group's.
         let read = if first && !self.coop.complete {
@@ -418,7 +420,7 @@ impl KeyServer {
         } else {
             let since = self.coop.synchronised.map_or(Time::ZERO, |at| at);
             let most = cx.now.since(since) * u32::try_from(CLOCK_SLEW_PPM).unwrap_or(0) / 1_000_000;
-            let (ahead, behind) = (theirs.since(own), own.since(theirs));
+            let (ahead, behind) = (least.since(own), own.since(least.after(round_trip)));
             // No drift explains that: one of the two clocks was lost, and the primary's counts.
             if ahead.max(behind) > CLOCK_STEP_MIN {
                 self.clock_differs(cx, index);
