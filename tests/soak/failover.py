@@ -202,7 +202,7 @@ class Run:
         def followed(member):
             text = self.lab.cli(member, "show crypto gdoi gm acl")
             return ("10.9.9.9" in text) == self.flip
-        known = until(lambda: all(map(followed, ("gm1", "gm2"))), 12)
+        known = until(lambda: all(map(followed, ("gm1", "gm2"))), 25)
         self.tally.check(known, "all members follow the new policy")
         return "policy change"
 
@@ -252,7 +252,7 @@ def main():
         for number, (what, seconds, event) in enumerate(plan, 1):
             with tally.part(f"{number} of {len(plan)}, {what}"):
                 run.stretch(f"{number} of {len(plan)}, {what}", seconds, event)
-        if arguments.splits:
+        if arguments.splits > 2:
             with tally.part("beyond the look-ahead"):
                 beyond(run)
     if run.takeovers:

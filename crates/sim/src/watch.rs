@@ -269,11 +269,13 @@ impl Watch {
         self.delivering = Some(delivered);
     }
 
-    /// A member registered: what its key server said of the counter counts as taken.
-    pub(crate) fn registered(&mut self, id: NodeId) {
+    /// A member registered: what its key server said of the counter counts as taken. Of several
+    /// that do not hear each other the one where it registers now may not know how far another one
+    /// has counted under the same Rekey SA; its word counts, under a phase-1 SA of its own.
+    pub(crate) fn registered(&mut self, id: NodeId, one_server: bool) {
         if let Some((spi, seq)) = self.granted.remove(&id) {
             let last = self.accepted.entry((id, spi)).or_default();
-            *last = seq.max(*last);
+            *last = if one_server { seq.max(*last) } else { seq };
         }
     }
 

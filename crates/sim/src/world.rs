@@ -540,7 +540,7 @@ impl VirtualWorld {
                 }
             } else if said.starts_with("%GDOI-5-GM_INSTALL_POLICIES_SUCCESS:") {
                 reference.registered(id);
-                self.watch.registered(id);
+                self.watch.registered(id, self.servers.len() == 1);
             }
         }
         if self.keeps_logs {
