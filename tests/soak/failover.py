@@ -191,8 +191,10 @@ class Run:
     def policy(self, leader):
         """A line of the policy comes or goes on all key servers, the primary last."""
         servers = sorted(SERVERS, key=lambda server: server == leader)
-        self.flip = not getattr(self, "flip", False)
-        word = "" if self.flip else "no "
+        # Who was killed is back with its startup-config: what the primary runs decides.
+        running = self.lab.cli(leader, "show running-config")
+        wanted = "permit ip host 10.9.9.9" not in running
+        word = "" if wanted else "no "
         lines = ["configure terminal", "ip access-list extended ENCPOL",
                  f" {word}permit ip host 10.9.9.9 host 10.9.9.8", "end"]
         for server in servers:
@@ -201,7 +203,7 @@ class Run:
                            timeout=20, check=True)
         def followed(member):
             text = self.lab.cli(member, "show crypto gdoi gm acl")
-            return ("10.9.9.9" in text) == self.flip
+            return ("10.9.9.9" in text) == wanted
         known = until(lambda: all(map(followed, ("gm1", "gm2"))), 25)
         self.tally.check(known, "all members follow the new policy")
         return "policy change"
