@@ -9,6 +9,7 @@ use std::ops::RangeInclusive;
 
 use crypto::SeededRng;
 use policy::lifetime::Schedule;
+use router::limits::KEY_LOOK_AHEAD_DEFAULT;
 
 use crate::link::below;
 
@@ -69,9 +70,6 @@ struct Common {
     keepalive: Option<(u64, &'static str)>,
     phase1_s: u64,
 }
-
-/// `key look-ahead` without a word in the configuration (PROTOCOL P12).
-const LOOK_AHEAD: u32 = 2;
 
 const TRANSFORMS: [&str; 5] = [
     "esp-gcm 256",
@@ -190,7 +188,9 @@ pub(crate) fn draw(sizes: &Sizes, dice: &mut SeededRng) -> Group {
             10,
             u16::try_from(common.retransmits).unwrap_or(2),
         ),
-        look_ahead: common.look_ahead.unwrap_or(LOOK_AHEAD),
+        look_ahead: common
+            .look_ahead
+            .unwrap_or(u32::from(KEY_LOOK_AHEAD_DEFAULT)),
         summary,
     }
 }

@@ -8,11 +8,9 @@ use std::fmt::Write as _;
 use std::fs::DirBuilder;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::Path;
-use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
-use netio::namespace;
 use serde_json::{Value, json};
 
 use super::key_server::{ADDRESS, KeyServer, PEER, Seat};
@@ -42,22 +40,7 @@ pub(super) fn measure(state: &Path, effort: Effort) -> Result<Found> {
         Effort::Quick => 200,
     };
     let folder = Folder::make(state, "coop")?;
-    let mut command = Command::new("/proc/self/exe");
-    command
-        .args(["bench", "cooperate"])
-        .arg(&folder.0)
-        .arg(members.to_string())
-        .stdin(Stdio::null())
-        .stderr(Stdio::piped());
-    namespace::isolate(&mut command);
-    let output = command.output().context(
-        "cannot make namespaces (the kernel must allow unprivileged user namespaces; or run as \
-         root)",
-    )?;
-    if !output.status.success() {
-        bail!("{}", String::from_utf8_lossy(&output.stderr).trim());
-    }
-    let json: Value = serde_json::from_slice(&output.stdout)?;
+    let json = folder.run("cooperate", &[members])?;
     let mut text = format!(
         "Two key servers, {members} members: octets of COOP payloads that the primary sends\n\
          {:<32} {:>16} {:>24}\n",

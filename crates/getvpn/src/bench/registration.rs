@@ -84,6 +84,29 @@ impl Folder {
             .with_context(|| format!("cannot make {}", path.display()))?;
         Ok(Self(path.canonicalize()?))
     }
+
+    /// Runs an inner command of `getvpn bench` on this folder, in namespaces of its own; what it says.
+    ///
+    /// # Errors
+    /// No namespace can be made, or the command fails.
+    pub(super) fn run(&self, inner: &str, numbers: &[usize]) -> Result<Value> {
+        let mut command = Command::new("/proc/self/exe");
+        command
+            .args(["bench", inner])
+            .arg(&self.0)
+            .args(numbers.iter().map(ToString::to_string))
+            .stdin(Stdio::null())
+            .stderr(Stdio::piped());
+        namespace::isolate(&mut command);
+        let output = command.output().context(
+            "cannot make namespaces (the kernel must allow unprivileged user namespaces; or run \
+             as root)",
+        )?;
+        if !output.status.success() {
+            bail!("{}", String::from_utf8_lossy(&output.stderr).trim());
+        }
+        Ok(serde_json::from_slice(&output.stdout)?)
+    }
 }
 
 impl Drop for Folder {
@@ -158,24 +181,13 @@ pub(super) fn verdict(met: bool, goal: &str) -> String {
 
 fn measure_group(state: &Path, rounds: &Rounds) -> Result<Row> {
     let folder = Folder::make(state, &rounds.group.number().to_string())?;
-    let mut command = Command::new("/proc/self/exe");
-    command
-        .args(["bench", "load"])
-        .arg(&folder.0)
-        .arg(rounds.group.number().to_string())
-        .arg(rounds.rounds.to_string())
-        .arg(rounds.per_round.to_string())
-        .stdin(Stdio::null())
-        .stderr(Stdio::piped());
-    namespace::isolate(&mut command);
-    let output = command.output().context(
-        "cannot make namespaces (the kernel must allow unprivileged user namespaces; or run as \
-         root)",
-    )?;
-    if !output.status.success() {
-        bail!("{}", String::from_utf8_lossy(&output.stderr).trim());
-    }
-    let rounds: Vec<Value> = serde_json::from_slice(&output.stdout)?;
+    let numbers = [
+        usize::from(rounds.group.number()),
+        rounds.rounds,
+        rounds.per_round,
+    ];
+    let measured = folder.run("load", &numbers)?;
+    let rounds = measured.as_array().context("the load measured nothing")?;
     let figure = |round: &Value, name: &str| round[name].as_f64().unwrap_or(f64::NAN);
     let each = |round: &Value| figure(round, "key_server_us") / figure(round, "registrations");
     Ok(Row {
