@@ -190,7 +190,7 @@ pub(crate) fn draw(sizes: &Sizes, dice: &mut SeededRng) -> Group {
         ),
         look_ahead: common
             .look_ahead
-            .unwrap_or(u32::from(KEY_LOOK_AHEAD_DEFAULT)),
+            .unwrap_or_else(|| KEY_LOOK_AHEAD_DEFAULT.into()),
         summary,
     }
 }
