@@ -25,8 +25,8 @@ impl Member {
 }
 
 impl KeyServer {
-    /// A member has acknowledged no copy of a rekey.
-    pub(super) fn missed(&mut self, cx: &mut Context<'_>, address: Ipv4Addr) {
+    /// A member has acknowledged no copy of a rekey under that Rekey SA.
+    pub(super) fn missed(&mut self, cx: &mut Context<'_>, address: Ipv4Addr, kek: &KekSpi) {
         // Who is not asked has missed nothing.
         let asked = |member: &&mut Member| ack_type(member.kind).is_some();
         // Whoever is on the other side of a split has missed nothing that it could have heard.
@@ -36,8 +36,11 @@ impl KeyServer {
         };
         member.acks_missed += 1;
         member.missed_in_row = member.missed_in_row.saturating_add(counts.into());
-        // Perhaps it does not hold that Rekey SA any more.
-        member.kek = KekSpi::default();
+        // Perhaps it does not hold that Rekey SA any more; which one it got on the other side of a
+        // split is known since from there.
+        if member.kek == *kek {
+            member.kek = KekSpi::default();
+        }
         if counts && member.is_stale() && member.missed_in_row == MISSED_STALE {
             cx.out.report(Gdoi::KS_GM_STALE {
                 gm: address,

@@ -99,8 +99,8 @@ pub(crate) struct Departure {
 pub(crate) struct Due {
     /// Datagrams that leave.
     pub(crate) departures: Vec<Departure>,
-    /// Members that did not acknowledge any copy.
-    pub(crate) missed: Vec<Ipv4Addr>,
+    /// Members that did not acknowledge any copy, and the Rekey SA that it was under.
+    pub(crate) missed: Vec<(Ipv4Addr, KekSpi)>,
     /// Members that did not acknowledge a multicast rekey, of which they perhaps saw no copy.
     pub(crate) silent: Vec<Ipv4Addr>,
     /// Members that are not asked whether they hold this Rekey SA, and were told it.
@@ -273,7 +273,7 @@ impl Rekeying {
                 due.silent.extend(&push.missed);
             } else if push.push.asks {
                 push.missed.insert(member);
-                due.missed.push(member);
+                due.missed.push((member, push.push.kek));
             }
             return false;
         }
@@ -491,7 +491,7 @@ mod tests {
             (20, two, true),
         ];
         assert_eq!(sent, expected);
-        assert_eq!((missed, over), (vec![two], 1));
+        assert_eq!((missed, over), (vec![(two, kek())], 1));
         assert_eq!(rekeying.last.retransmits, 2);
         assert_eq!(rekeying.last.duration, Duration::from_secs(30));
     }

@@ -599,8 +599,8 @@ impl KeyServer {
         for (departure, kek) in due.handed {
             self.hand_over_to_its_own(cx, departure, kek);
         }
-        for address in due.missed {
-            self.missed(cx, address);
+        for (address, kek) in due.missed {
+            self.missed(cx, address, &kek);
         }
         self.heard_nothing(&due.silent);
         self.trust_told(&due.told);
@@ -695,11 +695,13 @@ impl KeyServer {
     ) {
         let learned = self.rekeying.content(kek, seq).cloned();
         if let Some(member) = self.members.find_mut(peer) {
-            if let Some(Content::Kek(new)) = learned {
-                member.kek = new;
-            }
             member.acknowledged(seq);
             member.policy_behind = old_policy;
+            if let Some(Content::Kek(new)) = learned {
+                member.kek = new;
+                // After a split the other side can reach it under this one only.
+                self.coop.changed_meanwhile(Key::Member(peer));
+            }
         }
         self.send_due(cx);
     }

@@ -227,6 +227,47 @@ fn a_split_no_longer_than_the_look_ahead_and_its_merge_lose_nothing() {
     }
 }
 
+/// Who wins a merge reaches members of the other side under the Rekey SA that the other side gave
+/// them, though it has never sent them anything under that one.
+#[test]
+fn after_a_merge_members_of_the_other_side_are_rekeyed_and_need_not_come() {
+    for seconds in [250, 310] {
+        let mut network = group(5, 2, 4, 60, 10);
+        network.run_s(60);
+        network.kill("ks1");
+        network.run_s(30);
+        network.start("ks1");
+        network.run_s(30);
+        assert_eq!(primary(&network, &["ks1", "ks2"]), "ks2");
+        network.fate = Box::new(|packet, _| {
+            let ends = [*packet.from.ip(), *packet.to.ip()];
+            if ends.contains(&KS) {
+                Fate::Lose
+            } else {
+                Fate::Deliver
+            }
+        });
+        network.run_s(seconds);
+        let [one, two] = ["ks1", "ks2"].map(|name| network.ks(name).keks[0].spi);
+        assert_ne!(one, two, "each has a Rekey SA of its own");
+        let came = |network: &Network| [1, 2, 3, 4].map(|n| network.gm(n).registrations_succeeded);
+        let before = came(&network);
+        heal(&mut network);
+        network.run_s(100);
+        assert_eq!(primary(&network, &["ks1", "ks2"]), "ks1");
+        let running = network.ks("ks1").keks[0].spi;
+        for n in 1..=4 {
+            let held = network.gm(n).keks;
+            let held = [held.new, held.current].into_iter().flatten();
+            let held: Vec<_> = held.map(|kek| kek.spi).collect();
+            assert!(held.contains(&running), "gm{n} after {seconds} s");
+        }
+        network.run_s(500);
+        assert_eq!(came(&network), before, "{}", network.transcript);
+        assert!(!network.node("ks1").has_event("KS_NACK_GM_EJECT"));
+    }
+}
+
 #[test]
 fn a_cut_between_two_of_three_leaves_one_primary() {
     let mut network = group(6, 3, 3, 60, 10);

@@ -305,20 +305,41 @@ impl KeyServer {
             return delta;
         }
         let mut octets = 0;
+        let mut told: Vec<Key> = Vec::new();
         for (stamp, key) in self.coop.log.after(delta.from) {
             let known = self.coop.log.is_from(key, index) || Log::is_for_another(key, index);
-            if let Some((kind, record)) = self.record(cx, key).filter(|_| !known) {
-                octets += record.len() + 3;
-                let full = octets > ANNOUNCEMENT_OCTETS_MAX || delta.records.len() >= RECORDS_MAX;
-                if full && !delta.records.is_empty() {
-                    break;
-                }
-                delta.records.push((kind, Zeroizing::new(record)));
+            let needed = self.needed_by(key).filter(|kek| {
+                let later = self.coop.log.stamp(kek) > Some(stamp);
+                later && !known && !told.contains(kek) && !self.coop.log.is_from(kek, index)
+            });
+            let records: Vec<_> = [needed.as_ref(), Some(key).filter(|_| !known)]
+                .into_iter()
+                .flatten()
+                .filter_map(|key| self.record(cx, key))
+                .collect();
+            octets += records.iter().map(|(_, own)| own.len() + 3).sum::<usize>();
+            let count = delta.records.len();
+            let full = octets > ANNOUNCEMENT_OCTETS_MAX || count + records.len() > RECORDS_MAX;
+            if full && count > 0 {
+                break;
             }
+            let records = records.into_iter();
+            let records = records.map(|(kind, octets)| (kind, Zeroizing::new(octets)));
+            delta.records.extend(records);
+            told.extend(needed);
             delta.to = stamp;
             delta.backlog = delta.backlog.saturating_sub(1);
         }
         delta
+    }
+
+    /// The Rekey SA that a member's record names: who reads it must know that one, whose own turn
+    /// may be later, as every rekey changes its sequence number.
+    fn needed_by(&self, key: &Key) -> Option<Key> {
+        let Key::Member(address) = key else {
+            return None;
+        };
+        Some(Key::Kek(self.members.find(*address)?.kek))
     }
 
     /// The octets of a record; `None` for one that is no more.

@@ -254,7 +254,9 @@ impl KeyServer {
             self.members.insert(address, theirs);
             return true;
         };
-        let newer_kek = minted(&theirs.kek) > minted(&held.kek);
+        // What an older registration got since, the member has forgotten.
+        let same = (theirs.joined, theirs.server) == (held.joined, held.server);
+        let newer_kek = same && minted(&theirs.kek) > minted(&held.kek);
         let before = (held.joined, held.server, held.kek, held.leases.len());
         let kek = theirs.kek;
         let Some(held) = self.members.find_mut(address) else {

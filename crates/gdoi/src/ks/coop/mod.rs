@@ -180,6 +180,17 @@ impl Coop {
         }
     }
 
+    /// A record changed by what happened here, whoever told of it: all peers are told with the next
+    /// announcement.
+    pub(crate) fn changed_meanwhile(&mut self, key: Key) {
+        if !self.is_alone() {
+            let source = self.log.source();
+            self.log.comes_from(None);
+            self.log.changed(key);
+            self.log.comes_from(source);
+        }
+    }
+
     /// Whether every configured key server is reachable.
     pub(crate) fn all_are_alive(&self) -> bool {
         self.peers.values().all(|peer| peer.alive)
