@@ -162,6 +162,26 @@ pub(crate) struct Message1 {
     pub(crate) id: Id,
 }
 
+/// What message 3 says.
+pub(crate) struct Message3 {
+    /// How many sender identifiers are asked for; one when it does not say.
+    pub(crate) workers: u16,
+    /// The key that the member has nearly used up.
+    pub(crate) spent: Option<Spi>,
+    /// The sender identifiers that it holds.
+    pub(crate) held: Option<SidsHeld>,
+}
+
+impl Default for Message3 {
+    fn default() -> Self {
+        Self {
+            workers: 1,
+            spent: None,
+            held: None,
+        }
+    }
+}
+
 impl Message1 {
     /// Reads message 1.
     ///
@@ -206,19 +226,17 @@ impl Responder {
         Ok((state, builder.finish()?))
     }
 
-    /// Reads message 3: how many sender identifiers are asked for, one when it does not say, and
-    /// which key the member has nearly used up.
+    /// Reads message 3.
     ///
     /// # Errors
     /// What is malformed.
-    pub(crate) fn read_3(
-        first: PayloadType,
-        payloads: &[u8],
-    ) -> Result<(u16, Option<Spi>), wire::Error> {
+    pub(crate) fn read_3(first: PayloadType, payloads: &[u8]) -> Result<Message3, wire::Error> {
         let chain = Chain::decode(first, payloads)?;
         let gap = chain.find(PayloadType::GAP);
         let gap: Option<Gap> = gap.map(wire::isakmp::Raw::decode).transpose()?;
-        let Some(gap) = gap else { return Ok((1, None)) };
+        let Some(gap) = gap else {
+            return Ok(Message3::default());
+        };
         let class = GapAttribute::GETVPN_KEY_SPENT.0;
         let spent = gap.other.iter().find(|own| own.class == class);
         let spi = spent.and_then(|own| match &own.value {
@@ -226,7 +244,11 @@ impl Responder {
             Value::Basic(_) => None,
         });
         let spi = spi.map(|octets| Spi(u32::from_be_bytes(octets)));
-        Ok((gap.sender_id_request.unwrap_or(1), spi))
+        Ok(Message3 {
+            workers: gap.sender_id_request.unwrap_or(1),
+            spent: spi,
+            held: SidsHeld::find(&gap.other)?,
+        })
     }
 
     /// Message 4.

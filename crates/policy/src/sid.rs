@@ -75,6 +75,13 @@ impl SidSpace {
             Sid(u32::try_from(top | n).unwrap_or(u32::MAX))
         })
     }
+
+    /// The number of a SID in this space; `None` if it lies in another one.
+    #[must_use]
+    pub fn number(&self, sid: Sid) -> Option<u64> {
+        let n = u64::from(sid.0) & (self.count() - 1);
+        (self.sid(n) == Some(sid)).then_some(n)
+    }
 }
 
 /// The IV of a counter-mode packet: SID in the leftmost bits, then the sender's own counter.

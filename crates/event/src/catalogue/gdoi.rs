@@ -275,8 +275,8 @@ catalogue! {
 
     /// Another key server or a member remembers more than this key server's state folder: it was restored or rolled back.
     #[action = "None, if a folder was restored on purpose. Else see that no copy of this key server runs elsewhere."]
-    1 KS_STATE_ROLLBACK in Coop { ks: Ipv4Addr, group: Group, what: String }
-        "State of group {group} was rolled back: {ks} remembers a higher {what}. Adopting it";
+    1 KS_STATE_ROLLBACK in Coop { peer: Ipv4Addr, group: Group, what: String }
+        "State of group {group} was rolled back: {peer} remembers {what}. Adopting it";
 
     /// An unauthorised member tried to join the group; this may be a hostile event.
     #[action = "If it should be a member, add it to the group's authorization."]

@@ -14,6 +14,7 @@ mod registration;
 mod rekey;
 mod removal;
 mod removals;
+mod rollback;
 mod show;
 mod sid;
 mod view;
@@ -88,6 +89,8 @@ pub(crate) struct KeyServer {
     spent: Option<::policy::Spi>,
     /// Members that were told to register again.
     summoned: Summoned,
+    /// The newest traffic key that this run has not minted itself.
+    keys_until: Option<PseudoTime>,
     /// Registrations that this key server does in a second.
     rate: Rate,
 }
@@ -133,6 +136,7 @@ impl KeyServer {
             ordered: false,
             spent: None,
             summoned: Summoned::default(),
+            keys_until: None,
             rate: Rate::default(),
             config: config.clone(),
         };
@@ -155,6 +159,7 @@ impl KeyServer {
         self.rekeys_sent = row.rekeys_sent;
         self.members = members;
         self.keys.tenure = self.coop.row().tenure;
+        self.keys_until = self.keys.teks.iter().map(|record| record.minted).max();
     }
 
     /// Follows a configuration: what differs from what is in force is minted and sent.

@@ -248,7 +248,7 @@ impl KeyServer {
             return self.refuse(cx, message.sa, peer, &Refusal::NoPull);
         };
         match self.admit(cx, message, &pull) {
-            Ok(built) => {
+            Ok((built, doubt)) => {
                 // An SA that ended in between: the member registers again.
                 let _ = cx.isakmp.send(
                     cx.now,
@@ -259,26 +259,33 @@ impl KeyServer {
                     cx.out,
                 );
                 self.catch_up(cx, &pull);
+                if doubt {
+                    self.replace_doubtful_keys(cx);
+                }
             }
             Err(refusal) => self.refuse(cx, message.sa, peer, &refusal),
         }
     }
 
+    /// Message 4, and whether keys are in doubt because of what the member said.
     fn admit(
         &mut self,
         cx: &mut Context<'_>,
         message: &PullMessage<'_>,
         pull: &Pull,
-    ) -> Result<wire::isakmp::Built, Refusal> {
-        let (workers, spent) =
+    ) -> Result<(wire::isakmp::Built, bool), Refusal> {
+        let said =
             Responder::read_3(message.first, message.payloads).map_err(Refusal::Malformed)?;
-        let workers = workers.clamp(1, SIDS_PER_PULL_MAX);
+        let workers = said.workers.clamp(1, SIDS_PER_PULL_MAX);
         let address = *pull.peer.ip();
         self.authorize(address)?;
         let now = self.clock.at(cx.now);
-        if let Some(spi) = spent.filter(|_| pull.kind == PeerKind::Ours) {
+        let ours = pull.kind == PeerKind::Ours;
+        if let Some(spi) = said.spent.filter(|_| ours) {
             self.roll(cx, spi, address);
         }
+        let held = said.held.filter(|_| ours);
+        let doubt = held.is_some_and(|held| self.member_remembers(cx, address, &held));
         let counter_mode = self
             .plan
             .as_ref()
@@ -332,7 +339,7 @@ impl KeyServer {
         self.members.insert(address, member);
         self.came_back(cx.now, address);
         self.coop.changed(Key::Member(address), cx.now);
-        Ok(built)
+        Ok((built, doubt))
     }
 
     fn allocate_sids(&mut self, workers: u16, now: PseudoTime) -> Result<Vec<Sid>, Refusal> {

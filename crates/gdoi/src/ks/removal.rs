@@ -129,7 +129,7 @@ impl KeyServer {
 
     /// The generation rises at `at`: no key of now is sent on after that. It is on disk, and the keys
     /// that follow are minted, before anybody is told.
-    fn raise(&mut self, cx: &mut Context<'_>, at: PseudoTime, now: PseudoTime) {
+    pub(super) fn raise(&mut self, cx: &mut Context<'_>, at: PseudoTime, now: PseudoTime) {
         let index = self.sids.space().index;
         let counter = self.keys.generation_ahead().0[usize::from(index.get())].saturating_add(1);
         let raise = Raise { index, counter, at };
@@ -159,7 +159,7 @@ impl KeyServer {
 
     /// From the order of a removal until the keys of before end: every copy of the message that asks
     /// members to come has left, all have come, and a margin.
-    fn removal_delay(&self) -> Duration {
+    pub(super) fn removal_delay(&self) -> Duration {
         let delay = self.register_spread() + REMOVAL_MARGIN;
         self.replication_wait() + delay.max(REMOVAL_DELAY_MIN)
     }

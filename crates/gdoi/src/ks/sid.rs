@@ -23,8 +23,10 @@ pub(crate) struct SidLease {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct SidAllocator {
     space: SidSpace,
+    start: u64,
     next: u64,
     mark: u64,
+    allocated_any: bool,
 }
 
 /// No identifier is free.
@@ -36,8 +38,10 @@ impl SidAllocator {
     pub(crate) const fn restored(space: SidSpace, mark: u64) -> Self {
         Self {
             space,
+            start: mark,
             next: mark,
             mark,
+            allocated_any: false,
         }
     }
 
@@ -56,7 +60,18 @@ impl SidAllocator {
         self.next
     }
 
-    /// Whatever lies below `mark` may have been handed out: another key server remembers it.
+    /// Whether this run has handed out any.
+    pub(crate) const fn has_allocated(&self) -> bool {
+        self.allocated_any
+    }
+
+    /// Whether the identifier of that number was handed out in this run or was skipped, and then
+    /// once only.
+    pub(crate) const fn is_of_this_run(&self, number: u64) -> bool {
+        self.start <= number && number < self.next && self.next < self.space.count()
+    }
+
+    /// Whatever lies below `mark` may have been handed out: somebody else remembers it.
     pub(crate) fn skip_to(&mut self, mark: u64) {
         self.next = self.next.max(mark).min(self.space.count());
         self.mark = self.mark.max(self.next);
@@ -81,6 +96,7 @@ impl SidAllocator {
                 .map(|n| self.space.sid(n).ok_or(Exhausted))
                 .collect::<Result<_, _>>()?;
             self.next += count_wide;
+            self.allocated_any = true;
             if self.next > self.mark {
                 self.mark = self.next.next_multiple_of(SID_BLOCK).min(capacity);
             }
@@ -98,6 +114,7 @@ impl SidAllocator {
             .take(usize::from(count))
             .collect();
         if free.len() == usize::from(count) {
+            self.allocated_any = true;
             Ok(free)
         } else {
             Err(Exhausted)

@@ -6,9 +6,11 @@ use std::time::Duration;
 use crypto::{Secret, SeededRng};
 use policy::{PseudoTime, Time};
 
-use super::network::{Network, generate_rsa, key_server};
+use super::network::{Network, g1, generate_rsa, gm, isakmp, key_server, member};
 use crate::Machine;
+use crate::config::{self, Config};
 use crate::ks::GroupKeys;
+use crate::limits::SID_BLOCK;
 use crate::machine::{Command, Record};
 use crate::persist::{BootId, GroupRow};
 
@@ -272,4 +274,77 @@ fn a_group_that_is_no_longer_configured_is_forgotten_on_disk() {
     network.configure("ks1", config);
     let left: Vec<_> = network.node("ks1").disk.keys().cloned().collect();
     assert_eq!(left, [b"rsa/get".to_vec()]);
+}
+
+/// The state folder of the only key server is restored from a copy, and it hands identifiers out
+/// anew. The first member that registers again tells it; all keys are replaced, and in the end no
+/// identifier has two holders.
+//= getvpn P22
+#[test]
+fn members_remember_what_a_restored_key_server_has_forgotten() {
+    let mut network = Network::of(15, &key_server(60, 120), 0);
+    let join = |network: &mut Network, n: u8| {
+        let own = config::Member {
+            workers: 60,
+            ..member(n)
+        };
+        let config = Config {
+            isakmp: isakmp(),
+            key_servers: Vec::new(),
+            members: vec![own],
+        };
+        network.add(&format!("gm{n}"), gm(n), config);
+    };
+    join(&mut network, 1);
+    network.run_s(10);
+    let old = network.node("ks1").disk.clone();
+    let block = usize::try_from(SID_BLOCK).unwrap();
+    for n in 2..=u8::try_from(block / 60 + 4).unwrap() {
+        join(&mut network, n);
+    }
+    network.run_s(20);
+    network.kill("ks1");
+    network.node_mut("ks1").disk = old;
+    network.start("ks1");
+    join(&mut network, 40);
+    network.run_s(5);
+    let held =
+        |network: &Network, n: u8| -> BTreeSet<_> { network.gm(n).sids.into_iter().collect() };
+    let twice = (2..40)
+        .filter(|n| {
+            network
+                .nodes
+                .iter()
+                .any(|node| node.name == format!("gm{n}"))
+        })
+        .any(|n| !held(&network, n).is_disjoint(&held(&network, 40)));
+    assert!(twice, "the danger is there");
+    assert!(!network.node("ks1").has_event("KS_STATE_ROLLBACK"));
+    network.run_s(150);
+    assert!(
+        network.node("ks1").has_event("KS_STATE_ROLLBACK"),
+        "{}",
+        network.transcript
+    );
+    assert!(
+        network.node("gm40").has_event("GM_RECV_DELETE"),
+        "who holds another's identifier is asked to come: {}",
+        network.transcript
+    );
+    let mut seen = BTreeSet::new();
+    let members = network
+        .nodes
+        .iter()
+        .filter(|node| node.name.starts_with("gm"));
+    for node in members {
+        for sid in &node.planes[&g1()].sids {
+            assert!(
+                seen.insert(*sid),
+                "{sid:?} of {} has two holders",
+                node.name
+            );
+        }
+    }
+    network.watch(Duration::from_secs(60), TICK, Network::assert_understood);
+    network.assert_newest_held("ks1");
 }

@@ -199,6 +199,7 @@ impl KeyServer {
         }
         changes.group = true;
         changes.teks += 1;
+        self.has_keys_until(record.minted);
         if !leads {
             return self.keys.insert_tek(record);
         }

@@ -127,11 +127,12 @@ impl KeyServer {
         theirs.generation = theirs.generation.max(said.marks.generation);
         let lasting = |marks: &wire::private::CoopMarks| (marks.sid, marks.term, marks.generation);
         let news = lasting(&before) != lasting(theirs);
-        let mut lost = Vec::new();
+        let (mut lost, mut twice) = (Vec::new(), false);
         if let Some(yours) = &said.yours {
             if yours.sid > self.sids.mark() {
                 lost.push(format!("sender identifiers below {}", yours.sid));
                 self.sids.skip_to(yours.sid);
+                twice = self.sids.has_allocated();
             }
             if yours.term > self.coop.row.tenure {
                 lost.push(format!("term {}", yours.term));
@@ -147,13 +148,32 @@ impl KeyServer {
         if !lost.is_empty() {
             let ks = self.coop.peers.get(&index).map(|peer| peer.address);
             cx.out.report(Gdoi::KS_STATE_ROLLBACK {
-                ks: ks.unwrap_or(std::net::Ipv4Addr::UNSPECIFIED),
+                peer: ks.unwrap_or(std::net::Ipv4Addr::UNSPECIFIED),
                 group: self.config.group.clone(),
-                what: lost.join(", "),
+                what: format!("a higher {}", lost.join(", ")),
             });
             self.persist_group(cx);
         }
         if news || !lost.is_empty() {
+            self.persist_coop(cx);
+        }
+        // What was handed out before that was heard, somebody else may hold, too.
+        if twice {
+            self.replace_doubtful_keys(cx);
+        }
+    }
+
+    /// A member holds the identifier before that number of another key server's range.
+    //= getvpn P22
+    pub(in crate::ks) fn coop_remembers(
+        &mut self,
+        cx: &mut Context<'_>,
+        index: KsIndex,
+        number: u64,
+    ) {
+        let marks = self.coop.marks_mut(index);
+        if marks.sid < number {
+            marks.sid = number;
             self.persist_coop(cx);
         }
     }
