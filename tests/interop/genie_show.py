@@ -84,6 +84,16 @@ FIELDS = [
         r"access-list\s+permit ip 192\.168\.0\.0 0\.0\.255\.255 192\.168\.0\.0 0\.0\.255\.255",
         r"ACL Configured Locally:",
     ]),
+    ("show monitor event-trace gdoi rekey all", "gm1", [
+        r"^\*?\w{3} [ \d]\d \d\d:\d\d:\d\d\.\d{3}: GDOI_REKEY_EVENT: ACK_SENT: "
+        r"From 10\.1\.11\.2 to \S+ with seq no \d+ for the group G1$",
+        r"^\*?\w{3} [ \d]\d \d\d:\d\d:\d\d\.\d{3}: GDOI_REKEY_EVENT: REKEY_RCVD: "
+        r"From 10\.1\.11\.2 to \S+ with seq no \d+ for the group G1$",
+    ]),
+    ("show monitor event-trace gdoi rekey parameters", "gm1", [
+        r"^Trace has 512 entries$",
+        r"^Stacktrace is disabled by default$",
+    ]),
 ]
 
 

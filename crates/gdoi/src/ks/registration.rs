@@ -7,7 +7,7 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddrV4};
 
 use ::policy::{FlowKey, KekSpi, PeerKind, PseudoTime, Sid, Spi, Time};
 use crypto::Secret;
-use event::Gdoi;
+use event::{Gdoi, Step};
 use wire::iana::PayloadType;
 
 use super::coop::Key;
@@ -249,6 +249,11 @@ impl KeyServer {
         };
         match self.admit(cx, message, &pull) {
             Ok(built) => {
+                cx.out.report(Step::GM_ADMITTED {
+                    gm: peer,
+                    ks: self.config.address,
+                    group: self.config.group.clone(),
+                });
                 // An SA that ended in between: the member registers again.
                 let _ = cx.isakmp.send(
                     cx.now,
@@ -441,6 +446,7 @@ impl KeyServer {
         self.pulls.retain(|(own, _), _| *own != sa);
     }
 
+    #[track_caller]
     fn refuse(&mut self, cx: &mut Context<'_>, sa: SaId, peer: Ipv4Addr, refusal: &Refusal) {
         let row = refusal.row();
         if self.refusals.count(cx.now, peer, row.name) {
