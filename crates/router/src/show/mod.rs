@@ -111,6 +111,7 @@ pub const COMMANDS: &[Show] = &[
     access_lists::COMMAND,
     clock::COMMAND,
     crypto::gdoi::COMMAND,
+    crypto::gdoi::feature::COMMAND,
     crypto::gdoi::gm::COMMAND,
     crypto::gdoi::gm::acl::COMMAND,
     crypto::gdoi::gm::dataplane::COMMAND,

@@ -39,6 +39,8 @@ pages! {
     clock: "show clock";
     gdoi: "show crypto gdoi";
     gdoi_detail: "show crypto gdoi detail";
+    gdoi_feature: "show crypto gdoi feature";
+    gdoi_feature_gm_removal: "show crypto gdoi feature gm-removal";
     gdoi_gm: "show crypto gdoi gm";
     gdoi_gm_acl: "show crypto gdoi gm acl";
     gdoi_gm_acl_local: "show crypto gdoi gm acl local";
@@ -95,6 +97,7 @@ fn every_page_has_json_whose_names_are_snake_case() {
         "show access-lists",
         "show clock",
         "show crypto gdoi",
+        "show crypto gdoi feature",
         "show crypto gdoi gm acl",
         "show crypto gdoi gm dataplane counter",
         "show crypto gdoi gm pubkey",
@@ -365,4 +368,28 @@ fn a_warning_is_in_its_own_trace_and_among_the_exits_with_its_place() {
     let exit = &json.expect("JSON")["traces"][0]["entries"][0];
     let place = exit["traceback"].as_str().expect("an exit has a place");
     assert!(place.contains("show/tests/fixture.rs:"), "{place}");
+}
+
+#[test]
+fn a_feature_is_named_for_whom_it_is_missing() {
+    let who = |feature: &str| -> Vec<String> {
+        let json = page(&format!("show crypto gdoi feature {feature}")).json;
+        let json = json.expect("a view has JSON");
+        let groups = json["features"][0]["groups"]
+            .as_array()
+            .expect("groups")
+            .clone();
+        let peers = groups.iter().flat_map(|group| {
+            let lists = ["key_servers", "members"].map(|list| group[list].as_array().cloned());
+            lists.into_iter().flatten().flatten()
+        });
+        peers
+            .filter(|peer| peer["is_supported"] == false)
+            .map(|peer| peer["address"].as_str().expect("an address").to_owned())
+            .collect()
+    };
+    // G2 has a key server that was not heard yet, and a plain member, which has acknowledged.
+    assert_eq!(who("gm-removal"), ["10.1.16.2", "10.1.15.2"]);
+    assert_eq!(who("gdoi-interop-ack"), ["10.1.16.2"]);
+    assert!(who("pfs").len() > 5);
 }
