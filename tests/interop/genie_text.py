@@ -50,8 +50,8 @@ PAGES = [
         ("group", "G1", "key_server", 1, "key_server_id"): "10.1.11.2",
         ("group", "G1", "key_server", 1, "key_feature_supported"): "Yes",
         ("group", "G1", "group_member", 1, "group_member_version"): "1.0.4",
-        ("group", "G2", "group_member", 1, "group_member_id"): "10.1.15.2",
-        ("group", "G2", "group_member", 1, "group_feature_supported"): "No",
+        ("group", "G2", "group_member", 2, "group_member_id"): "10.1.15.2",
+        ("group", "G2", "group_member", 2, "group_feature_supported"): "No",
     }),
     ("gdoi_feature", GDOI, "ShowCryptoGdoiFeature", {
         ("group", "G1", "key_server", 1, "key_version"): "1.0.27",

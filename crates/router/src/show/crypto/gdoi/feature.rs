@@ -2,7 +2,8 @@
 //! version that each of them proved to run.
 //!
 //! A key server lists every key server and member that it knows, so that `| include No` names who
-//! must be upgraded before a feature is used; a member shows itself. A plain RFC 6407 peer says no
+//! must be upgraded before a feature is used; a member lists its own key server and itself. Who is
+//! not known to have a feature counts as one that has not. A plain RFC 6407 peer says no
 //! version and has none of the private features; what it showed to be able to do counts.
 
 use std::fmt;
@@ -108,12 +109,10 @@ pub struct Supported {
 pub struct Group {
     /// Its name.
     pub group: String,
-    /// Its key servers, this one first; none on a member, which does not know their versions.
+    /// Its key servers, this one first; on a member, the one where it is registered.
     pub key_servers: Vec<Peer>,
     /// Its members; on a member, itself.
     pub members: Vec<Peer>,
-    /// Whether this box serves the group.
-    pub is_key_server: bool,
 }
 
 /// A key server or member.
@@ -133,13 +132,14 @@ pub fn view(context: &Context<'_>, line: &Match) -> View {
     let asked = FEATURES.iter().find(|feature| line.has(feature.name));
     let servers = context.machines.key_servers();
     let members = context.machines.members();
+    let isakmp = context.machines.isakmp();
     let supported = |feature: &Feature| {
         let served = servers
             .iter()
             .map(|ks| Group::served(ks, feature, context.version));
         let joined = members
             .iter()
-            .map(|gm| Group::joined(gm, feature, context.version));
+            .map(|gm| Group::joined(gm, &isakmp, feature, context.version));
         Supported {
             feature: feature.name,
             groups: served.chain(joined).collect(),
@@ -171,16 +171,26 @@ impl Group {
             group: ks.group.to_string(),
             key_servers: std::iter::once(own).chain(peers).collect(),
             members: ks.members.iter().map(member).collect(),
-            is_key_server: true,
         }
     }
 
-    fn joined(gm: &gdoi::gm::View, feature: &Feature, version: &str) -> Self {
+    fn joined(
+        gm: &gdoi::gm::View,
+        isakmp: &gdoi::ike::View,
+        feature: &Feature,
+        version: &str,
+    ) -> Self {
+        let server = gm.server.map(|server| {
+            let mut rows = isakmp.rows.iter();
+            let proven = rows.find(|row| row.kin && row.peer == *server.ip());
+            let version = proven.and_then(|row| row.peer_version);
+            let version = version.map(|version| version.to_string());
+            Peer::of(*server.ip(), version.as_deref(), feature)
+        });
         Self {
             group: gm.group.to_string(),
-            key_servers: Vec::new(),
+            key_servers: server.into_iter().collect(),
             members: vec![Peer::of(*gm.local.ip(), Some(version), feature)],
-            is_key_server: false,
         }
     }
 }
@@ -229,14 +239,6 @@ impl fmt::Display for View {
 impl Group {
     fn write(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(f, "\nGroup Name: {}", self.group)?;
-        if !self.is_key_server {
-            writeln!(f, "    Version        Feature Supported")?;
-            for own in &self.members {
-                let (version, answer) = (own.version_text(), own.answer());
-                writeln!(f, "        {version:<15}{answer}")?;
-            }
-            return Ok(());
-        }
         writeln!(f, "    Key Server ID       Version   Feature Supported")?;
         for peer in &self.key_servers {
             peer.write(f)?;
