@@ -13,6 +13,12 @@ from gv import Lab, Tally, frames
 # Command, router that is asked, module and class of the parser.
 GDOI = "genie.libs.parser.iosxe.show_crypto_gdoi"
 CRYPTO = "genie.libs.parser.iosxe.show_crypto"
+FEATURES = [
+    ("ckm", "Ckm"), ("crl-check", "CrlCheck"), ("cts-sgt", "CtsSgt"), ("dp-recovery", "DpRecovery"),
+    ("gdoi-interop-ack", "GdoiInteropAck"), ("gdoi-mib", "GdoiMib"), ("gikev2", "Gikev2"),
+    ("gm-removal", "GmRemoval"), ("ip-d3p", "IpD3p"), ("long-sa-lifetime", "LongSaLifetime"),
+    ("pfs", "Pfs"), ("policy-replace", "PolicyReplace"), ("suite-b", "SuiteB"),
+]
 PARSED = [
     ("show crypto gdoi", "gm1", GDOI, "ShowCryptoGdoi"),
     ("show crypto gdoi detail", "gm1", GDOI, "ShowCryptoGdoiDetail"),
@@ -26,6 +32,9 @@ PARSED = [
     ("show crypto gdoi ks members", "ks1", GDOI, "ShowCryptoGdoiKsMembers"),
     ("show crypto gdoi ks members summary", "ks1", GDOI, "ShowCryptoGdoiKsMembersSummary"),
     ("show crypto gdoi ks acl", "ks1", GDOI, "ShowCryptoGdoiKsAcl"),
+    ("show crypto gdoi feature", "ks1", GDOI, "ShowCryptoGdoiFeature"),
+    *((f"show crypto gdoi feature {name}", "ks1", GDOI, f"ShowCryptoGdoiFeature{parser}")
+      for name, parser in FEATURES),
     ("show crypto gdoi gm", "gm1", GDOI, "ShowCryptoGdoiGm"),
     ("show crypto gdoi gm rekey detail", "gm1", GDOI, "ShowCryptoGdoiGmRekeyDetail"),
     ("show crypto gdoi gm pubkey", "gm1", GDOI, "ShowCryptoGdoiGmPubkey"),
@@ -83,6 +92,16 @@ FIELDS = [
         r"ACL Downloaded From KS 10\.1\.11\.2:",
         r"access-list\s+permit ip 192\.168\.0\.0 0\.0\.255\.255 192\.168\.0\.0 0\.0\.255\.255",
         r"ACL Configured Locally:",
+    ]),
+    ("show monitor event-trace gdoi rekey all", "gm1", [
+        r"^\*?\w{3} [ \d]\d \d\d:\d\d:\d\d\.\d{3}: GDOI_REKEY_EVENT: ACK_SENT: "
+        r"From 10\.1\.11\.2 to \S+ with seq no \d+ for the group G1$",
+        r"^\*?\w{3} [ \d]\d \d\d:\d\d:\d\d\.\d{3}: GDOI_REKEY_EVENT: REKEY_RCVD: "
+        r"From 10\.1\.11\.2 to \S+ with seq no \d+ for the group G1$",
+    ]),
+    ("show monitor event-trace gdoi rekey parameters", "gm1", [
+        r"^Trace has 512 entries$",
+        r"^Stacktrace is disabled by default$",
     ]),
 ]
 

@@ -46,6 +46,16 @@ PAGES = [
         (*MEMBER, "kek_policy", "sig_key_length"): 1024,
     }),
     ("gdoi_group_g1", GDOI, "ShowCryptoGkm", {(*MEMBER, "rekeys_received"): 1}),
+    ("gdoi_feature_gm_removal", GDOI, "ShowCryptoGdoiFeatureGmRemoval", {
+        ("group", "G1", "key_server", 1, "key_server_id"): "10.1.11.2",
+        ("group", "G1", "key_server", 1, "key_feature_supported"): "Yes",
+        ("group", "G1", "group_member", 1, "group_member_version"): "1.0.4",
+        ("group", "G2", "group_member", 2, "group_member_id"): "10.1.15.2",
+        ("group", "G2", "group_member", 2, "group_feature_supported"): "No",
+    }),
+    ("gdoi_feature", GDOI, "ShowCryptoGdoiFeature", {
+        ("group", "G1", "key_server", 1, "key_version"): "1.0.27",
+    }),
     ("gdoi_gm", GDOI, "ShowCryptoGdoiGm", {
         ("group_member", "G1", "registered_ip"): "10.1.12.2",
         ("group_member", "G1", "active_tek_number"): 1,

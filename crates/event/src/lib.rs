@@ -13,5 +13,5 @@ pub mod drop;
 pub mod format;
 pub mod trace;
 
-pub use catalogue::{Crypto, Event, Gdoi, Sys};
+pub use catalogue::{Crypto, Event, Gdoi, Step, Sys};
 pub use drop::DropReason;

@@ -2,10 +2,12 @@
 
 use std::collections::VecDeque;
 use std::net::{Ipv4Addr, SocketAddrV4};
+use std::panic::Location;
 use std::sync::Arc;
 
 use crypto::{Rng, Secret};
 use event::Event;
+use event::trace::Place;
 use policy::tbar::PseudoClock;
 use policy::{Acl, GroupName, GroupSize, PseudoTime, Sid, Spi, Tek};
 
@@ -223,8 +225,8 @@ pub enum Output {
         /// Whether it may be exported.
         exportable: bool,
     },
-    /// Tell the operator.
-    Report(Event),
+    /// Tell the operator what happened, and which place in the program says so.
+    Report(Event, Place),
     /// Secrets for packet analysis; only made when the key log was switched on at construction.
     KeyLog(KeyLogLine),
     /// What key servers say to each other, without IKE.
@@ -281,8 +283,9 @@ impl Outbox {
     }
 
     /// Adds a report.
+    #[track_caller]
     pub fn report(&mut self, event: impl Into<Event>) {
-        self.push(Output::Report(event.into()));
+        self.push(Output::Report(event.into(), Location::caller()));
     }
 
     /// Takes the effects out, oldest first.

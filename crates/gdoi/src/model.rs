@@ -381,12 +381,12 @@ fn effect(output: Output) -> Option<Effect> {
             to: *peer.ip(),
             bytes: bytes.into(),
         }),
-        Output::Report(Event::Gdoi(report)) => Some(Effect::Report(report.entry().mnemonic)),
+        Output::Report(Event::Gdoi(report), _) => Some(Effect::Report(report.entry().mnemonic)),
         // The model's group rekeys by unicast.
         Output::Multicast { .. }
         | Output::Join { .. }
         | Output::Leave { .. }
-        | Output::Report(_)
+        | Output::Report(..)
         | Output::InstallSa { .. }
         | Output::RemoveSa { .. }
         | Output::InstallPolicy { .. }

@@ -8,6 +8,7 @@
 
 pub mod cli;
 pub mod config;
+pub mod event_trace;
 pub mod interface;
 pub mod limits;
 pub mod logging;
@@ -16,6 +17,8 @@ pub mod outbox;
 mod router;
 pub mod show;
 mod steering;
+#[cfg(test)]
+mod tests;
 
 pub use cli::session::{Kind, Reply, Session, Status};
 pub use interface::Interface;

@@ -34,6 +34,8 @@ pub const KEY_LOOK_AHEAD_DEFAULT: u8 = 2;
 pub const REKEY_RETRANSMIT_PERIOD_S_DEFAULT: u16 = 10;
 /// Copies of a rekey at most unless `rekey retransmit` says otherwise.
 pub const REKEY_RETRANSMIT_NUMBER_DEFAULT: u16 = 2;
+/// Entries of each event trace unless `monitor event-trace gdoi` says otherwise.
+pub const TRACE_ENTRIES_DEFAULT: usize = 512;
 /// Most modifiers of one line.
 pub const PIPES_MAX: usize = 8;
 /// Most memory that a compiled pattern takes, octets.

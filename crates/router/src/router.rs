@@ -3,11 +3,13 @@
 use std::collections::BTreeMap;
 use std::fmt;
 use std::net::{Ipv4Addr, SocketAddrV4};
+use std::panic::Location;
 use std::sync::Arc;
 
 use crypto::{Rng, Secret, SeededRng};
 use dataplane::{Control, Notice, Update};
-use event::{Event, Sys};
+use event::trace::{Buffer, Place};
+use event::{Event, Step, Sys};
 use gdoi::machine::{self, Command, Record};
 use gdoi::{BootId, Machine};
 
@@ -16,12 +18,14 @@ use policy::{Acl, GroupName, Time, WallClock};
 
 use crate::cli::session::{Kind, Operated, Reply, Session};
 use crate::config::{self, Config, Diagnostic, Origins, Refusal, Target};
+use crate::event_trace::EventTraces;
 use crate::interface::Interface;
 use crate::logging::Logging;
 use crate::notices;
 use crate::outbox::{Outbox, Output};
 use crate::show::Context;
 use crate::show::machines::{Machines, Traffic};
+use crate::show::monitor::event_trace::Seen;
 use crate::steering;
 
 /// What a box is made of.
@@ -118,6 +122,7 @@ pub struct Router {
     pub(crate) machine: Machine,
     pub(crate) control: Control,
     pub(crate) logging: Logging,
+    pub(crate) traces: EventTraces,
     pub(crate) version: &'static str,
     pub(crate) started: Time,
     pub(crate) now: Time,
@@ -159,6 +164,7 @@ impl Router {
             machine,
             control: Control::new(usize::from(boot.workers)),
             logging: Logging::default(),
+            traces: EventTraces::default(),
             version: boot.version,
             started: boot.now,
             now: boot.now,
@@ -270,6 +276,10 @@ impl Router {
         self.stale = true;
         let (bytes_max, level) = config.logging.buffer();
         self.logging.resize(bytes_max, level);
+        for buffer in Buffer::ALL {
+            let entries_max = config.event_trace.entries_max(buffer);
+            self.traces.resize(buffer, entries_max);
+        }
         self.attach(&target);
         self.config = config;
         self.target = target;
@@ -330,6 +340,7 @@ impl Router {
     /// Passes one effect on. What the forwarders must know is published before anything that
     /// follows it leaves: an SA is installed before its rekey is acknowledged.
     fn obey(&mut self, effect: machine::Output) {
+        self.trace(&effect);
         match effect {
             machine::Output::Persist(record) => self.outbox.persist(record),
             effect @ (machine::Output::Transmit { .. }
@@ -384,9 +395,12 @@ impl Router {
                     exportable,
                 });
             }
-            machine::Output::Report(event) => {
+            machine::Output::Report(event @ Event::Step(_), place) => {
+                self.record(event, place);
+            }
+            machine::Output::Report(event, place) => {
                 self.publish();
-                self.report(event);
+                self.report_from(event, place);
             }
             machine::Output::KeyLog(line) => self.outbox.push(Output::KeyLog(line)),
         }
@@ -446,13 +460,60 @@ impl Router {
         }
     }
 
+    #[track_caller]
     pub(crate) fn report(&mut self, event: impl Into<Event>) {
-        let event = event.into();
-        let line = self.logging.record(self.wall, &event);
+        self.report_from(event.into(), Location::caller());
+    }
+
+    fn report_from(&mut self, event: Event, place: Place) {
+        self.log(&event);
+        self.record(event, place);
+    }
+
+    fn log(&mut self, event: &Event) {
+        let line = self.logging.record(self.wall, event);
         self.outbox.push(Output::Log {
             severity: event.entry().severity,
             line,
         });
+    }
+
+    /// What the traces say of an effect beside what was reported.
+    fn trace(&mut self, effect: &machine::Output) {
+        let step = match effect {
+            machine::Output::InstallSa { group, tek, .. } => Step::SA_INSTALLED {
+                spi: tek.spi,
+                group: group.clone(),
+            },
+            machine::Output::RemoveSa { group, spi } => Step::SA_REMOVED {
+                spi: *spi,
+                group: group.clone(),
+            },
+            machine::Output::InstallPolicy { group, acl, .. } => Step::POLICY_INSTALLED {
+                group: group.clone(),
+                entries: acl.entries.len(),
+            },
+            machine::Output::CloseGroup { group } => Step::GROUP_CLOSED {
+                group: group.clone(),
+            },
+            machine::Output::Persist(_)
+            | machine::Output::Transmit { .. }
+            | machine::Output::Multicast { .. }
+            | machine::Output::Join { .. }
+            | machine::Output::Leave { .. }
+            | machine::Output::InstallSids { .. }
+            | machine::Output::LimitBlocks { .. }
+            | machine::Output::SetClock { .. }
+            | machine::Output::GenerateRsa { .. }
+            | machine::Output::Report(..)
+            | machine::Output::KeyLog(_) => return,
+        };
+        self.record(step.into(), Location::caller());
+    }
+
+    fn record(&mut self, event: Event, place: Place) {
+        let uptime = self.now.since(self.started);
+        self.traces.record(self.wall, uptime, event, place);
     }
 
     pub(crate) fn tick(&mut self, now: Time, wall: WallClock) {
@@ -489,7 +550,7 @@ impl Router {
         for notice in noticed {
             let (event, order) = notices::translate(notice);
             if let Some(event) = event {
-                self.report(event);
+                self.log(&event);
             }
             if let Some(order) = order {
                 self.drive(order);
@@ -556,6 +617,7 @@ impl Operated for Router {
             target: &self.target,
             interfaces: &self.interfaces,
             logging: &self.logging,
+            traces: &self.traces,
             machines: self,
             version: self.version,
             started: self.started,
@@ -582,6 +644,12 @@ impl Operated for Router {
 
     fn clear_log(&mut self) {
         self.logging.clear();
+    }
+
+    fn displayed(&mut self, seen: &[Seen]) {
+        for seen in seen {
+            self.traces.displayed(seen.buffer, seen.number);
+        }
     }
 
     fn save(&mut self, text: String) -> Result<(), Refusal> {

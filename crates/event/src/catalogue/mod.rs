@@ -2,10 +2,12 @@
 
 mod crypto;
 mod gdoi;
+mod step;
 mod sys;
 
 pub use crypto::Crypto;
 pub use gdoi::Gdoi;
+pub use step::Step;
 pub use sys::Sys;
 
 pub use crate::macros::Entry;
@@ -19,6 +21,8 @@ pub enum Event {
     Crypto(Crypto),
     /// The box itself.
     Sys(Sys),
+    /// A step that only event traces show.
+    Step(Step),
 }
 
 impl Event {
@@ -29,6 +33,7 @@ impl Event {
             Self::Gdoi(event) => event.entry(),
             Self::Crypto(event) => event.entry(),
             Self::Sys(event) => event.entry(),
+            Self::Step(event) => event.entry(),
         }
     }
 
@@ -38,6 +43,7 @@ impl Event {
             Self::Gdoi(event) => event.fields(each),
             Self::Crypto(event) => event.fields(each),
             Self::Sys(event) => event.fields(each),
+            Self::Step(event) => event.fields(each),
         }
     }
 }
@@ -55,6 +61,7 @@ impl std::fmt::Display for Event {
             Self::Gdoi(event) => event.fmt(f),
             Self::Crypto(event) => event.fmt(f),
             Self::Sys(event) => event.fmt(f),
+            Self::Step(event) => event.fmt(f),
         }
     }
 }
@@ -77,13 +84,19 @@ impl From<Sys> for Event {
     }
 }
 
+impl From<Step> for Event {
+    fn from(event: Step) -> Self {
+        Self::Step(event)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
     fn every_entry_is_documented_and_alphabetical() {
-        for entries in [Gdoi::ENTRIES, Crypto::ENTRIES, Sys::ENTRIES] {
+        for entries in [Gdoi::ENTRIES, Crypto::ENTRIES, Sys::ENTRIES, Step::ENTRIES] {
             for entry in entries {
                 assert!(entry.severity <= 7, "{}", entry.mnemonic);
                 assert!(

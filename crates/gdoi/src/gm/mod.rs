@@ -20,7 +20,7 @@ use std::time::Duration;
 
 use ::policy::{KekSpi, PeerKind, Spi, Time};
 use crypto::Secret;
-use event::Gdoi;
+use event::{Gdoi, Step};
 
 use crate::config;
 use crate::context::Context;
@@ -285,8 +285,11 @@ impl Member {
         }
     }
 
-    fn refuse(&mut self, name: &'static str) {
+    #[track_caller]
+    fn refuse(&mut self, cx: &mut Context<'_>, name: &'static str) {
         *self.counters.refusals.entry(name).or_default() += 1;
+        let (group, what) = (self.config.group.clone(), name);
+        cx.out.report(Step::GM_REFUSED { group, what });
     }
 
     const fn local(&self) -> SocketAddrV4 {

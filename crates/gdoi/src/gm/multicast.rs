@@ -6,7 +6,7 @@ use std::net::{Ipv4Addr, SocketAddrV4};
 use std::time::Duration;
 
 use ::policy::{RekeyTransport, Time};
-use event::Gdoi;
+use event::{Gdoi, Step};
 
 use super::Member;
 use super::held::Held;
@@ -15,12 +15,20 @@ use crate::limits::{MULTICAST_ACK_JITTER, MULTICAST_ACKS_MAX};
 use crate::machine::Output;
 use crate::rekey_sa::random_below;
 
+/// An acknowledgement as it leaves, perhaps several times.
+#[derive(Clone)]
+pub(super) struct Acknowledgement {
+    /// The number of the rekey.
+    pub(super) seq: u32,
+    pub(super) bytes: Vec<u8>,
+}
+
 /// An acknowledgement that waits for its moment.
 #[derive(Clone)]
 pub(super) struct DelayedAck {
     leaves: Time,
     peer: SocketAddrV4,
-    bytes: Vec<u8>,
+    ack: Acknowledgement,
 }
 
 impl DelayedAck {
@@ -74,11 +82,10 @@ impl Member {
         cx: &mut Context<'_>,
         local: SocketAddrV4,
         peer: SocketAddrV4,
-        bytes: Vec<u8>,
+        ack: Acknowledgement,
     ) -> Time {
         if !local.ip().is_multicast() {
-            self.counters.acks += 1;
-            cx.out.push(Output::Transmit { local, peer, bytes });
+            self.send_ack(cx, local, peer, ack);
             return cx.now;
         }
         let schedule = self.held.as_ref().map(Held::schedule);
@@ -90,11 +97,7 @@ impl Member {
         if self.pushes.acks.len() == MULTICAST_ACKS_MAX {
             self.pushes.acks.pop_front();
         }
-        self.pushes.acks.push_back(DelayedAck {
-            leaves,
-            peer,
-            bytes,
-        });
+        self.pushes.acks.push_back(DelayedAck { leaves, peer, ack });
         leaves
     }
 
@@ -102,17 +105,31 @@ impl Member {
     pub(super) fn send_acks(&mut self, cx: &mut Context<'_>) {
         let local = self.local();
         let waiting = std::mem::take(&mut self.pushes.acks);
-        for ack in waiting {
-            if ack.leaves > cx.now {
-                self.pushes.acks.push_back(ack);
+        for delayed in waiting {
+            if delayed.leaves > cx.now {
+                self.pushes.acks.push_back(delayed);
                 continue;
             }
-            self.counters.acks += 1;
-            cx.out.push(Output::Transmit {
-                local,
-                peer: ack.peer,
-                bytes: ack.bytes,
-            });
+            self.send_ack(cx, local, delayed.peer, delayed.ack);
         }
+    }
+
+    fn send_ack(
+        &mut self,
+        cx: &mut Context<'_>,
+        local: SocketAddrV4,
+        peer: SocketAddrV4,
+        ack: Acknowledgement,
+    ) {
+        let Acknowledgement { seq, bytes } = ack;
+        self.counters.acks += 1;
+        cx.out.push(Output::Transmit { local, peer, bytes });
+        // The addresses are the rekey's, as the guide's lines have them.
+        cx.out.report(Step::ACK_SENT {
+            from: *peer.ip(),
+            to: *local.ip(),
+            seq,
+            group: self.config.group.clone(),
+        });
     }
 }

@@ -256,7 +256,7 @@ impl Member {
             Some(fetch.assembly.add(chunk.kind, chunk.number, chunk.data?))
         });
         if added != Some(true) {
-            self.refuse("policy chunk refused");
+            self.refuse(cx, "policy chunk refused");
             return self.fetch_again(cx);
         }
         if fetch.assembly.wanted().is_some() {
@@ -267,7 +267,7 @@ impl Member {
         match blob {
             Ok(blob) => self.adopt_policy(cx, Policy::of(Arc::new(blob)), purpose),
             Err(error) => {
-                self.refuse("policy refused");
+                self.refuse(cx, "policy refused");
                 self.last_failure = Some(error.to_string());
             }
         }

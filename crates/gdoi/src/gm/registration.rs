@@ -367,7 +367,7 @@ impl Member {
                 let peer = *run.server.ip();
                 let group = self.config.group.clone();
                 cx.out.report(Gdoi::GDOI_DOWNGRADE { peer, group });
-                self.refuse("vendor ids altered");
+                self.refuse(cx, "vendor ids altered");
                 // Every PULL under this SA would meet the same alteration.
                 cx.isakmp.delete(cx.now, run.sa, cx.rng, cx.out);
                 return self.fail(cx, "vendor ids were altered on the way", true);
@@ -733,7 +733,7 @@ impl Member {
             group: self.config.group.clone(),
             reason: reason.to_string(),
         });
-        self.refuse("policy rejected");
+        self.refuse(cx, "policy rejected");
         //= RFC 6407 3.3
         //# Otherwise, the GM
         //# SHOULD tear down the Phase 1 session after notifying the GCKS with an

@@ -16,7 +16,7 @@ use wire::private::{AckFlags, AckStatus};
 
 use super::Member;
 use super::held::{Held, Kek};
-use super::multicast::DelayedAck;
+use super::multicast::{Acknowledgement, DelayedAck};
 use super::registration::Plan;
 use crate::ack;
 use crate::context::Context;
@@ -49,7 +49,7 @@ pub(super) struct Pushes {
 struct Recent {
     name: Sha256,
     /// The acknowledgement of a rekey that was processed, and when it left last.
-    ack: Option<(Vec<u8>, Time)>,
+    ack: Option<(Acknowledgement, Time)>,
 }
 
 #[derive(Clone)]
@@ -61,7 +61,7 @@ struct Early {
 }
 
 impl Pushes {
-    fn remember(&mut self, name: Sha256, ack: Option<(Vec<u8>, Time)>) {
+    fn remember(&mut self, name: Sha256, ack: Option<(Acknowledgement, Time)>) {
         if self.recent.len() == PUSH_HASHES {
             self.recent.pop_front();
         }
@@ -154,17 +154,17 @@ impl Member {
             return;
         }
         let Ok(opened) = push::open(&kek.sa, datagram) else {
-            return self.refuse("rekey unreadable");
+            return self.refuse(cx, "rekey unreadable");
         };
         if opened.seq <= kek.seq {
             if self.is_race(cx.now, kek, opened.seq) {
-                return self.refuse("rekey that a registration overtook");
+                return self.refuse(cx, "rekey that a registration overtook");
             }
             return self.refuse_sequence(cx, peer, opened.seq, kek.seq);
         }
         let key = self.held.as_ref().and_then(|held| held.public_key.as_ref());
         let Some(form) = key.and_then(|key| opened.verify(&kek.sa, key)) else {
-            self.refuse("rekey signature");
+            self.refuse(cx, "rekey signature");
             if self.pushes.may_alarm(cx.now) {
                 self.report_failure(cx, peer);
             }
@@ -203,10 +203,10 @@ impl Member {
             .ack
             .as_ref()
             .filter(|(_, left)| cx.now.since(*left) >= ACK_REPEAT);
-        let Some((bytes, _)) = due.cloned() else {
+        let Some((again, _)) = due.cloned() else {
             return true;
         };
-        let leaves = self.answer(cx, local, peer, bytes);
+        let leaves = self.answer(cx, local, peer, again);
         let seen = self.pushes.recent.iter_mut().find(|own| own.name == *name);
         if let Some((_, left)) = seen.and_then(|seen| seen.ack.as_mut()) {
             *left = leaves;
@@ -232,7 +232,7 @@ impl Member {
             Ok(rekey) => rekey,
             Err(reason) => {
                 self.pushes.remember(name, None);
-                self.refuse("rekey rejected");
+                self.refuse(cx, "rekey rejected");
                 cx.out.report(Gdoi::GM_REJECTING_SA_PAYLOAD {
                     ks: *peer.ip(),
                     group: self.config.group.clone(),
@@ -256,8 +256,10 @@ impl Member {
         }
         // The acknowledgement is made before a Delete may take the Rekey SA away (RFC 8263 3).
         let ack = self.acknowledge(&spi, opened.seq).map(|bytes| {
-            let leaves = self.answer(cx, local, peer, bytes.clone());
-            (bytes, leaves)
+            let seq = opened.seq;
+            let made = Acknowledgement { seq, bytes };
+            let leaves = self.answer(cx, local, peer, made.clone());
+            (made, leaves)
         });
         self.pushes.remember(name, ack);
         self.delete(cx, &rekey.deletes);
@@ -397,12 +399,12 @@ impl Member {
 
     fn keep_early(
         &mut self,
-        cx: &Context<'_>,
+        cx: &mut Context<'_>,
         local: SocketAddrV4,
         peer: SocketAddrV4,
         datagram: &[u8],
     ) {
-        self.refuse("rekey under an unknown SPI");
+        self.refuse(cx, "rekey under an unknown SPI");
         if self.pushes.early.len() == UNKNOWN_KEK_MAX {
             self.pushes.early.pop_front();
         }
@@ -430,8 +432,9 @@ impl Member {
     }
 
     /// The three messages of mission row 83.
+    #[track_caller]
     fn refuse_sequence(&mut self, cx: &mut Context<'_>, peer: SocketAddrV4, seq: u32, last: u32) {
-        self.refuse("rekey sequence number");
+        self.refuse(cx, "rekey sequence number");
         if !self.pushes.may_alarm(cx.now) {
             return;
         }
@@ -441,6 +444,7 @@ impl Member {
         self.report_failure(cx, peer);
     }
 
+    #[track_caller]
     fn report_failure(&self, cx: &mut Context<'_>, peer: SocketAddrV4) {
         cx.out.report(Gdoi::GDOI_REKEY_FAILURE {
             gm: self.config.address,

@@ -160,6 +160,7 @@ impl Isakmp {
         self.next_conn_id = self.next_conn_id.checked_add(1).unwrap_or(CONN_ID_FIRST);
         self.entries.insert(id, Entry::Established(Box::new(sa)));
         self.reports.counters.established += 1;
+        out.report(event::Step::IKE_SA_UP { peer });
         let others = self
             .established_with(peer)
             .into_iter()
@@ -290,6 +291,7 @@ impl Isakmp {
         Ok(id)
     }
 
+    #[track_caller]
     pub(super) fn report_failure(
         &mut self,
         now: Time,

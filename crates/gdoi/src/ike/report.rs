@@ -81,6 +81,7 @@ pub(super) struct Reports {
 
 impl Reports {
     /// A message was refused: counts it, and reports it unless that was done a moment ago.
+    #[track_caller]
     pub(super) fn refused(
         &mut self,
         now: Time,

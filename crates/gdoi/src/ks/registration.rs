@@ -7,7 +7,7 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddrV4};
 
 use ::policy::{FlowKey, KekSpi, PeerKind, PseudoTime, Sid, Spi, Time};
 use crypto::Secret;
-use event::Gdoi;
+use event::{Gdoi, Step};
 use wire::iana::PayloadType;
 
 use super::coop::Key;
@@ -249,6 +249,11 @@ impl KeyServer {
         };
         match self.admit(cx, message, &pull) {
             Ok((built, doubt)) => {
+                cx.out.report(Step::GM_ADMITTED {
+                    gm: peer,
+                    ks: self.config.address,
+                    group: self.config.group.clone(),
+                });
                 // An SA that ended in between: the member registers again.
                 let _ = cx.isakmp.send(
                     cx.now,
@@ -286,22 +291,8 @@ impl KeyServer {
         }
         let held = said.held.filter(|_| ours);
         let doubt = held.is_some_and(|held| self.member_remembers(cx, address, &held));
-        let counter_mode = self
-            .plan
-            .as_ref()
-            .is_some_and(|plan| plan.wanted.transform.is_counter_mode());
-        //= getvpn P20
-        let joiners = self.members.len() + usize::from(self.members.find(address).is_none());
-        let needed = 4 * joiners as u64 * u64::from(workers);
-        if counter_mode && needed > self.sids.space().count() {
-            return Err(Refusal::SidsExhausted);
-        }
         let mark = self.sids.mark();
-        let sids = if counter_mode {
-            self.allocate_sids(workers, now)?
-        } else {
-            Vec::new()
-        };
+        let sids = self.allocate_sids(address, workers, now)?;
         let ack_base = ack_base(cx, message.sa, pull);
         let until = self
             .keys
@@ -342,7 +333,23 @@ impl KeyServer {
         Ok((built, doubt))
     }
 
-    fn allocate_sids(&mut self, workers: u16, now: PseudoTime) -> Result<Vec<Sid>, Refusal> {
+    /// Sender identifiers for a member, if the cipher needs them.
+    //= getvpn P20
+    fn allocate_sids(
+        &mut self,
+        member: Ipv4Addr,
+        workers: u16,
+        now: PseudoTime,
+    ) -> Result<Vec<Sid>, Refusal> {
+        let plan = self.plan.as_ref();
+        if !plan.is_some_and(|plan| plan.wanted.transform.is_counter_mode()) {
+            return Ok(Vec::new());
+        }
+        let joiners = self.members.len() + usize::from(self.members.find(member).is_none());
+        let needed = 4 * joiners as u64 * u64::from(workers);
+        if needed > self.sids.space().count() {
+            return Err(Refusal::SidsExhausted);
+        }
         let leases = self.members.leases().chain(&self.keys.removals.leases);
         let sids = self.sids.allocate(workers, leases, now);
         sids.map_err(|_| Refusal::SidsExhausted)
@@ -448,6 +455,7 @@ impl KeyServer {
         self.pulls.retain(|(own, _), _| *own != sa);
     }
 
+    #[track_caller]
     fn refuse(&mut self, cx: &mut Context<'_>, sa: SaId, peer: Ipv4Addr, refusal: &Refusal) {
         let row = refusal.row();
         if self.refusals.count(cx.now, peer, row.name) {

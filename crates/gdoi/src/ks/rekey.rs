@@ -8,7 +8,7 @@ use std::net::{IpAddr, Ipv4Addr};
 use std::time::Duration;
 
 use ::policy::{KekSpi, PeerKind, PseudoTime, Spi};
-use event::Gdoi;
+use event::{Gdoi, Step};
 use wire::gdoi::Seq;
 use wire::iana::AckType;
 use wire::isakmp::Builder;
@@ -590,11 +590,19 @@ impl KeyServer {
             } else {
                 member.sent(departure.seq);
             }
+            let sent = Step::REKEY_SENT {
+                from: *member.local.ip(),
+                to: departure.member,
+                seq: departure.seq,
+                group: self.config.group.clone(),
+                copy: if departure.copy { ", again" } else { "" }.to_owned(),
+            };
             cx.out.push(Output::Transmit {
                 local: member.local,
                 peer: member.peer,
                 bytes: departure.bytes,
             });
+            cx.out.report(sent);
         }
         for (departure, kek) in due.handed {
             self.hand_over_to_its_own(cx, departure, kek);
@@ -703,6 +711,12 @@ impl KeyServer {
                 self.coop.changed_meanwhile(Key::Member(peer));
             }
         }
+        cx.out.report(Step::ACK_RCVD {
+            from: peer,
+            to: self.config.address,
+            seq,
+            group: self.config.group.clone(),
+        });
         self.send_due(cx);
     }
 }

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crypto::{Secret, SeededRng, fixture};
+use event::Event;
 use policy::tbar::PseudoClock;
 use policy::{
     Ace, Acl, Action, Encryption, GroupId, GroupName, GroupSize, Integrity, KekCipher, KeyBits,
@@ -391,7 +392,8 @@ impl Network {
                     },
                 );
             }
-            Output::Report(event) => {
+            Output::Report(Event::Step(_), _) => {}
+            Output::Report(event, _) => {
                 let line = format!("{:.3} {event}", seconds(now));
                 let _ = writeln!(self.transcript, "{line:>10} @{}", node.name);
                 node.events.push(event.to_string());

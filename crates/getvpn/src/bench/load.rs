@@ -200,7 +200,7 @@ impl GroupMember {
                 | Output::SetClock { .. }
                 | Output::CloseGroup { .. }
                 | Output::GenerateRsa { .. }
-                | Output::Report(_)
+                | Output::Report(..)
                 | Output::KeyLog(_) => {}
             }
         }

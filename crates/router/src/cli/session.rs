@@ -20,6 +20,7 @@ use super::pipe::{self, Modifier, PipeError};
 use crate::config::edit::is_exit;
 use crate::config::{Config, Diagnostic, LineError, Refusal};
 use crate::limits::LINE_LEN_MAX;
+use crate::show::monitor::event_trace::Seen;
 use crate::show::{self, Context, Page, Show};
 use draft::Draft;
 
@@ -41,6 +42,8 @@ pub trait Operated {
     fn order(&mut self, command: Command) -> Result<(), Refusal>;
     /// Empties the buffered log.
     fn clear_log(&mut self);
+    /// An operator has seen event traces up to there.
+    fn displayed(&mut self, seen: &[Seen]);
     /// Makes `text` the configuration file.
     ///
     /// # Errors
@@ -257,7 +260,10 @@ impl Session {
                     String::new()
                 };
                 match (show.run)(&context, line) {
-                    Ok(page) => printed(page, wants_json, &piped.modifiers, stamp),
+                    Ok(page) => {
+                        host.displayed(&page.seen);
+                        printed(page, wants_json, &piped.modifiers, stamp)
+                    }
                     Err(refusal) => Reply::refusal(refusal),
                 }
             }
@@ -321,7 +327,7 @@ fn obeyed(host: &mut dyn Operated, order: Order) -> Reply {
 }
 
 fn printed(page: Page, wants_json: bool, modifiers: &[Modifier], stamp: String) -> Reply {
-    let Page { text, json } = page;
+    let Page { text, json, .. } = page;
     let text = match (&json, wants_json) {
         (Some(json), true) => format!("{json:#}\n"),
         (_, _) => text,

@@ -28,6 +28,12 @@ pub const FRAGMENTS: &[(&str, &str)] = &[
         "( label <label:WORD> | modulus <modulus:2048-4096> | exportable )",
     ),
     (
+        "trace-selection",
+        "( all | back ( <minutes:0-5256000> | <hours:WORD> ) \
+         | clock <time:WORD> [ <day:1-31> <month:WORD> ] | from-boot [ <seconds:0-4294967295> ] \
+         | latest ) [ detail ]",
+    ),
+    (
         "transform",
         "( esp-gcm [ 128 | 192 | 256 ] | esp-gmac [ 128 | 192 | 256 ] | esp-aes [ 128 | 192 | 256 ] \
          | esp-3des | esp-null | esp-sha-hmac | esp-sha256-hmac | esp-sha384-hmac \

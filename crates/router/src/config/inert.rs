@@ -69,7 +69,12 @@ pub(crate) const COMMANDS: &[Command] = &[
         "logging ( host | trap | source-interface | facility | rate-limit | on ) [ <rest:LINE> ]",
         keep,
     ),
-    of(Mode::Global, "monitor event-trace / <rest:LINE>", keep),
+    of(
+        Mode::Global,
+        "monitor event-trace ( timestamps | stacktrace | dump-file | dump | sequence-number \
+         | crypto | dmvpn | cef | adjacency ) / <rest:LINE>",
+        keep,
+    ),
     of(
         Mode::Global,
         "crypto call admission limit / <rest:LINE>",

@@ -20,6 +20,7 @@ pub mod interface;
 pub mod ip;
 pub mod load;
 pub mod logging;
+pub mod monitor;
 pub mod origin;
 pub mod render;
 pub mod service;
@@ -45,6 +46,8 @@ pub struct Config {
     pub timestamps: service::timestamps::Timestamps,
     /// `logging`.
     pub logging: logging::Logging,
+    /// `monitor event-trace gdoi`.
+    pub event_trace: monitor::event_trace::EventTrace,
     /// `crypto isakmp policy`, by number.
     pub isakmp_policies: BTreeMap<u16, crypto::isakmp::policy::Policy>,
     /// `crypto isakmp key`, by address and mask.
@@ -101,6 +104,7 @@ pub(crate) const COMMANDS: &[&[Command]] = &[
     service::timestamps::COMMANDS,
     service::internal::COMMANDS,
     logging::COMMANDS,
+    monitor::event_trace::COMMANDS,
     crypto::isakmp::policy::COMMANDS,
     crypto::isakmp::key::COMMANDS,
     crypto::isakmp::peer::COMMANDS,

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use super::{Config, crypto, hostname, inert, interface, ip, logging, service};
+use super::{Config, crypto, hostname, inert, interface, ip, logging, monitor, service};
 
 /// Lines that grow, with the indentation of the block they are in.
 #[derive(Default)]
@@ -52,6 +52,7 @@ pub fn render(config: &Config) -> String {
         service::internal::render,
         hostname::render,
         logging::render,
+        monitor::event_trace::render,
         inert::render,
         crypto::isakmp::policy::render,
         crypto::isakmp::key::render,

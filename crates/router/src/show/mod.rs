@@ -13,6 +13,7 @@ use serde::Serialize;
 use crate::Interface;
 use crate::cli::grammar::{Match, Syntax};
 use crate::config::{Config, Refusal, Target};
+use crate::event_trace::EventTraces;
 use crate::logging::Logging;
 
 pub mod access_lists;
@@ -20,6 +21,7 @@ pub mod clock;
 pub mod crypto;
 pub mod logging;
 pub mod machines;
+pub mod monitor;
 pub mod running_config;
 pub mod startup_config;
 pub mod version;
@@ -37,6 +39,8 @@ pub struct Context<'a> {
     pub interfaces: &'a [Interface],
     /// The buffered log.
     pub logging: &'a Logging,
+    /// The event traces.
+    pub traces: &'a EventTraces,
     /// The machines and the packet path.
     pub machines: &'a dyn machines::Machines,
     /// The program's version.
@@ -67,6 +71,8 @@ pub struct Page {
     pub text: String,
     /// The view.
     pub json: Option<serde_json::Value>,
+    /// How far event traces are seen once the page was printed.
+    pub seen: Vec<monitor::event_trace::Seen>,
 }
 
 impl Page {
@@ -85,6 +91,7 @@ impl Page {
         Ok(Self {
             text,
             json: Some(json),
+            seen: Vec::new(),
         })
     }
 
@@ -94,6 +101,7 @@ impl Page {
         Self {
             text: text.into(),
             json: None,
+            seen: Vec::new(),
         }
     }
 }
@@ -103,6 +111,7 @@ pub const COMMANDS: &[Show] = &[
     access_lists::COMMAND,
     clock::COMMAND,
     crypto::gdoi::COMMAND,
+    crypto::gdoi::feature::COMMAND,
     crypto::gdoi::gm::COMMAND,
     crypto::gdoi::gm::acl::COMMAND,
     crypto::gdoi::gm::dataplane::COMMAND,
@@ -124,6 +133,7 @@ pub const COMMANDS: &[Show] = &[
     crypto::key::mypubkey::COMMAND,
     crypto::map::COMMAND,
     logging::COMMAND,
+    monitor::event_trace::COMMAND,
     running_config::COMMAND,
     startup_config::COMMAND,
     version::COMMAND,

@@ -178,7 +178,8 @@ impl Network {
                     }
                     self.sent.push((from, bytes));
                 }
-                Output::Report(event) => {
+                Output::Report(Event::Step(_), _) => {}
+                Output::Report(event, _) => {
                     let _ = writeln!(
                         self.transcript,
                         "{} {}         {event}",

@@ -85,5 +85,6 @@ fn privilege(call: &mut Call<'_>) -> Result<Outcome, Refusal> {
     Ok(Outcome::Print(Page {
         text: format!("Current privilege level is {level}\n"),
         json: Some(serde_json::json!({ "level": level })),
+        ..Page::default()
     }))
 }

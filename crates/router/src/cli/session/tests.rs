@@ -5,6 +5,7 @@ use proptest::strategy::Strategy;
 
 use super::*;
 use crate::config::{Origins, Target, parse};
+use crate::event_trace::EventTraces;
 use crate::logging::Logging;
 use crate::show::tests::fixture::Idle;
 
@@ -14,6 +15,7 @@ struct TestBox {
     config: Config,
     target: Target,
     logging: Logging,
+    traces: EventTraces,
     orders: Vec<Command>,
     said: Vec<String>,
 }
@@ -24,6 +26,7 @@ impl TestBox {
             config: parse("ks1.cfg", KS1).unwrap().config,
             target: Target::default(),
             logging: Logging::default(),
+            traces: EventTraces::default(),
             orders: Vec::new(),
             said: Vec::new(),
         }
@@ -38,6 +41,7 @@ impl Operated for TestBox {
             target: &self.target,
             interfaces: &[],
             logging: &self.logging,
+            traces: &self.traces,
             machines: &Idle,
             version: "0.1.0",
             started: Time::ZERO,
@@ -67,6 +71,12 @@ impl Operated for TestBox {
 
     fn clear_log(&mut self) {
         self.said.push("clear".to_owned());
+    }
+
+    fn displayed(&mut self, seen: &[Seen]) {
+        for seen in seen {
+            self.traces.displayed(seen.buffer, seen.number);
+        }
     }
 
     fn save(&mut self, text: String) -> Result<(), Refusal> {
@@ -383,6 +393,31 @@ fn a_session_that_breaks_off_leaves_whole_blocks() {
 #[test]
 fn every_word_of_the_exec_mode_has_help() {
     assert_eq!(commands().tree.without_help(), Vec::<&str>::new());
+}
+
+#[test]
+fn the_help_of_event_traces_is_the_guides() {
+    let mut host = TestBox::new();
+    let mut session = Session::new("console", Kind::Interactive);
+    let shown = session.line(&mut host, "show monitor event-trace gdoi ?");
+    assert_eq!(
+        shown.text,
+        "  all           Show all the traces in current buffer
+  back          Show trace from this far back in the past
+  clock         Show trace from a specific clock time/date
+  coop          GDOI COOP Event Traces
+  exit          GDOI Exit Traces
+  from-boot     Show trace from this many seconds after booting
+  infra         GDOI INFRA Event Traces
+  latest        Show latest trace events since last display
+  merged        Show entries in all event traces sorted by time
+  registration  GDOI Registration event Traces
+  rekey         GDOI Rekey event Traces
+"
+    );
+    session.line(&mut host, "configure terminal");
+    let shown = session.line(&mut host, "monitor event-trace gdoi rekey size ?");
+    assert_eq!(shown.text, "  <1-1000000>  Number of entries in trace\n");
 }
 
 proptest::proptest! {

@@ -1,11 +1,12 @@
 //! Boxes whose machines answer with the values of the public samples.
 
 use std::net::{Ipv4Addr, SocketAddrV4};
+use std::panic::Location;
 use std::sync::Arc;
 use std::time::Duration;
 
 use dataplane::{Drops, Hits, Totals};
-use event::DropReason;
+use event::{DropReason, Event, Gdoi, Step};
 use gdoi::config::{IsakmpCipher, IsakmpHash};
 use gdoi::{RsaKeyView, gm, ike, ks};
 use policy::transform_set::{Encryption, Integrity, KeyBits};
@@ -17,6 +18,7 @@ use policy::{
 
 use crate::Interface;
 use crate::config::{Attachment, Config, Target, parse};
+use crate::event_trace::EventTraces;
 use crate::logging::Logging;
 use crate::show::Context;
 use crate::show::machines::{Machines, Traffic};
@@ -48,6 +50,7 @@ pub(crate) struct Box<'a> {
     target: Target,
     interfaces: Vec<Interface>,
     logging: Logging,
+    pub(crate) traces: EventTraces,
 }
 
 impl<'a> Box<'a> {
@@ -80,6 +83,7 @@ impl<'a> Box<'a> {
                 addresses: vec![(address("10.1.13.2"), 24)],
             }],
             logging: Logging::default(),
+            traces: traces(),
         }
     }
 
@@ -90,6 +94,7 @@ impl<'a> Box<'a> {
             target: &self.target,
             interfaces: &self.interfaces,
             logging: &self.logging,
+            traces: &self.traces,
             machines: self.machines,
             version: "1.0.27",
             started: Time::ZERO,
@@ -100,6 +105,52 @@ impl<'a> Box<'a> {
             },
         }
     }
+}
+
+/// Traces with the guide's entries, two exits, and a step of COOP.
+fn traces() -> EventTraces {
+    let mut traces = EventTraces::default();
+    let (ks, gm) = (address("10.1.12.2"), address("10.1.13.2"));
+    let group = || GroupName::new("G1");
+    let acknowledged = Step::ACK_SENT {
+        from: ks,
+        to: gm,
+        seq: 1,
+        group: group(),
+    };
+    let received = Gdoi::GM_RECV_REKEY {
+        group: group(),
+        from: ks,
+        to: gm,
+        seq: 1,
+    };
+    let rejected = Gdoi::GM_REJECTING_SA_PAYLOAD {
+        ks,
+        group: group(),
+        reason: "unsupported cipher".into(),
+    };
+    let refused = || Step::GM_REFUSED {
+        group: group(),
+        what: "rekey unreadable",
+    };
+    let reachable = Gdoi::COOP_KS_REACH { ks, group: group() };
+    let events: [(u64, Event); 7] = [
+        (3_200, rejected.into()),
+        (3_600, acknowledged.clone().into()),
+        (3_600, received.into()),
+        (3_610, reachable.into()),
+        (3_620, refused().into()),
+        (3_621, refused().into()),
+        (3_700, acknowledged.into()),
+    ];
+    for (uptime_s, event) in events {
+        let wall = WallClock {
+            unix_ms: 1_384_376_786_469 - 3_725_000 + i64::try_from(uptime_s).unwrap_or(0) * 1_000,
+            synchronised: false,
+        };
+        traces.record(wall, s(uptime_s), event, Location::caller());
+    }
+    traces
 }
 
 fn address(text: &str) -> Ipv4Addr {

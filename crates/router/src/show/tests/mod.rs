@@ -39,6 +39,8 @@ pages! {
     clock: "show clock";
     gdoi: "show crypto gdoi";
     gdoi_detail: "show crypto gdoi detail";
+    gdoi_feature: "show crypto gdoi feature";
+    gdoi_feature_gm_removal: "show crypto gdoi feature gm-removal";
     gdoi_gm: "show crypto gdoi gm";
     gdoi_gm_acl: "show crypto gdoi gm acl";
     gdoi_gm_acl_local: "show crypto gdoi gm acl local";
@@ -71,6 +73,11 @@ pages! {
     isakmp_sa_detail: "show crypto isakmp sa detail";
     key_mypubkey_rsa: "show crypto key mypubkey rsa";
     map: "show crypto map";
+    event_trace_all: "show monitor event-trace gdoi all";
+    event_trace_exit: "show monitor event-trace gdoi exit all";
+    event_trace_merged: "show monitor event-trace gdoi merged back 2";
+    event_trace_rekey: "show monitor event-trace gdoi rekey all";
+    event_trace_rekey_parameters: "show monitor event-trace gdoi rekey parameters";
     version: "show version";
 }
 
@@ -90,6 +97,7 @@ fn every_page_has_json_whose_names_are_snake_case() {
         "show access-lists",
         "show clock",
         "show crypto gdoi",
+        "show crypto gdoi feature",
         "show crypto gdoi gm acl",
         "show crypto gdoi gm dataplane counter",
         "show crypto gdoi gm pubkey",
@@ -110,6 +118,8 @@ fn every_page_has_json_whose_names_are_snake_case() {
         "show crypto key mypubkey rsa",
         "show crypto map",
         "show logging",
+        "show monitor event-trace gdoi exit parameters",
+        "show monitor event-trace gdoi merged all",
         "show version",
     ];
     let mut names = Vec::new();
@@ -295,4 +305,96 @@ fn a_group_with_one_key_server_has_no_redundancy_and_says_so() {
         .text;
     assert!(text.contains("Redundancy               : None"), "{text}");
     assert!(!text.contains("Local KS Role"), "{text}");
+}
+
+/// The numbers of the entries of `| json`.
+fn traced(command: &str) -> Vec<u64> {
+    let json = page(command).json.expect("a view has JSON");
+    let traces = json["traces"].as_array().expect("traces").clone();
+    let entries = traces
+        .iter()
+        .flat_map(|trace| trace["entries"].as_array().cloned());
+    entries
+        .flatten()
+        .filter_map(|entry| entry["number"].as_u64())
+        .collect()
+}
+
+#[test]
+fn every_way_to_name_a_time_selects_the_traces_since_then() {
+    // Now is 21:06:26 of 13 November, the box has run for 3,725 s.
+    for (selection, numbers) in [
+        ("all", vec![2, 3, 7]),
+        ("back 1", vec![7]),
+        ("back 0:03", vec![2, 3, 7]),
+        ("back 2", vec![7]),
+        ("clock 21:06", vec![7]),
+        ("clock 21:05", vec![7]),
+        ("clock 20:00", vec![2, 3, 7]),
+        ("clock 21:04 13 November", vec![2, 3, 7]),
+        ("clock 23:59 12 nov", vec![2, 3, 7]),
+        ("clock 21:30", vec![2, 3, 7]),
+        ("from-boot", vec![2, 3, 7]),
+        ("from-boot 3601", vec![7]),
+        ("latest", vec![2, 3, 7]),
+    ] {
+        let command = format!("show monitor event-trace gdoi rekey {selection}");
+        assert_eq!(traced(&command), numbers, "{selection}");
+    }
+    assert_eq!(
+        traced("show monitor event-trace gdoi merged all"),
+        [1, 2, 3, 4, 6, 7]
+    );
+    assert_eq!(traced("show monitor event-trace gdoi exit all"), [1, 6]);
+    for wrong in [
+        "back x",
+        "back 1:60",
+        "clock 24:00",
+        "clock 10:00 31 February",
+    ] {
+        let command = format!("show monitor event-trace gdoi rekey {wrong}");
+        assert!(run(&Guide, &command).is_err(), "{wrong}");
+    }
+}
+
+#[test]
+fn a_warning_is_in_its_own_trace_and_among_the_exits_with_its_place() {
+    let json = page("show monitor event-trace gdoi registration all").json;
+    let own = &json.expect("JSON")["traces"][0]["entries"][0];
+    assert_eq!(own["name"], "GM_REJECTING_SA_PAYLOAD");
+    assert_eq!(own["fields"]["reason"], "unsupported cipher");
+    assert!(own["traceback"].is_null());
+    let json = page("show monitor event-trace gdoi exit all").json;
+    let exit = &json.expect("JSON")["traces"][0]["entries"][0];
+    let place = exit["traceback"].as_str().expect("an exit has a place");
+    assert!(place.contains("show/tests/fixture.rs:"), "{place}");
+}
+
+#[test]
+fn a_feature_is_named_for_whom_it_is_missing() {
+    let who = |feature: &str| -> Vec<String> {
+        let json = page(&format!("show crypto gdoi feature {feature}")).json;
+        let json = json.expect("a view has JSON");
+        let groups = json["features"][0]["groups"]
+            .as_array()
+            .expect("groups")
+            .clone();
+        let peers = groups.iter().flat_map(|group| {
+            let lists = ["key_servers", "members"].map(|list| group[list].as_array().cloned());
+            lists.into_iter().flatten().flatten()
+        });
+        peers
+            .filter(|peer| peer["is_supported"] == false)
+            .map(|peer| peer["address"].as_str().expect("an address").to_owned())
+            .collect()
+    };
+    // G2 has a key server that was not heard yet, and a plain member, which has acknowledged.
+    // The key server of both memberships said no version under phase 1.
+    let own = ["10.1.12.2"; 2];
+    assert_eq!(
+        who("gm-removal"),
+        ["10.1.16.2", "10.1.15.2", own[0], own[1]]
+    );
+    assert_eq!(who("gdoi-interop-ack"), ["10.1.16.2", own[0], own[1]]);
+    assert!(who("pfs").len() > 5);
 }

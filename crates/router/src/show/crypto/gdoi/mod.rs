@@ -12,6 +12,7 @@ use crate::cli::grammar::{Match, Syntax};
 use crate::config::Refusal;
 use crate::show::{Context, Page, Show};
 
+pub mod feature;
 pub mod gm;
 pub mod ipsec;
 pub mod ks;
@@ -50,6 +51,23 @@ pub(crate) const HELP: &[(&str, &str)] = &[
         "config-diff",
         "Show what key servers have configured differently",
     ),
+    ("feature", "Show which devices of a group have a feature"),
+    ("ckm", "CKM"),
+    ("crl-check", "Certificate Revocation List Checking"),
+    ("cts-sgt", "Cisco Trusted Security SGT Inline Tagging"),
+    (
+        "dp-recovery",
+        "Recovery of Group Members from data plane errors",
+    ),
+    ("gdoi-interop-ack", "Rekey acknowledgement of RFC 8263"),
+    ("gdoi-mib", "CISCO-GDOI-MIB"),
+    ("gikev2", "G-IKEv2"),
+    ("gm-removal", "Removal of Group Members"),
+    ("ip-d3p", "IP Delivery Delay Detection Protocol"),
+    ("long-sa-lifetime", "Lifetimes of more than a day"),
+    ("pfs", "Perfect Forward Secrecy"),
+    ("policy-replace", "Replacement of the policy"),
+    ("suite-b", "Suite-B: GCM and GMAC with sender identifiers"),
     ("<member>", "Address of a member"),
     ("<group>", "Group name"),
 ];

@@ -1,0 +1,3 @@
+//! `monitor ...`.
+
+pub mod event_trace;

@@ -1,0 +1,3 @@
+//! `show monitor ...`.
+
+pub mod event_trace;
