@@ -57,6 +57,11 @@ failover *ARGS:
     cargo build --release --locked
     tests/soak/failover.py {{ARGS}}
 
+# a million hostile datagrams at the routers of a live lab: just hostile --count 20000
+hostile *ARGS="--count 1000000":
+    cargo build --release --locked
+    tests/soak/hostile.py {{ARGS}}
+
 # the recorded run: 100 kills, 30 splits, 100 rekeys of each kind
 lab-long:
     cargo build --release --locked

@@ -17,6 +17,7 @@ import struct
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent.parent
@@ -88,11 +89,11 @@ class Lab:
     """The network of the guide, with edits of its routers' configurations.
 
     `edits` maps a router to pairs (old, new) replaced in its startup-config; each old text must be
-    there.
+    there. `program` is the build that its routers are started from at first.
     """
 
-    def __init__(self, name, edits=None, keylog=True, plain=False):
-        self.name = name
+    def __init__(self, name, edits=None, keylog=True, plain=False, program=GETVPN):
+        self.name, self.program = name, program
         self.edits = edits or {}
         self.flags = (["--keylog"] if keylog else []) + (["--plain"] if plain else [])
         self.work = None
@@ -109,7 +110,11 @@ class Lab:
                 self.edit("ks2", self.edits.get("ks1", ()), must=False)
             # What an earlier run that was killed left behind.
             subprocess.run([GETVPN, "lab", "--name", self.name, "down"], capture_output=True)
-            self.lab("up", str(self.work / "guide.yaml"), *self.flags)
+            words = [self.program, "lab", "--name", self.name, "up"]
+            done = subprocess.run([*words, str(self.work / "guide.yaml"), *self.flags],
+                                  capture_output=True, text=True, timeout=60)
+            if done.returncode != 0:
+                raise Fault(f"lab up: status {done.returncode}: {done.stdout}{done.stderr}")
         except BaseException:
             self.close()
             raise
@@ -238,6 +243,30 @@ class Lab:
         text = self.cli(member, "show crypto ipsec sa")
         count = lambda word: sum(map(int, re.findall(rf"#pkts {word}: (\d+)", text)))  # noqa: E731
         return count("encrypt"), count("decrypt")
+
+
+class Load(threading.Thread):
+    """Numbered UDP both ways for some seconds."""
+
+    def __init__(self, lab, pps, seconds):
+        super().__init__(daemon=True)
+        self.lab, self.pps, self.seconds = lab, pps, seconds
+        self.reports, self.error = [], None
+
+    def run(self):
+        try:
+            self.reports = self.lab.traffic(pps=self.pps, seconds=self.seconds)
+        except Exception as error:  # noqa: BLE001 - told by `judge`
+            self.error = error
+
+    def judge(self):
+        """Datagrams sent, and lost, reordered or doubled ones."""
+        self.join()
+        if self.error:
+            raise self.error
+        wrong = ("lost", "reordered", "duplicated", "corrupted")
+        sent = sum(report["sent"] for report in self.reports)
+        return sent, {word: sum(report[word] for report in self.reports) for word in wrong}
 
 
 def enter(descriptor):

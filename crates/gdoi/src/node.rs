@@ -3,11 +3,11 @@
 //! Only routes: every input goes to whom it concerns. What it means is decided there.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::{Ipv4Addr, SocketAddrV4};
+use std::net::{IpAddr, Ipv4Addr, SocketAddrV4};
 use std::sync::Arc;
 
 use crypto::{Rng, Secret};
-use event::Gdoi;
+use event::{Crypto, Gdoi};
 use policy::{GroupId, GroupName, Time};
 use wire::iana::{ExchangeType, PayloadType};
 use wire::isakmp::{Builder, Chain, Header};
@@ -40,7 +40,6 @@ pub struct Machine {
     servers: BTreeMap<GroupName, KeyServer>,
     members: BTreeMap<GroupName, gm::Member>,
     refusals: Refusals,
-    unsolicited_acks: u64,
     next_handle: u32,
     /// The multicast addresses that are heard, each with the address of its interface.
     joined: BTreeSet<(Ipv4Addr, Ipv4Addr)>,
@@ -85,7 +84,6 @@ impl Machine {
             servers: BTreeMap::new(),
             members: BTreeMap::new(),
             refusals: Refusals::default(),
-            unsolicited_acks: 0,
             next_handle: HANDLE_FIRST,
             joined: BTreeSet::new(),
         })
@@ -173,7 +171,10 @@ impl Machine {
     /// Phase 1.
     #[must_use]
     pub fn isakmp_view(&self) -> ike::View {
-        self.isakmp.view()
+        ike::View {
+            strays: self.refusals.counts(),
+            ..self.isakmp.view()
+        }
     }
 
     /// The rekey keys of this box.
@@ -188,12 +189,6 @@ impl Machine {
                 public_key: key.public_der().to_vec(),
             })
             .collect()
-    }
-
-    /// Refusals that belong to no group, by name, and acknowledgements for no group.
-    #[must_use]
-    pub fn strays(&self) -> (Vec<(&'static str, u64)>, u64) {
-        (self.refusals.counts(), self.unsolicited_acks)
     }
 
     fn split<'a>(
@@ -680,8 +675,16 @@ impl Machine {
                 member.push(&mut cx, local, peer, bytes);
                 return;
             }
+            let mut heard = false;
             for member in members.values_mut().filter(|own| own.hears(*local.ip())) {
                 member.push(&mut cx, local, peer, bytes);
+                heard = true;
+            }
+            if !heard && self.refusals.count(now, *peer.ip(), "rekey for no member") {
+                out.report(Crypto::IKMP_BAD_MESSAGE {
+                    peer: IpAddr::V4(*peer.ip()),
+                    reason: "a rekey, and no member of a group is at its destination".to_owned(),
+                });
             }
             return;
         }
@@ -690,8 +693,15 @@ impl Machine {
                 .values_mut()
                 .any(|group| group.acknowledge(&mut cx, *peer.ip(), &ack))
         });
-        if !known {
-            self.unsolicited_acks += 1;
+        if !known
+            && self
+                .refusals
+                .count(now, *peer.ip(), "unsolicited acknowledgement")
+        {
+            out.report(Gdoi::KS_UNSOL_ACK {
+                gm: *peer.ip(),
+                group: GroupName::new("-"),
+            });
         }
     }
 }

@@ -70,6 +70,8 @@ struct Counters {
     rekeys: u64,
     rekeys_since_registration: u64,
     acks: u64,
+    /// Copies of rekeys that had come before.
+    copies: u64,
     refusals: BTreeMap<&'static str, u64>,
     signature_forms: BTreeMap<&'static str, u64>,
 }

@@ -199,6 +199,7 @@ impl Member {
         let Some(seen) = self.pushes.recent.iter().find(|seen| seen.name == *name) else {
             return false;
         };
+        self.counters.copies += 1;
         let due = seen
             .ack
             .as_ref()

@@ -38,6 +38,7 @@ impl Member {
             rekeys_received: counters.rekeys,
             rekeys_since_registration: counters.rekeys_since_registration,
             acks_sent: counters.acks,
+            rekey_copies: counters.copies,
             refusals: counters
                 .refusals
                 .iter()

@@ -54,6 +54,8 @@ pub struct View {
     pub rekeys_since_registration: u64,
     /// Acknowledgements sent.
     pub acks_sent: u64,
+    /// Copies of rekeys that had come before.
+    pub rekey_copies: u64,
     /// Rekeys refused, by the name of the reason.
     pub refusals: Vec<(&'static str, u64)>,
     /// How often each form of a rekey's signature matched, by its name.

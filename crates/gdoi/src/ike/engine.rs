@@ -158,6 +158,7 @@ impl Isakmp {
             rows: self.entries.values().rev().map(row).collect(),
             half_open: self.half_open.len(),
             counters: self.reports.counters.clone(),
+            strays: Vec::new(),
             ended: self.reports.ended.iter().cloned().collect(),
         }
     }
@@ -302,7 +303,10 @@ impl Isakmp {
                 _ if !is_known(exchange) => Err(unknown(exchange)),
                 _ if exchange == ExchangeType::GETVPN_PART => {
                     match sa.receive_part(now, message)? {
-                        None => Ok(()),
+                        None => {
+                            self.reports.counters.parts += 1;
+                            Ok(())
+                        }
                         Some(whole) => self.assembled(now, id, message, &whole, rng, out),
                     }
                 }

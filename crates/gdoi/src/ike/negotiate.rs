@@ -334,6 +334,7 @@ impl Isakmp {
             return Err(Refusal::Undecryptable { first: true });
         }
         let notifies = informational::clear_notifies(message)?;
+        self.reports.counters.clear_notifies += 1;
         let peer = match entry {
             Entry::Negotiation(negotiation) => {
                 let common = &mut negotiation.common;

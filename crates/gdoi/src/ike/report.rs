@@ -29,8 +29,10 @@ pub struct Counters {
     pub failed: u64,
     /// Half-open negotiations that gave their place to another or ran out of time.
     pub half_open_dropped: u64,
-    /// Notifications in clear; none of them changed anything.
+    /// Informational messages in clear; none of them changed anything.
     pub clear_notifies: u64,
+    /// Parts of messages whose other parts had not come.
+    pub parts: u64,
     /// Refusals by their counter.
     refusals: BTreeMap<RefusalCounter, u64>,
 }
@@ -98,7 +100,6 @@ impl Reports {
 
     /// A notification came that nothing authenticates: whether to report it.
     pub(super) fn notified(&mut self, now: Time, peer: Ipv4Addr, notify: NotifyType) -> bool {
-        self.counters.clear_notifies += 1;
         self.is_news(now, peer, Subject::Notify(notify))
     }
 

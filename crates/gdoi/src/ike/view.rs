@@ -66,6 +66,8 @@ pub struct View {
     pub half_open: usize,
     /// The counters.
     pub counters: Counters,
+    /// What was refused behind phase 1 and belongs to no group, by name.
+    pub strays: Vec<(&'static str, u64)>,
     /// The last negotiations of ours that failed, oldest first.
     pub ended: Vec<Ended>,
 }

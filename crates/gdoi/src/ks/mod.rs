@@ -82,6 +82,7 @@ pub(crate) struct KeyServer {
     refusals: Refusals,
     rekeys_sent: u64,
     unsolicited_acks: u64,
+    repeated_acks: u64,
     last_sync: PseudoTime,
     /// An operator's rekey waits until those on their way are fewer.
     ordered: bool,
@@ -132,6 +133,7 @@ impl KeyServer {
             refusals: Refusals::default(),
             rekeys_sent: 0,
             unsolicited_acks: 0,
+            repeated_acks: 0,
             last_sync: PseudoTime::ZERO,
             ordered: false,
             spent: None,

@@ -673,7 +673,7 @@ impl KeyServer {
             .is_some_and(|status| status.flags.contains(AckFlags::OLD_POLICY));
         match answer {
             Answer::First => self.acknowledged(cx, (&ack.spi, ack.seq), peer, old_policy),
-            Answer::Again => {}
+            Answer::Again => self.repeated_acks += 1,
             Answer::Unasked if genuine && self.returned(cx, ack, peer, old_policy) => {}
             Answer::Unasked => {
                 self.unsolicited_acks += 1;

@@ -66,6 +66,7 @@ impl KeyServer {
             coop,
             refusals: self.refusals.counts(),
             unsolicited_acks: self.unsolicited_acks,
+            repeated_acks: self.repeated_acks,
             policy_name: self
                 .policy
                 .as_ref()

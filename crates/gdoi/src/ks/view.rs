@@ -72,6 +72,8 @@ pub struct View {
     pub refusals: Vec<(&'static str, u64)>,
     /// Acknowledgements that were dropped: forged, late or unasked.
     pub unsolicited_acks: u64,
+    /// Copies of acknowledgements that had come before.
+    pub repeated_acks: u64,
     /// The name of the policy in force: the first eight octets of its SHA-256, hexadecimal.
     pub policy_name: String,
     /// Members that were taken out, and how far that is.

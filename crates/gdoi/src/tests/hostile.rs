@@ -347,6 +347,65 @@ fn no_member_can_acknowledge_for_another() {
     assert!(network.node("ks1").has_event("KS_UNSOL_ACK"));
 }
 
+/// Sends a datagram to a node once more, ten times.
+fn repeat(network: &mut Network, packet: &Packet) {
+    for _ in 0..10 {
+        network.transmit(packet.clone());
+        network.run(Duration::from_millis(60));
+    }
+}
+
+#[test]
+fn copies_of_rekeys_and_acknowledgements_and_those_that_went_astray_are_counted() {
+    let mut network = Network::of(8, &key_server(3_600, 7_200), 1);
+    network.run_s(5);
+    network.log.clear();
+    network.command("ks1", Command::Rekey { group: None });
+    network.run_s(2);
+    let said = |exchange| {
+        let found = network.log.iter().find(|own| own.exchange() == exchange);
+        found.cloned().unwrap()
+    };
+    let (push, ack) = (said(33), said(35));
+    let before = network.gm(1).acks_sent;
+    repeat(&mut network, &push);
+    let copies = network.gm(1).rekey_copies;
+    // It answers again, and is heard again by the key server, at most once a second.
+    let again = network.gm(1).acks_sent - before;
+    assert!(again <= 1, "{again}");
+    assert_eq!((copies, network.gm(1).refusals), (10, vec![]));
+    assert_eq!(network.ks("ks1").repeated_acks, again);
+    repeat(&mut network, &ack);
+    let view = network.ks("ks1");
+    assert_eq!((view.repeated_acks, view.unsolicited_acks), (again + 10, 0));
+    // Each to the other side.
+    repeat(
+        &mut network,
+        &Packet {
+            from: push.to,
+            to: push.from,
+            ..push
+        },
+    );
+    repeat(
+        &mut network,
+        &Packet {
+            from: ack.to,
+            to: ack.from,
+            ..ack
+        },
+    );
+    let strays = |name: &str| {
+        let machine = network.node(name).machine.as_ref();
+        machine.unwrap().isakmp_view().strays
+    };
+    assert_eq!(strays("ks1"), [("rekey for no member", 10)]);
+    assert_eq!(strays("gm1"), [("unsolicited acknowledgement", 10)]);
+    let told = |name: &str, event: &str| network.node(name).count(event);
+    assert_eq!(told("ks1", "IKMP_BAD_MESSAGE"), 1);
+    assert_eq!(told("gm1", "KS_UNSOL_ACK"), 1);
+}
+
 // ---------------------------------------------------------------- strangers
 
 #[test]

@@ -321,6 +321,9 @@ fn a_long_message_between_kin_goes_in_parts() {
             .sum::<u64>(),
         0
     );
+    let nodes = network.nodes.iter();
+    let waiting: u64 = nodes.map(|node| node.engine.counters().parts).sum();
+    assert!(waiting >= 20, "{waiting} parts that did not end a message");
 }
 
 #[test]

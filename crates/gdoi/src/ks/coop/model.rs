@@ -118,6 +118,7 @@ impl KeyServer {
             refusals: crate::refusal::Refusals::default(),
             rekeys_sent: self.rekeys_sent,
             unsolicited_acks: self.unsolicited_acks,
+            repeated_acks: self.repeated_acks,
             last_sync: self.last_sync,
             ordered: self.ordered,
             spent: self.spent,

@@ -254,6 +254,7 @@ fn member() -> gm::View {
         rekeys_received: 1,
         rekeys_since_registration: 1,
         acks_sent: 1,
+        rekey_copies: 3,
         refusals: vec![("rekey-seq", 2), ("rekey-signature", 0)],
         signature_forms: vec![("pkcs1-digest-info", 1)],
         transport: RekeyTransport::Unicast,
@@ -413,6 +414,7 @@ fn key_server() -> ks::View {
         },
         refusals: vec![("unauthorized", 3)],
         unsolicited_acks: 1,
+        repeated_acks: 2,
         policy_name: "18864836ba888bcd".into(),
         coop: Some(primary()),
         removal: ks::RemovalView::default(),
@@ -600,6 +602,7 @@ impl Machines for Guide {
             }],
             half_open: 1,
             counters,
+            strays: vec![("rekey for no member", 4)],
             ended: Vec::new(),
         }
     }
@@ -677,6 +680,7 @@ impl Machines for Unregistered {
             rekeys_received: 0,
             rekeys_since_registration: 0,
             acks_sent: 0,
+            rekey_copies: 0,
             downloaded_acl: None,
             merged_acl: None,
             policy_name: None,
@@ -761,6 +765,7 @@ impl Machines for Idle {
             rows: Vec::new(),
             half_open: 0,
             counters: ike::Counters::default(),
+            strays: Vec::new(),
             ended: Vec::new(),
         }
     }

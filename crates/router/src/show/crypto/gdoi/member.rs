@@ -60,6 +60,8 @@ pub struct Member {
     pub rekeys_since_registration: u64,
     /// Acknowledgements sent.
     pub acks_sent: u64,
+    /// Copies of rekeys that had come before.
+    pub rekey_copies: u64,
     /// Rekeys refused, by reason.
     pub refusals: Vec<Count>,
     /// Which forms of signature the rekeys had.
@@ -189,6 +191,7 @@ impl Member {
             rekeys_received: gm.rekeys_received,
             rekeys_since_registration: gm.rekeys_since_registration,
             acks_sent: gm.acks_sent,
+            rekey_copies: gm.rekey_copies,
             refusals: Count::all(&gm.refusals),
             signature_forms: Count::all(&gm.signature_forms),
             downloaded_acl: gm
@@ -397,6 +400,7 @@ impl Member {
             "       Rekeys refused        : {}",
             named(&self.refusals)
         )?;
+        writeln!(f, "       Copies of rekeys      : {}", self.rekey_copies)?;
         writeln!(
             f,
             "       Signature forms       : {}",

@@ -64,6 +64,8 @@ pub struct Server {
     pub refusals: Vec<Count>,
     /// Acknowledgements that were dropped: forged, late or unasked.
     pub unsolicited_acks: u64,
+    /// Copies of acknowledgements that had come before.
+    pub repeated_acks: u64,
 }
 
 /// One `sa ipsec N`.
@@ -134,6 +136,7 @@ impl Server {
             sids_capacity: ks.sids.capacity,
             refusals: Count::all(&ks.refusals),
             unsolicited_acks: ks.unsolicited_acks,
+            repeated_acks: ks.repeated_acks,
         }
     }
 
@@ -236,7 +239,8 @@ impl Server {
             f,
             "        Unsolicited ACKs     : {}",
             self.unsolicited_acks
-        )
+        )?;
+        writeln!(f, "        Repeated ACKs        : {}", self.repeated_acks)
     }
 }
 

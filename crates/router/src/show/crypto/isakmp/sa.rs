@@ -39,6 +39,14 @@ pub struct View {
     pub failed: u64,
     /// Messages that left again because no answer came.
     pub retransmitted: u64,
+    /// Datagrams that came to port 848.
+    pub received: u64,
+    /// Copies of messages that had been processed.
+    pub duplicates: u64,
+    /// Parts of messages whose other parts had not come.
+    pub parts: u64,
+    /// Informational messages in clear, which change nothing.
+    pub clear_notifies: u64,
     /// Why messages were refused since the start, those reasons that happened.
     pub refusals: Vec<Refused>,
     /// The last negotiations of ours that failed, oldest first.
@@ -183,7 +191,9 @@ pub fn view(context: &Context<'_>, line: &Match) -> View {
             .map(move |kek| Sa::of_kek(kek, is_kin))
     });
     let counters = &phase_1.counters;
-    let refused = counters.refusals().filter(|(_, count)| *count > 0);
+    let strays = phase_1.strays.iter().copied();
+    let refused = counters.refusals().chain(strays);
+    let refused = refused.filter(|(_, count)| *count > 0);
     View {
         sas: rekey
             .chain(phase_1.rows.iter().map(|row| Sa::of(context, row)))
@@ -192,6 +202,10 @@ pub fn view(context: &Context<'_>, line: &Match) -> View {
         established: counters.established,
         failed: counters.failed,
         retransmitted: counters.retransmitted,
+        received: counters.received,
+        duplicates: counters.duplicates,
+        parts: counters.parts,
+        clear_notifies: counters.clear_notifies,
         refusals: refused
             .map(|(reason, count)| Refused { reason, count })
             .collect(),
@@ -249,6 +263,11 @@ impl View {
             self.established, self.failed
         )?;
         writeln!(f, "Messages sent again: {}", self.retransmitted)?;
+        writeln!(
+            f,
+            "Datagrams received: {}, copies: {}, parts that wait: {}, informational in clear: {}",
+            self.received, self.duplicates, self.parts, self.clear_notifies
+        )?;
         for refused in &self.refusals {
             writeln!(f, "Refused ({}): {}", refused.reason, refused.count)?;
         }
