@@ -83,11 +83,15 @@ impl Bounds {
         }
     }
 
-    /// The recorded run.
+    /// The recorded run: two faults of those that change who leads and what is on which disk, in
+    /// every order and at every distance. The others are in `small`, one at a time.
     #[must_use]
     pub const fn full() -> Self {
         Self {
             faults: 2,
+            member_cuts: 0,
+            overtakings: 0,
+            delays: 0,
             ..Self::small()
         }
     }

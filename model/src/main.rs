@@ -128,7 +128,11 @@ fn check(bounds: Bounds, most: u64) -> bool {
         until: began + Duration::from_secs(most),
         phase: Arc::clone(&phase),
     };
-    let builder = group.checker().finish_when(HasDiscoveries::AnyFailures);
+    let threads = std::thread::available_parallelism().map_or(1, usize::from);
+    let builder = group
+        .checker()
+        .threads(threads)
+        .finish_when(HasDiscoveries::AnyFailures);
     let mut checker = builder.spawn_dfs();
     for handle in checker.handles() {
         // A thread that panicked has said so.

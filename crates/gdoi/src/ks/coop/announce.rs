@@ -173,10 +173,14 @@ impl KeyServer {
         expect: Expect,
     ) -> bool {
         let kin = cx.isakmp.sa(sa).is_some_and(crate::ike::Sa::is_kin);
-        let nonce = kin::with_bond(cx, sa, |bond, rng| kin::nonce(bond, rng));
+        // Who is proven kin proves it in answers only.
+        let proves = !kin || expect == Expect::Final;
+        let nonce = proves
+            .then(|| kin::with_bond(cx, sa, |bond, rng| kin::nonce(bond, rng)))
+            .flatten();
         let (utterance, rises) = self.utter(cx.now, index, said);
         let mut builder = Builder::new();
-        if let Some(nonce) = nonce.as_deref().filter(|_| !kin || expect == Expect::Final) {
+        if let Some(nonce) = nonce.as_deref() {
             builder.push(&Nonce { data: nonce });
         }
         builder.push(&utterance.announcement());

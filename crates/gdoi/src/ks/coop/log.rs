@@ -138,6 +138,12 @@ impl Log {
             .is_some_and(|entry| entry.source == Some(peer))
     }
 
+    /// The peer that a record came from as it is.
+    #[cfg(feature = "model")]
+    pub(super) fn source_of(&self, key: &Key) -> Option<KsIndex> {
+        self.entries.get(key)?.source
+    }
+
     /// Changes after `stamp`, oldest first.
     pub(crate) fn after(&self, stamp: u64) -> impl Iterator<Item = (u64, &Key)> {
         let after = (std::ops::Bound::Excluded(stamp), std::ops::Bound::Unbounded);

@@ -470,12 +470,7 @@ impl Log {
                 Key::Tombstone(address) => (8, address).hash(h),
                 Key::Handed(to, number) => (9, to.get(), number).hash(h),
             }
-            for index in 0..16 {
-                let from = KsIndex::new(index).is_some_and(|peer| self.is_from(key, peer));
-                if from {
-                    index.hash(h);
-                }
-            }
+            self.source_of(key).map(KsIndex::get).hash(h);
             // The last number alone may be that of a record that is no more.
             (stamp == self.last()).hash(h);
         }
