@@ -123,6 +123,7 @@ impl KeyServer {
             ordered: self.ordered,
             spent: self.spent,
             summoned: self.summoned.clone(),
+            keys_until: self.keys_until,
             rate: self.rate.clone(),
         }
     }
