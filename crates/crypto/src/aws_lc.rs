@@ -195,6 +195,74 @@ impl Rsa {
     }
 }
 
+/// The private key of a PEM block under `passphrase`, which ends in its only NUL: `None` if it does
+/// not open, an inner `None` if it is of another kind than RSA, else PKCS#8 that is the caller's to
+/// cleanse.
+pub(crate) fn private_key_of_pem(pem: &[u8], passphrase: &[u8]) -> Option<Option<Vec<u8>>> {
+    if passphrase.iter().position(|octet| *octet == 0) != passphrase.len().checked_sub(1) {
+        return None;
+    }
+    let len = pem.len().try_into().ok()?;
+    // SAFETY: the buffer outlives its reader; without a callback the library reads the passphrase
+    // up to its NUL and copies it; it keeps neither pointer. Its notes of errors are dropped.
+    let key = unsafe {
+        let bio = Owned::new(lc::BIO_new_mem_buf(pem.as_ptr().cast(), len), free_bio)?;
+        let phrase = passphrase.as_ptr().cast_mut().cast();
+        let key = lc::PEM_read_bio_PrivateKey(bio.as_ptr(), null_mut(), None, phrase);
+        lc::ERR_clear_error();
+        Owned::new(key, lc::EVP_PKEY_free)?
+    };
+    // SAFETY: the key is valid.
+    if unsafe { lc::EVP_PKEY_id(key.as_ptr()) } != lc::EVP_PKEY_RSA {
+        return Some(None);
+    }
+    let mut builder = MaybeUninit::<lc::CBB>::uninit();
+    let (builder, mut octets, mut len) = (builder.as_mut_ptr(), null_mut(), 0);
+    // SAFETY: the builder is initialised first, and finished or cleaned up last; on success the
+    // library gives a buffer of `len` octets that is ours to cleanse, which freeing does.
+    unsafe {
+        if lc::CBB_init(builder, PKCS8_LEN_EXPECTED) != 1 {
+            return None;
+        }
+        if lc::EVP_marshal_private_key(builder, key.as_ptr()) != 1
+            || lc::CBB_finish(builder, &raw mut octets, &raw mut len) != 1
+        {
+            lc::CBB_cleanup(builder);
+            return None;
+        }
+        let der = std::slice::from_raw_parts(octets, len).to_vec();
+        lc::OPENSSL_free(octets.cast());
+        Some(Some(der))
+    }
+}
+
+/// Octets of PKCS#8 with a modulus of 8192 bits, about: the buffer never grows, which would leave
+/// its octets behind.
+const PKCS8_LEN_EXPECTED: usize = 8_192;
+
+unsafe extern "C" fn free_bio(bio: *mut lc::BIO) {
+    // SAFETY: the caller owns it.
+    unsafe { lc::BIO_free(bio) };
+}
+
+/// PBKDF2 (RFC 8018 section 5.2) over HMAC-SHA-256. Says whether `key` is filled.
+pub(crate) fn pbkdf2_sha256(passphrase: &[u8], salt: &[u8], rounds: u32, key: &mut [u8]) -> bool {
+    // SAFETY: pointers and lengths are of one slice each.
+    let done = unsafe {
+        lc::PKCS5_PBKDF2_HMAC(
+            passphrase.as_ptr().cast(),
+            passphrase.len(),
+            salt.as_ptr(),
+            salt.len(),
+            rounds,
+            message_digest(Hash::Sha256),
+            key.len(),
+            key.as_mut_ptr(),
+        )
+    };
+    done == 1
+}
+
 type RawOperation =
     unsafe extern "C" fn(*mut lc::RSA, *mut usize, *mut u8, usize, *const u8, usize, i32) -> i32;
 

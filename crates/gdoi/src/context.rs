@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use crypto::rsa::PrivateKey;
+use crypto::rsa::{PrivateKey, PublicKey};
 use crypto::{Rng, Secret};
 use policy::Time;
 
@@ -61,6 +61,11 @@ impl RsaKey {
         self.key.modulus_bits()
     }
 
+    /// The public half.
+    pub(crate) fn public_key(&self) -> &PublicKey {
+        self.key.public_key()
+    }
+
     /// The public half, DER.
     pub(crate) fn public_der(&self) -> &[u8] {
         self.key.public_key().to_spki_der()
@@ -71,6 +76,11 @@ impl RsaKeys {
     /// Puts a key in place of what its label had before.
     pub(crate) fn insert(&mut self, label: String, key: RsaKey) {
         self.by_label.insert(label, key);
+    }
+
+    /// Removes the key of a label; says whether there was one.
+    pub(crate) fn remove(&mut self, label: &str) -> bool {
+        self.by_label.remove(label).is_some()
     }
 
     /// The key of a label.

@@ -120,6 +120,11 @@ pub enum Command {
         /// Whether it may be exported.
         exportable: bool,
     },
+    /// `crypto key zeroize rsa LABEL`.
+    ZeroizeRsa {
+        /// The key's label.
+        label: String,
+    },
 }
 
 /// What must happen in the world, in the order in which it must happen.

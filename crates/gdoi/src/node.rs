@@ -2,6 +2,8 @@
 //!
 //! Only routes: every input goes to whom it concerns. What it means is decided there.
 
+mod rsa_keys;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, Ipv4Addr, SocketAddrV4};
 use std::sync::Arc;
@@ -44,6 +46,8 @@ pub struct Machine {
     /// The multicast addresses that are heard, each with the address of its interface.
     joined: BTreeSet<(Ipv4Addr, Ipv4Addr)>,
 }
+
+pub use rsa_keys::ExportRefusal;
 
 /// A rekey key as it can be seen.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -375,6 +379,7 @@ impl Machine {
                 modulus_bits,
                 exportable,
             }),
+            Command::ZeroizeRsa { label } => self.zeroize_rsa(now, &label, out),
         }
     }
 

@@ -720,6 +720,11 @@ pub(crate) fn rsa_record(label: &str, key: &RsaKey) -> Record {
     record(format!("{RSA}{label}"), w)
 }
 
+/// Removes the row of a rekey key.
+pub(crate) fn no_rsa_record(label: &str) -> Record {
+    no_record(format!("{RSA}{label}").into_bytes())
+}
+
 fn read_rsa(octets: &[u8]) -> Result<RsaKey, Error> {
     let mut r = Reader::new("rekey key", octets);
     version(&mut r)?;

@@ -116,6 +116,7 @@ pub(crate) fn cli(socket: &Path) -> Result<u8> {
     let mut client = Client::connect(socket, true)?;
     let mut editor = rustyline::DefaultEditor::new().context("cannot use the terminal")?;
     let mut prompt = client.ask("")?.prompt;
+    let mut is_asked = false;
     loop {
         let line = match editor.readline(&prompt) {
             Ok(line) => line,
@@ -124,10 +125,11 @@ pub(crate) fn cli(socket: &Path) -> Result<u8> {
             Err(ReadlineError::Eof) => return Ok(DONE),
             Err(error) => return Err(error).context("cannot read a line"),
         };
-        if !line.trim().is_empty() {
+        if !is_asked && is_kept(&line) {
             editor.add_history_entry(&line)?;
         }
         let answer = client.ask(&line)?;
+        is_asked = answer.prompt.is_empty();
         if answer.closes {
             print(&answer.text)?;
             return Ok(DONE);
@@ -142,6 +144,16 @@ pub(crate) fn cli(socket: &Path) -> Result<u8> {
     }
 }
 
+/// Whether a line goes into the history: one that may hold a secret does not, complete or not.
+fn is_kept(line: &str) -> bool {
+    let mut words = line.split_whitespace().skip_while(|word| *word == "do");
+    let Some(first) = words.next() else {
+        return false;
+    };
+    let is_key = |word: &str| word.starts_with('k') && "key".starts_with(word);
+    !(first.starts_with("cr") && words.take(2).any(is_key))
+}
+
 /// To standard output, with one line end. A reader that has seen enough is no error.
 fn print(text: &str) -> Result<()> {
     if text.is_empty() {
@@ -152,5 +164,32 @@ fn print(text: &str) -> Result<()> {
     match write!(out, "{text}{end}").and_then(|()| out.flush()) {
         Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => Err(error.into()),
         Ok(()) | Err(_) => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lines_that_may_hold_a_secret_are_not_kept() {
+        for line in [
+            "crypto key export rsa get pem terminal aes secret-phrase",
+            "  cry k imp rsa get pem terminal secret-phrase",
+            "do crypto key export rsa get pem",
+            "crypto isakmp key secret address 10.1.1.1",
+            "",
+        ] {
+            assert!(!is_kept(line), "{line}");
+        }
+        for line in [
+            "show crypto key mypubkey rsa",
+            "crypto gdoi group G1",
+            "crypto isakmp keepalive 10",
+            "do show crypto gdoi",
+            "configure terminal",
+        ] {
+            assert!(is_kept(line), "{line}");
+        }
     }
 }

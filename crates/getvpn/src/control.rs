@@ -235,7 +235,9 @@ async fn client(
     let (from, mut to) = stream.into_split();
     let mut from = BufReader::new(from);
     while let Some(line) = next_line(&mut from).await? {
-        let answer = match command(&line) {
+        // It may hold a passphrase.
+        let line = crypto::Secret::new(line);
+        let answer = match command(line.expose()) {
             Ok(line) => {
                 let (answer, answered) = oneshot::channel();
                 let request = Request::Command {
@@ -278,7 +280,7 @@ async fn next_line(from: &mut BufReader<OwnedReadHalf>) -> io::Result<Option<Vec
 }
 
 fn command(line: &[u8]) -> Result<Line, String> {
-    let value: Value =
+    let mut value: Value =
         serde_json::from_slice(line).map_err(|error| format!("not a JSON object: {error}"))?;
     match value.get("v").and_then(Value::as_u64) {
         Some(VERSION) => {}
@@ -286,13 +288,13 @@ fn command(line: &[u8]) -> Result<Line, String> {
         None => return Err("expected \"v\":1".to_owned()),
     }
     let interactive = value.get("interactive").and_then(Value::as_bool);
-    match value.get("command").and_then(Value::as_str) {
-        Some(command) if !command.contains(['\n', '\r']) => Ok(Line {
-            text: command.to_owned(),
+    match value.get_mut("command").map(Value::take) {
+        Some(Value::String(text)) if !text.contains(['\n', '\r']) => Ok(Line {
+            text,
             interactive: interactive.unwrap_or(false),
         }),
-        Some(_) => Err("a command is one line".to_owned()),
-        None => Err("expected \"command\":\"...\"".to_owned()),
+        Some(Value::String(_)) => Err("a command is one line".to_owned()),
+        Some(_) | None => Err("expected \"command\":\"...\"".to_owned()),
     }
 }
 

@@ -29,6 +29,7 @@ use tokio::sync::mpsc::error::TrySendError;
 use crate::control::{self, Control, Request};
 use crate::datagrams::Datagrams;
 use crate::forward::{Forwarder, Published, Report};
+use crate::key_files;
 use crate::keylog::KeyLog;
 use crate::limits::{
     CONTROL_QUEUE, GATHER, GATHERED, INTERFACES_SETTLE, REPORT_QUEUE, WAKE_MAX, WORKERS,
@@ -150,6 +151,7 @@ enum Happening {
 /// writes, and the writer waits for the disk.
 struct World {
     config: PathBuf,
+    state: PathBuf,
     clocks: Clocks,
     router: Router,
     sessions: BTreeMap<u64, Session>,
@@ -193,6 +195,7 @@ impl World {
         let control = Control::open(&setup.socket)?;
         let world = Self {
             config: setup.config.clone(),
+            state: setup.state.clone(),
             clocks: Clocks::default(),
             router,
             sessions: BTreeMap::new(),
@@ -334,6 +337,8 @@ impl World {
                 let session = self.sessions.entry(session).or_insert_with(open);
                 let reply = self.router.session_line(now, wall, session, &line.text);
                 let prompt = session.prompt(&self.router);
+                // It may hold a passphrase.
+                drop(Secret::new(line.text.into_bytes()));
                 // The client may have gone.
                 let _ = answer.send(control::Answer::new(reply, prompt));
             }
@@ -424,6 +429,16 @@ impl World {
                     modulus_bits,
                     exportable,
                 } => self.make_key(label, modulus_bits, exportable),
+                Output::WriteKey { name, pem } => {
+                    if let Err(error) = key_files::write(&self.state, &name, &pem) {
+                        self.complain(&error);
+                    }
+                }
+                Output::ReadKey { name, import } => {
+                    let text = key_files::read(&self.state, &name);
+                    let text = text.map_err(|error| format!("{error:#}"));
+                    self.handle(Input::KeyFile { import, text });
+                }
             }
         }
         self.datagrams.flush();

@@ -7,6 +7,7 @@ mod datagrams;
 mod event_loop;
 mod forward;
 mod journal;
+mod key_files;
 mod keylog;
 mod limits;
 mod logging;

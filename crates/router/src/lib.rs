@@ -15,6 +15,7 @@ pub mod logging;
 mod notices;
 pub mod outbox;
 mod router;
+pub mod rsa_keys;
 pub mod show;
 mod steering;
 #[cfg(test)]

@@ -10,6 +10,8 @@ use std::sync::Arc;
 
 use gdoi::machine::{KeyLogLine, Record};
 
+use crate::rsa_keys::KeyImport;
+
 /// One effect.
 pub enum Output {
     /// Write these rows in one transaction, then hand in `Input::Persisted` with this number.
@@ -78,6 +80,21 @@ pub enum Output {
         modulus_bits: u16,
         /// Whether it may be exported.
         exportable: bool,
+    },
+    /// Write the text of an exported key, its private half encrypted, into a new file of that name
+    /// in the folder of keys.
+    WriteKey {
+        /// The file's name, without any folder.
+        name: String,
+        /// The text.
+        pem: String,
+    },
+    /// Read the file of that name in the folder of keys and hand it in as `Input::KeyFile`.
+    ReadKey {
+        /// The file's name, without any folder.
+        name: String,
+        /// What is to become of it.
+        import: Box<KeyImport>,
     },
 }
 

@@ -23,6 +23,7 @@ use crate::interface::Interface;
 use crate::logging::Logging;
 use crate::notices;
 use crate::outbox::{Outbox, Output};
+use crate::rsa_keys::{KeyExport, KeyImport};
 use crate::show::Context;
 use crate::show::machines::{Machines, Traffic};
 use crate::show::monitor::event_trace::Seen;
@@ -77,6 +78,13 @@ pub enum Input<'a> {
         exportable: bool,
         /// PKCS#8 DER.
         pkcs8: Secret,
+    },
+    /// The file that `Output::ReadKey` asked for, or why there is none.
+    KeyFile {
+        /// What is to become of it.
+        import: Box<KeyImport>,
+        /// Its text.
+        text: Result<String, String>,
     },
     /// The kernel's interfaces changed.
     Interfaces(Vec<Interface>),
@@ -210,6 +218,7 @@ impl Router {
                     pkcs8,
                 });
             }
+            Input::KeyFile { import, text } => self.key_file(&import, text),
             Input::Interfaces(interfaces) => self.meet(interfaces),
             Input::Resumed { seed } => {
                 let rng = Box::new(SeededRng::from_seed(seed));
@@ -516,6 +525,10 @@ impl Router {
         self.traces.record(self.wall, uptime, event, place);
     }
 
+    pub(crate) fn outbox_push(&mut self, output: Output) {
+        self.outbox.push(output);
+    }
+
     pub(crate) fn tick(&mut self, now: Time, wall: WallClock) {
         self.now = self.now.max(now);
         self.wall = wall;
@@ -644,6 +657,22 @@ impl Operated for Router {
 
     fn clear_log(&mut self) {
         self.logging.clear();
+    }
+
+    fn export_key(&mut self, export: &KeyExport) -> Result<String, Refusal> {
+        self.export_key(export)
+    }
+
+    fn check_label(&self, label: &str) -> Result<(), Refusal> {
+        self.check_label(label)
+    }
+
+    fn import_key(&mut self, import: &KeyImport, text: &str) -> Result<(), Refusal> {
+        self.import_key(import, text)
+    }
+
+    fn import_key_file(&mut self, name: String, import: KeyImport) -> Result<String, Refusal> {
+        self.import_key_file(name, import)
     }
 
     fn displayed(&mut self, seen: &[Seen]) {

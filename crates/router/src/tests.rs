@@ -1,9 +1,11 @@
 //! A whole box, without a network.
 
+use crypto::Secret;
+use crypto::fixture::NOT_SECRET_RSA_2048_PKCS8;
 use gdoi::BootId;
 use policy::{Time, WallClock};
 
-use crate::{Boot, Reply, Router};
+use crate::{Boot, Input, Kind, Output, Reply, Router, Session, Status};
 
 const KS1: &str = include_str!("../../../topologies/guide/ks1.cfg");
 
@@ -16,9 +18,13 @@ fn wall(at: Time) -> WallClock {
 
 /// The guide's first key server.
 fn ks1() -> Router {
+    booted(KS1)
+}
+
+fn booted(config: &str) -> Router {
     let now = Time::from_secs(1_000);
     let booted = Router::new(Boot {
-        config: KS1.to_owned(),
+        config: config.to_owned(),
         config_name: "ks1.cfg".to_owned(),
         seed: [7; 32],
         keylog: None,
@@ -62,7 +68,7 @@ fn traces_are_there_from_boot_and_their_size_changes_at_run_time() {
     .text;
     assert!(shown.contains("KS_NO_RSA_KEYS:RSA Key - "), "{shown}");
     assert!(shown.contains("\n-Traceback= crates/gdoi/src/"), "{shown}");
-    let mut session = crate::Session::new("console", crate::Kind::Interactive);
+    let mut session = Session::new("console", Kind::Interactive);
     let now = Time::from_secs(1_060);
     for line in [
         "configure terminal",
@@ -71,7 +77,7 @@ fn traces_are_there_from_boot_and_their_size_changes_at_run_time() {
         "end",
     ] {
         let reply = ks.session_line(now, wall(now), &mut session, line);
-        assert_eq!(reply.status, crate::Status::Done, "{}", reply.text);
+        assert_eq!(reply.status, Status::Done, "{}", reply.text);
     }
     let parameters = exec(
         &mut ks,
@@ -98,4 +104,176 @@ fn latest_shows_each_entry_once_whoever_asks() {
     assert!(!all.is_empty());
     assert!(names(&mut ks, 1_001, "infra latest").is_empty());
     assert_eq!(names(&mut ks, 1_001, "infra all"), all);
+}
+
+/// Gives a box an RSA key as `crypto key generate rsa` does.
+fn give_key(router: &mut Router, label: &str, exportable: bool) {
+    let now = Time::from_secs(1_001);
+    let made = Input::RsaKey {
+        label: label.to_owned(),
+        exportable,
+        pkcs8: Secret::copy_of(NOT_SECRET_RSA_2048_PKCS8),
+    };
+    router.handle(now, wall(now), made);
+}
+
+/// What a box asks of the world; whatever it writes is on disk at once.
+fn outputs(router: &mut Router) -> Vec<Output> {
+    let mut outputs = Vec::new();
+    while let Some(output) = router.next_output() {
+        if let Output::Persist { number, .. } = &output {
+            let now = Time::from_secs(1_002);
+            router.handle(now, wall(now), Input::Persisted(*number));
+        }
+        outputs.push(output);
+    }
+    outputs
+}
+
+fn logged(router: &Router, word: &str) -> usize {
+    router
+        .log_lines()
+        .filter(|line| line.contains(word))
+        .count()
+}
+
+#[test]
+fn an_exported_key_is_imported_elsewhere_and_is_the_same() {
+    let (mut one, mut other) = (ks1(), ks1());
+    give_key(&mut one, "spare", true);
+    let line = "crypto key export rsa spare pem terminal 3des correct-horse";
+    let exported = exec(&mut one, 1_002, line);
+    assert_eq!(exported.status, Status::Done, "{}", exported.text);
+    assert_eq!(logged(&one, "%GDOI-5-RSA_KEY_EXPORTED: RSA key spare"), 1);
+    assert_eq!(logged(&one, "correct-horse"), 0);
+    let mut session = Session::new("console", Kind::Interactive);
+    let now = Time::from_secs(1_002);
+    let mut last = String::new();
+    let paste = format!(
+        "crypto key import rsa copy pem terminal correct-horse\n{}quit",
+        exported.text
+    );
+    for line in paste.lines() {
+        last = other.session_line(now, wall(now), &mut session, line).text;
+    }
+    assert_eq!(last, "% Key pair import succeeded.\n");
+    assert_eq!(
+        logged(
+            &other,
+            "%GDOI-5-RSA_KEY_IMPORTED: RSA key copy was imported by console"
+        ),
+        1
+    );
+    let keys = |router: &mut Router| {
+        let json = exec(router, 1_003, "show crypto key mypubkey rsa").json;
+        json.expect("a view has JSON")["keys"][0].clone()
+    };
+    let (own, copy) = (keys(&mut one), keys(&mut other));
+    assert_eq!(own["key_data"], copy["key_data"]);
+    assert_eq!(
+        (&own["is_exportable"], &copy["is_exportable"]),
+        (&true.into(), &false.into())
+    );
+    let again = exec(
+        &mut other,
+        1_003,
+        "crypto key export rsa copy pem terminal aes correct-horse",
+    );
+    assert_eq!(again.text, "% RSA key copy: the key is not exportable\n");
+}
+
+#[test]
+fn keys_are_refused_by_what_is_wrong_with_the_order() {
+    let mut ks = ks1();
+    give_key(&mut ks, "spare", true);
+    for (line, refusal) in [
+        (
+            "crypto key export rsa none pem terminal aes correct-horse",
+            "% RSA key none: there is no RSA key of this label",
+        ),
+        (
+            "crypto key export rsa spare pem terminal aes short",
+            "% The passphrase must have at least 8 characters",
+        ),
+        (
+            "crypto key import rsa spare pem url x correct-horse",
+            "% An RSA key spare exists already: choose another label, or zeroize it first",
+        ),
+        ("crypto key zeroize rsa none", "% There is no RSA key none."),
+    ] {
+        let reply = exec(&mut ks, 1_002, line);
+        assert_eq!(
+            (reply.status, reply.text.trim_end()),
+            (Status::Refused, refusal)
+        );
+    }
+    for name in ["../x", ".x", "a/b", "/etc/passwd"] {
+        let line = format!("crypto key export rsa spare pem url {name} aes correct-horse");
+        assert_eq!(
+            exec(&mut ks, 1_002, &line).status,
+            Status::Refused,
+            "{name}"
+        );
+    }
+}
+
+#[test]
+fn a_key_goes_to_a_file_and_comes_from_one() {
+    let mut ks = ks1();
+    give_key(&mut ks, "spare", true);
+    exec(
+        &mut ks,
+        1_002,
+        "crypto key export rsa spare pem url spare.pem aes correct-horse",
+    );
+    let written = outputs(&mut ks).into_iter().find_map(|output| {
+        if let Output::WriteKey { name, pem } = output {
+            Some((name, pem))
+        } else {
+            None
+        }
+    });
+    let (name, pem) = written.expect("a file is written");
+    assert_eq!(name, "spare.pem");
+    for (label, passphrase) in [("one", "correct-horse"), ("two", "another-horse")] {
+        let line = format!("crypto key import rsa {label} pem url spare.pem {passphrase}");
+        exec(&mut ks, 1_002, &line);
+        let read = outputs(&mut ks).into_iter().find_map(|output| {
+            if let Output::ReadKey { import, .. } = output {
+                Some(import)
+            } else {
+                None
+            }
+        });
+        let now = Time::from_secs(1_003);
+        let (import, text) = (read.expect("a file is read"), Ok(pem.clone()));
+        ks.handle(now, wall(now), Input::KeyFile { import, text });
+    }
+    assert_eq!(logged(&ks, "RSA_KEY_IMPORTED: RSA key one"), 1);
+    let refused =
+        "RSA_KEY_REFUSED: RSA key two cannot be used: Key pair import failed: wrong passphrase";
+    assert_eq!(logged(&ks, refused), 1);
+}
+
+#[test]
+fn a_key_that_is_zeroized_is_gone_from_disk_unless_a_leading_server_signs_with_it() {
+    let mut ks = ks1();
+    give_key(&mut ks, "spare", true);
+    outputs(&mut ks);
+    let reply = exec(&mut ks, 1_003, "crypto key zeroize rsa spare");
+    assert_eq!(reply.status, Status::Done, "{}", reply.text);
+    let gone = outputs(&mut ks).into_iter().any(|output| {
+        let Output::Persist { records, .. } = output else {
+            return false;
+        };
+        records
+            .iter()
+            .any(|row| row.key == b"rsa/spare" && row.value.is_none())
+    });
+    assert!(gone);
+    assert_eq!(logged(&ks, "RSA_KEY_ZEROIZED"), 1);
+    assert_eq!(
+        exec(&mut ks, 1_003, "show crypto key mypubkey rsa").text,
+        ""
+    );
 }

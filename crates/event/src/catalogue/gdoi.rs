@@ -303,10 +303,25 @@ catalogue! {
     4 RSA_KEY_CHANGED in Infra { group: Group }
         "RSA key has changed and affect group {group}. \"crypto gdoi ks rekey replace-now\" must be executed on the primary KS";
 
+    /// An RSA key left this box, its private half under a passphrase.
+    #[action = "None, if it was meant. Whoever holds the text and the passphrase can sign rekeys."]
+    5 RSA_KEY_EXPORTED in Infra { label: String, by: String }
+        "RSA key {label} was exported by {by}";
+
+    /// An RSA key was taken into this box.
+    #[action = "None."]
+    5 RSA_KEY_IMPORTED in Infra { label: String, by: String }
+        "RSA key {label} was imported by {by}";
+
     /// An RSA key cannot be used to sign rekeys; the reason says why.
     #[action = "Generate one with `crypto key generate rsa label NAME modulus 2048`."]
     3 RSA_KEY_REFUSED in Infra { label: String, reason: String }
         "RSA key {label} cannot be used: {reason}";
+
+    /// An RSA key was removed from this box.
+    #[action = "None, if it was meant: groups that sign with it are not served here until it is there again."]
+    5 RSA_KEY_ZEROIZED in Infra { label: String }
+        "RSA key {label} was removed";
 
     /// A new rekey key is in use.
     #[action = "None."]

@@ -7,6 +7,7 @@
 
 mod draft;
 mod help;
+mod paste;
 
 use std::sync::LazyLock;
 
@@ -20,9 +21,11 @@ use super::pipe::{self, Modifier, PipeError};
 use crate::config::edit::is_exit;
 use crate::config::{Config, Diagnostic, LineError, Refusal};
 use crate::limits::LINE_LEN_MAX;
+use crate::rsa_keys::{KeyExport, KeyImport};
 use crate::show::monitor::event_trace::Seen;
 use crate::show::{self, Context, Page, Show};
 use draft::Draft;
+use paste::{Paste, Pasted};
 
 /// The box as its operators' sessions see it.
 pub trait Operated {
@@ -42,6 +45,26 @@ pub trait Operated {
     fn order(&mut self, command: Command) -> Result<(), Refusal>;
     /// Empties the buffered log.
     fn clear_log(&mut self);
+    /// Exports an RSA key: the text for the operator.
+    ///
+    /// # Errors
+    /// When there is none, or it may not leave this box.
+    fn export_key(&mut self, export: &KeyExport) -> Result<String, Refusal>;
+    /// Whether a key may be imported under that label.
+    ///
+    /// # Errors
+    /// When there is a key of that label.
+    fn check_label(&self, label: &str) -> Result<(), Refusal>;
+    /// Imports the key in a text.
+    ///
+    /// # Errors
+    /// When it is none, the passphrase is wrong, or the label is in use.
+    fn import_key(&mut self, import: &KeyImport, text: &str) -> Result<(), Refusal>;
+    /// Imports the key in a file: what is said at once; the log says how it ends.
+    ///
+    /// # Errors
+    /// When the name is none, or the label is in use.
+    fn import_key_file(&mut self, name: String, import: KeyImport) -> Result<String, Refusal>;
     /// An operator has seen event traces up to there.
     fn displayed(&mut self, seen: &[Seen]);
     /// Makes `text` the configuration file.
@@ -128,6 +151,7 @@ pub struct Session {
     terminal: Terminal,
     editing: Option<Draft>,
     asked: Option<Order>,
+    pasting: Option<Paste>,
 }
 
 impl Session {
@@ -146,13 +170,14 @@ impl Session {
             },
             editing: None,
             asked: None,
+            pasting: None,
         }
     }
 
     /// What the console prints before the operator types.
     #[must_use]
     pub fn prompt(&self, host: &dyn Operated) -> String {
-        if self.asked.is_some() {
+        if self.asked.is_some() || self.pasting.is_some() {
             return String::new();
         }
         let editing = self.editing.as_ref();
@@ -180,6 +205,15 @@ impl Session {
         if let Some(order) = self.asked.take() {
             return answered(host, order, text);
         }
+        if let Some(paste) = self.pasting.take() {
+            return match paste.line(host, text) {
+                Pasted::More(paste, reply) => {
+                    self.pasting = Some(paste);
+                    reply
+                }
+                Pasted::Done(reply) => reply,
+            };
+        }
         if line::is_blank(text) {
             return Reply::done("");
         }
@@ -205,6 +239,11 @@ impl Session {
             Some("end") if words.len() == 1 => return draft.end(host, &self.by),
             Some(word) if words.len() == 1 && is_exit(word) && draft.cursor().path().is_empty() => {
                 return draft.end(host, &self.by);
+            }
+            // IOS has these in its configuration mode, and they change no configuration.
+            Some("crypto") if is_key_order(&words) => {
+                self.editing = Some(draft);
+                return self.exec(host, text, 0);
             }
             Some("do") if words.len() > 1 => {
                 let skip = words[1];
@@ -269,9 +308,11 @@ impl Session {
             }
             Found::Exec(exec) => {
                 let terminal = &mut self.terminal;
+                let by = &self.by;
                 match (exec.run)(&mut Call {
                     host,
                     terminal,
+                    by,
                     line,
                 }) {
                     Ok(outcome) => self.become_of(host, outcome),
@@ -289,6 +330,14 @@ impl Session {
                 self.asked = Some(order);
                 Reply::done(question)
             }
+            Outcome::Paste(_) if self.kind == Kind::Commands => Reply::refused(
+                "% Only a session can be pasted into: use `getvpn cli`, or url FILE\n",
+            ),
+            Outcome::Paste(import) => {
+                let (paste, reply) = Paste::begin(import);
+                self.pasting = Some(paste);
+                reply
+            }
             Outcome::Configure if self.editing.is_some() => Reply::done(""),
             Outcome::Configure => {
                 self.editing = Some(Draft::new());
@@ -300,6 +349,15 @@ impl Session {
             },
         }
     }
+}
+
+/// `crypto key {export | generate | import | zeroize} ...`.
+fn is_key_order(words: &[line::Word<'_>]) -> bool {
+    let is = |place: usize, any: &[&str]| {
+        let word = words.get(place).map_or("", |word| word.text);
+        any.contains(&word)
+    };
+    is(1, &["key"]) && is(2, &["export", "generate", "import", "zeroize"])
 }
 
 fn answered(host: &mut dyn Operated, order: Order, answer: &str) -> Reply {

@@ -1,5 +1,7 @@
 //! `crypto gdoi ks ... rekey` and `crypto key generate rsa`.
 
+pub(super) mod key;
+
 use gdoi::ks::Role;
 use gdoi::machine::Command;
 use policy::GroupName;

@@ -12,6 +12,7 @@ mod write;
 use super::grammar::{Match, Syntax};
 use super::session::{Operated, Terminal};
 use crate::config::Refusal;
+use crate::rsa_keys::KeyImport;
 use crate::show::Page;
 
 /// One exec command.
@@ -30,6 +31,8 @@ pub(crate) struct Call<'a> {
     pub(crate) host: &'a mut dyn Operated,
     /// The operator's terminal.
     pub(crate) terminal: &'a mut Terminal,
+    /// Who the operator is, for the log.
+    pub(crate) by: &'a str,
     /// The line.
     pub(crate) line: &'a Match,
 }
@@ -45,6 +48,8 @@ pub(crate) enum Outcome {
         /// The order.
         order: Order,
     },
+    /// The operator pastes a key.
+    Paste(KeyImport),
     /// Configuration mode begins.
     Configure,
     /// The session ends.
@@ -71,6 +76,7 @@ pub(crate) const COMMANDS: &[&[Exec]] = &[
     clear::COMMANDS,
     configure::COMMANDS,
     crypto::COMMANDS,
+    crypto::key::COMMANDS,
     terminal::COMMANDS,
     write::COMMANDS,
 ];

@@ -73,6 +73,28 @@ impl Operated for TestBox {
         self.said.push("clear".to_owned());
     }
 
+    fn export_key(&mut self, export: &KeyExport) -> Result<String, Refusal> {
+        self.said.push(format!("export {}", export.label));
+        Ok(String::new())
+    }
+
+    fn check_label(&self, _: &str) -> Result<(), Refusal> {
+        Ok(())
+    }
+
+    fn import_key(&mut self, import: &KeyImport, text: &str) -> Result<(), Refusal> {
+        let lines = text.lines().count();
+        self.said
+            .push(format!("import {} of {lines} lines", import.label));
+        Ok(())
+    }
+
+    fn import_key_file(&mut self, name: String, import: KeyImport) -> Result<String, Refusal> {
+        self.said
+            .push(format!("import {} from {name}", import.label));
+        Ok(String::new())
+    }
+
     fn displayed(&mut self, seen: &[Seen]) {
         for seen in seen {
             self.traces.displayed(seen.buffer, seen.number);
@@ -393,6 +415,57 @@ fn a_session_that_breaks_off_leaves_whole_blocks() {
 #[test]
 fn every_word_of_the_exec_mode_has_help() {
     assert_eq!(commands().tree.without_help(), Vec::<&str>::new());
+}
+
+#[test]
+fn a_key_is_pasted_in_the_dialogue_of_ios() {
+    let mut host = TestBox::new();
+    insta::assert_snapshot!(dialogue(
+        &mut host,
+        &[
+            "crypto key import rsa get exportable pem terminal correct-horse",
+            "",
+            "-----BEGIN ENCRYPTED PRIVATE KEY-----",
+            "AAAA?",
+            "-----END ENCRYPTED PRIVATE KEY-----",
+            "",
+            "quit",
+            "conf t",
+            "crypto key import rsa get pem terminal correct-horse",
+            "-----BEGIN PUBLIC KEY-----",
+            "-----END PUBLIC KEY-----",
+            "-----BEGIN RSA PRIVATE KEY-----",
+            "end",
+            "quit",
+            "crypto key export rsa get pem terminal aes correct-horse",
+            "end",
+        ],
+    ));
+    assert_eq!(
+        host.said,
+        [
+            "import get of 4 lines",
+            "import get of 4 lines",
+            "export get"
+        ]
+    );
+    let mut session = Session::new("x", Kind::Interactive);
+    session.line(
+        &mut host,
+        "crypto key import rsa x pem terminal correct-horse",
+    );
+    session.line(&mut host, "-----BEGIN ENCRYPTED PRIVATE KEY-----");
+    let long = "A".repeat(4_000);
+    let replies: Vec<_> = (0..9)
+        .map(|_| session.line(&mut host, &long).status)
+        .collect();
+    assert_eq!(replies[8], Status::Refused);
+    let mut program = Session::new("x", Kind::Commands);
+    let reply = program.line(
+        &mut host,
+        "crypto key import rsa x pem terminal correct-horse",
+    );
+    assert_eq!(reply.status, Status::Refused);
 }
 
 #[test]
