@@ -62,6 +62,16 @@ hostile *ARGS="--count 1000000":
     cargo build --release --locked
     tests/soak/hostile.py {{ARGS}}
 
+# two builds in one group, router after router: just rolling --old-commit 58c2312
+rolling *ARGS:
+    cargo build --release --locked
+    tests/soak/rolling.py {{ARGS}}
+
+# cables that delay, lose, double and reorder, as root and without
+impair *ARGS="--long --rekeys 5":
+    cargo build --release --locked
+    tests/soak/impair.py {{ARGS}}
+
 # the recorded run: 100 kills, 30 splits, 100 rekeys of each kind
 lab-long:
     cargo build --release --locked

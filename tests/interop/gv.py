@@ -89,12 +89,14 @@ class Lab:
     """The network of the guide, with edits of its routers' configurations.
 
     `edits` maps a router to pairs (old, new) replaced in its startup-config; each old text must be
-    there. `program` is the build that its routers are started from at first.
+    there. `program` is the build that its routers are started from at first;
+    `impair` maps a node beside the core to what its cable does (`loss: 10%, delay: 20ms`).
     """
 
-    def __init__(self, name, edits=None, keylog=True, plain=False, program=GETVPN):
+    def __init__(self, name, edits=None, keylog=True, plain=False, program=GETVPN,
+                 impair=None):
         self.name, self.program = name, program
-        self.edits = edits or {}
+        self.edits, self.impair = edits or {}, impair or {}
         self.flags = (["--keylog"] if keylog else []) + (["--plain"] if plain else [])
         self.work = None
 
@@ -103,6 +105,8 @@ class Lab:
         shutil.copy(ROOT / "topologies" / "guide.yaml", self.work)
         shutil.copytree(ROOT / "topologies" / "guide", self.work / "guide")
         try:
+            for node, words in self.impair.items():
+                self.worsen(node, words)
             for router, pairs in self.edits.items():
                 self.edit(router, pairs)
             # The key servers of a group are configured alike.
@@ -119,6 +123,14 @@ class Lab:
             self.close()
             raise
         return self
+
+    def worsen(self, node, words):
+        path = self.work / "guide.yaml"
+        cable = f'    - endpoints: ["{node}:wan", "core:to-{node}"]\n'
+        text = path.read_text()
+        if cable not in text:
+            raise Fault(f"guide.yaml has no cable of {node}")
+        path.write_text(text.replace(cable, f"{cable}      impair: {{{words}}}\n"))
 
     def edit(self, router, pairs, must=True):
         path = self.work / "guide" / f"{router}.cfg"

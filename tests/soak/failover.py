@@ -4,17 +4,17 @@ lost. Keys live ten seconds. Each event has its own stretch of constant traffic 
 event at a random moment in it; what a run did is told by the last lines."""
 
 import argparse
+import contextlib
 import pathlib
 import random
 import statistics
 import subprocess
 import sys
-import threading
 import time
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent / "interop"))
 
-from gv import GETVPN, Fault, Lab, Tally, until  # noqa: E402 - the path comes first
+from gv import GETVPN, Fault, Lab, Load, Tally, until  # noqa: E402 - the path comes first
 
 SERVERS = ("ks1", "ks2")
 # Lives of ten seconds for traffic keys, which only tests may ask for.
@@ -26,32 +26,10 @@ LIVES = [
 ]
 # Two periods of keys are made ahead: so long key servers may be apart without a loss.
 LOOK_AHEAD = 2 * 10 - 2
+# Where rekeys go while they are multicast.
+GROUP = "239.10.1.1"
 # A new primary is there within this time (with keepalives).
 TAKEOVER_MAX = 5.0
-
-
-class Load(threading.Thread):
-    """Numbered UDP both ways for some seconds."""
-
-    def __init__(self, lab, pps, seconds):
-        super().__init__(daemon=True)
-        self.lab, self.pps, self.seconds = lab, pps, seconds
-        self.reports, self.error = [], None
-
-    def run(self):
-        try:
-            self.reports = self.lab.traffic(pps=self.pps, seconds=self.seconds)
-        except Exception as error:  # noqa: BLE001 - told by `judge`
-            self.error = error
-
-    def judge(self):
-        """Datagrams sent, and lost, reordered or doubled ones."""
-        self.join()
-        if self.error:
-            raise self.error
-        wrong = ("lost", "reordered", "duplicated", "corrupted")
-        sent = sum(report["sent"] for report in self.reports)
-        return sent, {word: sum(report[word] for report in self.reports) for word in wrong}
 
 
 class Run:
@@ -188,6 +166,43 @@ class Run:
         self.tally.check(changed, "a new KEK came")
         return "KEK change"
 
+    def configure(self, server, lines):
+        """Lines of configuration, typed at a key server."""
+        words = [GETVPN, "lab", "--name", self.lab.name, "cli", server]
+        typed = "\n".join(["configure terminal", *lines, "end"]) + "\n"
+        subprocess.run(words, input=typed, capture_output=True, text=True, timeout=20, check=True)
+
+    def member(self, name):
+        """What a member shows of its membership."""
+        return self.lab.json(name, "show crypto gdoi")["members"][0]
+
+    def by_multicast(self, leader):
+        """Rekeys become multicast, one is ordered, and they become unicast again; the primary
+        changes last."""
+        servers = sorted(SERVERS, key=lambda server: server == leader)
+        where = {"ks1": "10.1.11.2", "ks2": "10.1.12.2"}
+        for server in servers:
+            entry = f"permit udp host {where[server]} eq 848 host {GROUP} eq 848"
+            self.configure(server, [f"access-list 150 {entry}", "crypto gdoi group G1",
+                                    "server local", "rekey address ipv4 150",
+                                    "no rekey transport unicast"])
+        def all_are(word):
+            return all(self.member(name)["transport"] == word for name in ("gm1", "gm2"))
+        there = until(lambda: all_are("Multicast"), 5)
+        def heard():
+            return [(self.lab.folder(name) / "log").read_text().count(f"to {GROUP} with seq")
+                    for name in ("gm1", "gm2")]
+        before = heard()
+        self.by_command(leader)
+        came = until(lambda: all(new > old for new, old in zip(heard(), before)), 5)
+        for server in servers:
+            self.configure(server, ["crypto gdoi group G1", "server local",
+                                    "rekey transport unicast"])
+        back = until(lambda: all_are("Unicast"), 5)
+        self.tally.check(there and came and back, "both members got a rekey by multicast",
+                         f"{there} {came} {back}\n{self.logs()}")
+        return "rekey by multicast"
+
     def policy(self, leader):
         """A line of the policy comes or goes on all key servers, the primary last."""
         servers = sorted(SERVERS, key=lambda server: server == leader)
@@ -195,12 +210,10 @@ class Run:
         running = self.lab.cli(leader, "show running-config")
         wanted = "permit ip host 10.9.9.9" not in running
         word = "" if wanted else "no "
-        lines = ["configure terminal", "ip access-list extended ENCPOL",
-                 f" {word}permit ip host 10.9.9.9 host 10.9.9.8", "end"]
+        lines = ["ip access-list extended ENCPOL",
+                 f" {word}permit ip host 10.9.9.9 host 10.9.9.8"]
         for server in servers:
-            words = [GETVPN, "lab", "--name", self.lab.name, "cli", server]
-            subprocess.run(words, input="\n".join(lines) + "\n", capture_output=True, text=True,
-                           timeout=20, check=True)
+            self.configure(server, lines)
         def followed(member):
             text = self.lab.cli(member, "show crypto gdoi gm acl")
             return ("10.9.9.9" in text) == wanted
@@ -227,6 +240,20 @@ def beyond(run):
     run.tally.check("COOP_MERGE" in said, "the merge is in the log")
 
 
+@contextlib.contextmanager
+def multicast_routing(lab):
+    """The core routes multicast while the block runs."""
+    words = [GETVPN, "lab", "--name", lab.name, "mroute"]
+    router = subprocess.Popen(words, stdout=subprocess.PIPE, text=True)
+    try:
+        if "is routed" not in router.stdout.readline():
+            raise Fault("the core does not route multicast")
+        yield
+    finally:
+        router.terminate()
+        router.wait(10)
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--kills", type=int, default=5)
@@ -241,12 +268,13 @@ def main():
     keks = arguments.rekeys if arguments.kek_changes is None else arguments.kek_changes
     tally = Tally()
     print(f"{time.strftime('%Y-%m-%d %H:%M:%S')}: {arguments.pps} packets/s each way")
-    with Lab(arguments.name, {"ks1": LIVES, "ks2": LIVES}) as lab:
+    with Lab(arguments.name, {"ks1": LIVES, "ks2": LIVES}) as lab, multicast_routing(lab):
         lab.wait_registered()
         run = Run(lab, tally, arguments)
         plan = [("by command", 3, run.by_command)] * arguments.rekeys
         plan += [("by schedule", 13, run.by_schedule)] * arguments.rekeys
         plan += [("policy", 14, run.policy)] * arguments.rekeys
+        plan += [("multicast", 8, run.by_multicast)] * arguments.rekeys
         plan += [("KEK", 26, run.kek)] * keks
         plan += [("kill", 9, run.kill)] * arguments.kills
         plan += [("split", int(arguments.split_max) + 4, run.split)] * arguments.splits

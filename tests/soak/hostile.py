@@ -21,7 +21,7 @@ import time
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent / "interop"))
 
-from gv import Lab, Load, Tally, inside, need_root, until  # noqa: E402 - the path comes first
+from gv import Fault, Lab, Load, Tally, inside, need_root, until  # noqa: E402 - the path comes first
 
 ROUTERS = ("ks1", "ks2", "gm1", "gm2")
 SERVERS, MEMBERS = ROUTERS[:2], ROUTERS[2:]
@@ -33,6 +33,8 @@ PORT = 848
 HEADER = 28
 # Exchanges.
 INFORMATIONAL, PUSH, PUSH_ACK, COOP, PART = 5, 33, 35, 240, 241
+# A rekey is over, and its key sent on, soon after it was ordered.
+QUICK = [("rekey retransmit 10 number 2", "rekey retransmit 2 number 1")]
 # Resident memory of a router grows by less than this while it is attacked.
 GROWTH_MAX_KIB = 8 * 1024
 # A router writes no more lines than this, per second of an attack and once for each reason.
@@ -284,6 +286,9 @@ def changes(before, after):
     return lines
 
 
+# Lines of a log that say that something was refused.
+REFUSED = re.compile(r"IKMP_(?!PEER_DEAD)|KS_UNSOL_ACK|GDOI_REKEY_(SEQ_)?FAILURE")
+
 Account = collections.namedtuple("Account", "received reasons kernel full resident lines")
 
 
@@ -329,11 +334,19 @@ class Attack:
         return sniffer
 
     def settled(self):
-        """Both key servers hold everything, and no rekey is under way."""
-        def whole(server):
+        """Both key servers hold everything, no rekey is under way and no key waits for its moment
+        but that of the next period: nothing is to change now."""
+        def quiet(server):
             coop = self.lab.json(server, "show crypto gdoi ks coop")["groups"][0]["coop"]
-            return coop["is_complete"] and coop["acknowledged_periods"] >= 1
-        return until(lambda: all(map(whole, SERVERS)), 30)
+            rekey = self.lab.json(server, "show crypto gdoi ks rekey")["groups"][0]
+            teks = self.lab.json(server, "show crypto gdoi ks policy")["groups"][0]["teks"]
+            waits = [tek["activates_in_s"] for tek in teks]
+            done = not any(0 < wait < 1_000 for wait in waits) and not rekey["unacknowledged"]
+            return done and coop["is_complete"] and coop["acknowledged_periods"] >= 1
+        if not until(lambda: all(map(quiet, SERVERS)), 60):
+            raise Fault("the group is not quiet after 60 s")
+        # What was retransmitted until then is over.
+        time.sleep(2)
 
     def record(self):
         """What the routers say around two rekeys by command."""
@@ -341,7 +354,7 @@ class Attack:
         sniffer = self.sniff()
         for _ in range(2):
             self.lab.cli("ks1", "crypto gdoi ks rekey")
-            time.sleep(3)
+            time.sleep(1.5)
         sniffer.finish()
         kinds = collections.Counter(seen.payload[18] for seen in sniffer.seen)
         said = ", ".join(f"{count} of exchange {kind}" for kind, count in sorted(kinds.items()))
@@ -391,7 +404,7 @@ class Attack:
         self.tally.check(taken, "the true one is taken")
         for server in SERVERS:
             self.lab.lab("heal", server, "gm2")
-        time.sleep(1)
+        self.settled()
 
     def counted(self):
         """Accounts of all routers between two of their own messages."""
@@ -429,7 +442,10 @@ class Attack:
         self.judge_accounts(accounts, sniffer, mark, took, {seen.payload for seen in recorded})
         for name in ROUTERS:
             lines = changes(before[name], state(self.lab, name))
-            self.tally.check(not lines, f"{name}: its state is what it was", "\n".join(lines))
+            same = self.tally.check(not lines, f"{name}: its state is what it was", "\n".join(lines))
+            if not same:
+                log = (self.lab.folder(name) / "log").read_text().splitlines()
+                print("\n".join(f"      {line}" for line in log if not REFUSED.search(line)))
         sniffer.finish()
         self.judge_traffic(load)
 
@@ -490,7 +506,7 @@ def main():
     need_root(tally)
     print(f"{time.strftime('%Y-%m-%d %H:%M:%S')}: {arguments.count} datagrams, "
           f"at most {arguments.pps} a second")
-    with Lab(arguments.name, keylog=False) as lab:
+    with Lab(arguments.name, {"ks1": QUICK}, keylog=False) as lab:
         lab.wait_registered()
         attack = Attack(lab, tally, arguments)
         with tally.part("record"):

@@ -13,7 +13,7 @@ use crate::place::Place;
 use crate::process::{self, Process};
 use crate::state::{Folder, Lab};
 use crate::topology::{Kind, Node, Topology};
-use crate::{holder, netns, plan, routers};
+use crate::{holder, impair, netns, plan, routers};
 
 /// How a lab is to be built.
 #[derive(Clone, Copy, Debug, Default)]
@@ -32,6 +32,7 @@ pub(crate) fn network(place: &Place, topology: &Topology, wishes: Wishes) -> Res
     let built = hold(place, &mut lab)
         .and_then(|()| folder.save(&lab))
         .and_then(|()| lay(place, topology, &mut lab))
+        .and_then(|()| impair_cables(place, topology, &mut lab))
         .and_then(|()| folder.save(&lab));
     match built {
         Ok(()) => Ok((folder, lab)),
@@ -84,6 +85,15 @@ fn lay(place: &Place, topology: &Topology, lab: &mut Lab) -> Result<()> {
         if testbed::interrupted() {
             bail!("interrupted");
         }
+    }
+    Ok(())
+}
+
+/// Impairs the cables that the topology wants impaired.
+fn impair_cables(place: &Place, topology: &Topology, lab: &mut Lab) -> Result<()> {
+    for worse in &topology.impaired {
+        let [a, b] = &worse.link;
+        impair::impair(place, lab, &a.node, &b.node, worse.impairment)?;
     }
     Ok(())
 }

@@ -81,6 +81,10 @@ pub(crate) struct Arrivals {
     above: u64,
     /// The longest way of a datagram, in nanoseconds.
     pub(crate) delay_ns_max: u64,
+    /// The shortest.
+    pub(crate) delay_ns_min: Option<u64>,
+    /// All of them together.
+    delay_ns_sum: u64,
 }
 
 impl Arrivals {
@@ -110,8 +114,16 @@ impl Arrivals {
             self.reordered += 1;
         }
         self.above = self.above.max(header.sequence + 1);
-        self.delay_ns_max = self.delay_ns_max.max(now_ns.saturating_sub(header.sent_ns));
+        let delay_ns = now_ns.saturating_sub(header.sent_ns);
+        self.delay_ns_max = self.delay_ns_max.max(delay_ns);
+        self.delay_ns_min = Some(self.delay_ns_min.map_or(delay_ns, |min| min.min(delay_ns)));
+        self.delay_ns_sum = self.delay_ns_sum.saturating_add(delay_ns);
         true
+    }
+
+    /// The mean way of a datagram, in nanoseconds.
+    pub(crate) fn delay_ns_mean(&self) -> u64 {
+        self.delay_ns_sum / self.received.max(1)
     }
 
     /// The first holes among the numbers below `sent`.
@@ -161,6 +173,10 @@ pub struct Report {
     pub socket_full: u64,
     /// The longest way of a datagram, in microseconds.
     pub delay_us_max: u64,
+    /// The shortest.
+    pub delay_us_min: u64,
+    /// The mean.
+    pub delay_us_mean: u64,
     /// The longest pause between two calls of the sender, in microseconds.
     pub sender_pause_us_max: u64,
     /// First number and length of the first holes.
@@ -246,6 +262,10 @@ mod tests {
             (4, 0, 0)
         );
         assert_eq!(found.delay_ns_max, 2_500);
+        assert_eq!(
+            (found.delay_ns_min, found.delay_ns_mean()),
+            (Some(2_500), 2_500)
+        );
         assert!(found.holes(4).is_empty());
     }
 

@@ -381,7 +381,7 @@ impl Run<'_> {
             format_args!("a dead member is closed ({} packets sent)", strays.sent()),
         );
         let begin = Instant::now();
-        routers::start(self.place, self.lab, "gm2")?;
+        routers::start(self.place, self.lab, "gm2", None)?;
         self.folder.save(self.lab)?;
         let [a, b] = &self.hosts[..] else {
             bail!("the guide has two hosts")
@@ -438,7 +438,7 @@ impl Run<'_> {
             ),
         );
         self.order_rekey(other)?;
-        routers::start(self.place, self.lab, primary)?;
+        routers::start(self.place, self.lab, primary, None)?;
         self.folder.save(self.lab)?;
         routers::wait_up(self.place, self.lab, primary)?;
         let back = self.only_primary(2 * TAKE_OVER_MAX)?;

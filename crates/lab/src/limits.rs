@@ -32,6 +32,15 @@ pub(crate) const MERGE_MAX: Duration = Duration::from_secs(30);
 /// Pause between two looks at something that is awaited.
 pub(crate) const LOOK_AGAIN: Duration = Duration::from_millis(20);
 
+/// Frames that wait on one direction of an impaired cable.
+pub(crate) const LINK_QUEUE: usize = 10_000;
+/// Frames that are read from one direction of it at once.
+pub(crate) const LINK_BATCH: usize = 32;
+/// Octets of the longest frame that an impaired cable carries.
+pub(crate) const LINK_FRAME_LEN: usize = 9_216;
+/// The longest time that a frame can be delayed, or be held up by jitter.
+pub(crate) const LINK_DELAY_MAX: Duration = Duration::from_secs(60);
+
 /// Octets kept of a packet unless another number is asked for.
 pub(crate) const SNAPLEN: u32 = 65_535;
 

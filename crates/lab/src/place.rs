@@ -63,6 +63,11 @@ impl Place {
         self.dir.join(node)
     }
 
+    /// The figures of an impaired cable.
+    pub(crate) fn link_file(&self, number: u16) -> PathBuf {
+        self.dir.join(format!("link-{number}.json"))
+    }
+
     /// The control socket of a router.
     pub(crate) fn socket(&self, node: &str) -> PathBuf {
         self.node_dir(node).join("getvpn.sock")

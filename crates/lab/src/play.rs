@@ -95,7 +95,7 @@ impl Stage<'_> {
                 self.screen.step(format_args!("{node} killed"));
             }
             Action::Start(node) => {
-                routers::start(self.place, self.lab, node)?;
+                routers::start(self.place, self.lab, node, None)?;
                 routers::wait_up(self.place, self.lab, node)?;
                 self.screen.step(format_args!("{node} started"));
             }

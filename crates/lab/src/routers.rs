@@ -3,6 +3,7 @@
 
 use std::fs::{self, File, OpenOptions};
 use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::Instant;
 
@@ -27,8 +28,14 @@ pub(crate) fn prepare(place: &Place, node: &Node) -> Result<()> {
     fs::write(&path, config).with_context(|| path.display().to_string())
 }
 
-/// Starts the router of a node; it runs on when this process ends.
-pub(crate) fn start(place: &Place, lab: &mut Lab, name: &str) -> Result<()> {
+/// Starts the router of a node, from this program or another build of it; it runs on when this
+/// process ends.
+pub(crate) fn start(
+    place: &Place,
+    lab: &mut Lab,
+    name: &str,
+    program: Option<&Path>,
+) -> Result<()> {
     let keylog = lab.keylog;
     let node = lab.router_mut(name)?;
     if let Some(router) = node.router.filter(|router| router.is_alive()) {
@@ -39,7 +46,8 @@ pub(crate) fn start(place: &Place, lab: &mut Lab, name: &str) -> Result<()> {
         .create(true)
         .append(true)
         .open(dir.join("log"))?;
-    let mut command = Command::new("/proc/self/exe");
+    let own = Path::new("/proc/self/exe");
+    let mut command = Command::new(program.unwrap_or(own));
     command
         .arg("run")
         .arg("--config")
@@ -63,6 +71,7 @@ pub(crate) fn start(place: &Place, lab: &mut Lab, name: &str) -> Result<()> {
         .spawn()
         .with_context(|| format!("start the router of {name}"))?;
     node.router = Process::of(child.id());
+    node.program = program.map(Path::to_path_buf);
     Ok(())
 }
 

@@ -11,6 +11,7 @@ use anyhow::{Context, Result, bail};
 use netio::testbed;
 use serde::{Deserialize, Serialize};
 
+use crate::impair::Impairment;
 use crate::place::Place;
 use crate::process::Process;
 use crate::topology::{Endpoint, Kind, Link, Topology};
@@ -26,6 +27,9 @@ pub(crate) struct NodeState {
     pub(crate) host: bool,
     /// Its router process, as last started; `None` when it never was.
     pub(crate) router: Option<Process>,
+    /// The program that it was last started with, where that was not this one.
+    #[serde(default)]
+    pub(crate) program: Option<PathBuf>,
     /// Labels of the RSA keys that its configuration signs rekeys with.
     pub(crate) rsa_labels: Vec<String>,
 }
@@ -43,6 +47,23 @@ pub(crate) struct Cut {
     pub(crate) pref: u16,
 }
 
+/// A cable whose frames a process of its own carries.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+pub(crate) struct Impaired {
+    /// One side.
+    pub(crate) a: String,
+    /// The other.
+    pub(crate) b: String,
+    /// Port where frames are taken.
+    pub(crate) port: Endpoint,
+    /// Which of the lab's impaired cables it is.
+    pub(crate) number: u16,
+    /// What happens to frames.
+    pub(crate) impairment: Impairment,
+    /// The process.
+    pub(crate) carrier: Process,
+}
+
 /// One lab.
 #[derive(Clone, Debug, Deserialize, Serialize)]
 pub(crate) struct Lab {
@@ -58,6 +79,9 @@ pub(crate) struct Lab {
     pub(crate) links: Vec<Link>,
     /// Cuts that are not healed.
     pub(crate) cuts: Vec<Cut>,
+    /// Cables that are impaired.
+    #[serde(default)]
+    pub(crate) impaired: Vec<Impaired>,
     /// Keeper of the namespaces when the lab is an ordinary user's.
     pub(crate) holder: Option<Process>,
     /// Inode number of the holder's user namespace.
@@ -72,6 +96,7 @@ impl Lab {
             kind: node.kind,
             host: topology.is_host(node),
             router: None,
+            program: None,
             rsa_labels: Vec::new(),
         });
         Self {
@@ -81,6 +106,7 @@ impl Lab {
             nodes: nodes.collect(),
             links: topology.links.clone(),
             cuts: Vec::new(),
+            impaired: Vec::new(),
             holder: None,
             user_namespace: None,
         }

@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use serde_saphyr::Spanned;
 
 use crate::builtin;
+use crate::impair::Impairment;
 use crate::limits::{DEVICE_NAME_MAX, LINKS_MAX, NAME_MAX, NODES_MAX};
 
 /// What a node runs.
@@ -52,6 +53,15 @@ impl fmt::Display for Endpoint {
 /// A cable between two nodes.
 pub type Link = [Endpoint; 2];
 
+/// A cable that is impaired from the beginning.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Worse {
+    /// Which.
+    pub link: Link,
+    /// What happens to frames on it.
+    pub impairment: Impairment,
+}
+
 /// A valid topology: names are unique and usable, every link's ends exist.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Topology {
@@ -61,6 +71,8 @@ pub struct Topology {
     pub nodes: Vec<Node>,
     /// The links, in the order of the file.
     pub links: Vec<Link>,
+    /// Those of them that are impaired from the beginning.
+    pub impaired: Vec<Worse>,
 }
 
 /// What is wrong with a topology file, and where.
@@ -105,6 +117,7 @@ struct NodeEntry {
 #[serde(deny_unknown_fields)]
 struct LinkEntry {
     endpoints: [String; 2],
+    impair: Option<Impairment>,
 }
 
 //------------ Reading --------------------------------------------------------------------------
@@ -185,11 +198,12 @@ impl Reader<'_> {
             .into_iter()
             .map(|(name, entry)| self.node(name, entry))
             .collect::<Result<Vec<_>, _>>()?;
-        let links = self.links(&nodes, written.topology.links)?;
+        let (links, impaired) = self.links(&nodes, written.topology.links)?;
         Ok(Topology {
             name: written.name.value,
             nodes,
             links,
+            impaired,
         })
     }
 
@@ -244,16 +258,17 @@ impl Reader<'_> {
         &self,
         nodes: &[Node],
         entries: Vec<Spanned<LinkEntry>>,
-    ) -> Result<Vec<Link>, Invalid> {
+    ) -> Result<(Vec<Link>, Vec<Worse>), Invalid> {
         if entries.len() > LINKS_MAX {
             let line = entries[LINKS_MAX].referenced.line();
             return Err(self.invalid(line, format!("more than {LINKS_MAX} links")));
         }
         let mut used = BTreeSet::new();
-        let mut links = Vec::new();
+        let (mut links, mut impaired) = (Vec::new(), Vec::new());
         for entry in entries {
             let line = entry.referenced.line();
-            let [a, b] = entry.value.endpoints;
+            let LinkEntry { endpoints, impair } = entry.value;
+            let [a, b] = endpoints;
             let link = [
                 self.endpoint(nodes, &a, line)?,
                 self.endpoint(nodes, &b, line)?,
@@ -263,9 +278,13 @@ impl Reader<'_> {
                     return Err(self.invalid(line, format!("port {end} has two links")));
                 }
             }
+            if let Some(impairment) = impair {
+                let link = link.clone();
+                impaired.push(Worse { link, impairment });
+            }
             links.push(link);
         }
-        Ok(links)
+        Ok((links, impaired))
     }
 
     fn endpoint(&self, nodes: &[Node], text: &str, line: u64) -> Result<Endpoint, Invalid> {
@@ -429,6 +448,31 @@ mod tests {
             said.starts_with("t.yaml:9: endpoint `a:Serial1/0`: device `Serial1/0`"),
             "{said}"
         );
+    }
+
+    #[test]
+    fn a_cable_is_impaired_as_its_block_says_and_a_word_that_is_none_is_named() {
+        let text = |block: &str| {
+            format!(
+                "name: x\ntopology:\n  nodes:\n    a:\n      kind: linux\n    b:\n      \
+                 kind: linux\n  links:\n    - endpoints: [\"a:e\", \"b:e\"]\n      \
+                 impair: {block}\n"
+            )
+        };
+        let file = text("{loss: 1%, delay: 20ms, seed: 7}");
+        let found = parse("t.yaml", &file, &Builtin).unwrap();
+        let impairment = Impairment {
+            loss: 10_000,
+            delay: std::time::Duration::from_millis(20),
+            seed: 7,
+            ..Impairment::default()
+        };
+        let link = found.links[0].clone();
+        assert_eq!(found.impaired, [Worse { link, impairment }]);
+        let said = fault(&text("{loss: lots}"));
+        assert!(said.contains("`lots`: expected 0% to 100%"), "{said}");
+        let said = fault(&text("{lossy: 1%}"));
+        assert!(said.contains("lossy"), "{said}");
     }
 
     #[test]

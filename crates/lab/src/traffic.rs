@@ -131,6 +131,8 @@ impl Stream {
             corrupted: arrivals.corrupted,
             socket_full,
             delay_us_max: arrivals.delay_ns_max / 1000,
+            delay_us_min: arrivals.delay_ns_min.unwrap_or(0) / 1000,
+            delay_us_mean: arrivals.delay_ns_mean() / 1000,
             sender_pause_us_max: sent.pause_us_max,
             holes: holes.iter().map(|hole| (hole.first, hole.count)).collect(),
             pps: shape.pps,

@@ -14,12 +14,16 @@ use netio::testbed;
 
 use crate::build::{self, Wishes};
 use crate::capture::{self, Record};
+use crate::impair::Impairment;
 use crate::limits::{SNAPLEN, TRAFFIC_PPS_MAX};
 use crate::place::Place;
 use crate::probe::Host;
-use crate::state::{Folder, Lab};
+use crate::state::{Folder, Impaired, Lab};
 use crate::traffic::{Shape, Traffic};
-use crate::{cut, guide, holder, matrix, netns, nonces, play, process, routers, stray, topology};
+use crate::{
+    cut, guide, holder, impair, matrix, mroute, netns, nonces, play, process, routers, stray,
+    topology,
+};
 
 /// Exit status: all green, a check failed, could not run.
 const GREEN: i32 = 0;
@@ -143,7 +147,12 @@ enum Verb {
     Start {
         /// The router
         node: String,
+        /// Another build of the program to start it with
+        #[arg(long, value_name = "FILE")]
+        program: Option<PathBuf>,
     },
+    /// Route multicast in the plain nodes until interrupted
+    Mroute,
     /// Let all packets between two nodes vanish
     Cut {
         /// One node
@@ -158,6 +167,19 @@ enum Verb {
         /// The other
         b: String,
     },
+    /// Delay, lose, double and reorder frames on the cable between two nodes; without options say
+    /// what became of them
+    Impair {
+        /// One node
+        a: String,
+        /// The other
+        b: String,
+        /// `off` makes the cable good again
+        #[arg(value_parser = ["off"])]
+        off: Option<String>,
+        #[command(flatten)]
+        impairment: Impairment,
+    },
     /// Remove a lab and all that is in it
     Down,
     /// Keep the namespaces of an ordinary user's lab
@@ -165,6 +187,12 @@ enum Verb {
     Hold {
         /// The state folder
         dir: PathBuf,
+    },
+    /// Carry the frames of an impaired cable
+    #[command(hide = true)]
+    Carry {
+        /// Which, and what happens to them
+        order: String,
     },
 }
 
@@ -218,11 +246,19 @@ fn run(args: Args) -> Result<i32> {
         }
         Verb::Nonces { captures, keylog } => nonces(&captures, &keylog),
         Verb::Kill { node } => change(&place, |_, lab| routers::kill(lab, &node)),
-        Verb::Start { node } => start(&place, &node),
+        Verb::Start { node, program } => start(&place, &node, program.as_deref()),
+        Verb::Mroute => route_multicast(&place),
         Verb::Cut { a, b } => change(&place, |place, lab| cut::cut(place, lab, &a, &b)),
         Verb::Heal { a, b } => change(&place, |place, lab| cut::heal(place, lab, &a, &b)),
+        Verb::Impair {
+            a,
+            b,
+            off,
+            impairment,
+        } => impair_cable(&place, [&a, &b], off.is_some(), impairment),
         Verb::Down => down(&place),
         Verb::Hold { dir } => holder::hold(&dir).map(|()| GREEN),
+        Verb::Carry { order } => impair::carry(&order).map(|()| GREEN),
     }
 }
 
@@ -271,7 +307,7 @@ pub(crate) fn bring_up(place: &Place, folder: &Folder, lab: &mut Lab) -> Result<
         .partition(|node| !node.rsa_labels.is_empty());
     for round in [servers, others] {
         for node in &round {
-            routers::start(place, lab, &node.name)?;
+            routers::start(place, lab, &node.name, None)?;
             folder.save(lab)?;
         }
         for node in &round {
@@ -320,12 +356,18 @@ fn change(place: &Place, work: impl FnOnce(&Place, &mut Lab) -> Result<()>) -> R
     Ok(GREEN)
 }
 
-fn start(place: &Place, node: &str) -> Result<i32> {
+fn start(place: &Place, node: &str, program: Option<&std::path::Path>) -> Result<i32> {
+    // Named as it is seen here: the lab's namespaces may hide a part of the path before it.
+    let program = program.map(|file| {
+        let path = std::fs::canonicalize(file);
+        path.with_context(|| file.display().to_string())
+    });
+    let program = program.transpose()?;
     change(place, |place, lab| {
         if lab.plain {
             bail!("the lab was built without routers (--plain)");
         }
-        routers::start(place, lab, node)
+        routers::start(place, lab, node, program.as_deref())
     })?;
     routers::wait_up(place, &visit_again(place)?, node)?;
     Ok(GREEN)
@@ -369,6 +411,12 @@ fn status(place: &Place, json: bool) -> Result<i32> {
     for cut in &lab.cuts {
         print(format_args!("  cut: {} - {}", cut.a, cut.b));
     }
+    for one in &lab.impaired {
+        let Impaired {
+            a, b, impairment, ..
+        } = one;
+        print(format_args!("  impaired: {a} - {b}: {impairment}"));
+    }
     Ok(GREEN)
 }
 
@@ -390,6 +438,7 @@ fn status_json(place: &Place, lab: &Lab) -> serde_json::Value {
             "namespace": place.namespace(&node.name),
             "folder": place.node_dir(&node.name),
             "socket": place.socket(&node.name),
+            "program": node.program,
             "pid": node.router.map(|router| router.pid),
             "alive": node.router.is_some_and(process::Process::is_alive),
             "ports": lab.ports(&node.name),
@@ -401,6 +450,7 @@ fn status_json(place: &Place, lab: &Lab) -> serde_json::Value {
         "plain": lab.plain,
         "holder": lab.holder.map(|keeper| keeper.pid),
         "nodes": nodes.collect::<Vec<_>>(),
+        "impaired": lab.impaired,
         "cuts": lab.cuts.iter().map(|cut| [&cut.a, &cut.b]).collect::<Vec<_>>(),
     })
 }
@@ -541,6 +591,50 @@ fn nonces(captures: &[PathBuf], keylogs: &[PathBuf]) -> Result<i32> {
     }
     let proven = found.repeated == 0 && found.unknown == 0 && found.packets > 0;
     Ok(if proven { GREEN } else { RED })
+}
+
+fn impair_cable(place: &Place, [a, b]: [&str; 2], off: bool, wanted: Impairment) -> Result<i32> {
+    let nothing = Impairment {
+        seed: wanted.seed,
+        ..Impairment::default()
+    };
+    if off {
+        return change(place, |place, lab| impair::restore(place, lab, a, b));
+    }
+    if wanted != nothing {
+        return change(place, |place, lab| impair::impair(place, lab, a, b, wanted));
+    }
+    let lab = visit(place)?;
+    let (impaired, figures) = impair::figures(place, &lab, a, b)?;
+    let port = &impaired.port;
+    print(format_args!("{a} - {b}: {}", impaired.impairment));
+    for (way, figures) in ["arriving at", "leaving by"].iter().zip(figures) {
+        print(format_args!(
+            "  {way} {port}: taken {}  passed {}  lost {}  doubled {}  overtaken {}  queue full {}  \
+             refused {}  waiting {}",
+            figures.taken,
+            figures.passed,
+            figures.lost,
+            figures.doubled,
+            figures.overtaken,
+            figures.overflowed,
+            figures.refused,
+            figures.waiting,
+        ));
+    }
+    Ok(GREEN)
+}
+
+fn route_multicast(place: &Place) -> Result<i32> {
+    let lab = visit(place)?;
+    testbed::note_interrupts();
+    let routing = mroute::start(place, &lab)?;
+    print(format_args!("multicast is routed"));
+    while !testbed::interrupted() {
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    drop(routing);
+    Ok(GREEN)
 }
 
 fn strays(place: &Place) -> Result<i32> {

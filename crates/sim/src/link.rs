@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crypto::Rng;
+use crypto::{Rng, SeededRng};
 use policy::Time;
 
 /// Parts per million.
@@ -70,6 +70,26 @@ impl Link {
     }
 }
 
+/// One direction of a link with dice of its own.
+pub struct Way {
+    link: Link,
+    dice: SeededRng,
+}
+
+impl Way {
+    /// The direction; the same seed does the same to the same packets.
+    #[must_use]
+    pub fn new(link: Link, seed: u64) -> Self {
+        let dice = SeededRng::from_number(seed);
+        Self { link, dice }
+    }
+
+    /// When a packet that is sent at `now` arrives: never, once, or twice.
+    pub fn offer(&mut self, now: Time) -> Arrivals {
+        self.link.offer(now, &mut self.dice)
+    }
+}
+
 /// Arrival times of one packet.
 #[derive(Copy, Clone, Debug, Default, PartialEq, Eq)]
 pub struct Arrivals {
@@ -99,7 +119,6 @@ pub(crate) fn happens(chance: Ppm, rng: &mut dyn Rng) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crypto::SeededRng;
 
     #[test]
     fn loss_and_duplication_come_as_often_as_they_are_asked_for() {
