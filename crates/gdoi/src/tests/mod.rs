@@ -9,6 +9,7 @@ mod multicast;
 mod network;
 mod plain;
 mod policy;
+mod preview;
 mod registration;
 mod rekey;
 mod removal;
