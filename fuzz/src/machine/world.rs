@@ -124,7 +124,7 @@ impl World {
                 | Output::SetClock { .. }
                 | Output::CloseGroup { .. }
                 | Output::GenerateRsa { .. }
-                | Output::Report(_)
+                | Output::Report(..)
                 | Output::KeyLog(_) => {}
             }
         }

@@ -1,5 +1,6 @@
 //! The whole control plane, several boxes at a time, in virtual time.
 
+mod admission;
 mod coop;
 mod ejection;
 mod hostile;
