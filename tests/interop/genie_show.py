@@ -41,6 +41,7 @@ PARSED = [
     ("show crypto gdoi rekey sa", "gm1", GDOI, "ShowCryptoGdoiRekeySa"),
     ("show crypto gdoi rekey sa detail", "gm1", GDOI, "ShowCryptoGdoiRekeySaDetail"),
     ("show crypto gdoi ipsec sa", "gm1", GDOI, "ShowCryptogdoiIpsecSa"),
+    ("show crypto call admission statistics", "ks1", CRYPTO, "ShowCryptoCallAdmissionStatistics"),
     ("show crypto isakmp sa", "gm1", CRYPTO, "ShowCryptoIsakmpSa"),
     ("show crypto ipsec sa", "gm1", CRYPTO, "ShowCryptoIpsecSa"),
 ]

@@ -46,6 +46,14 @@ PAGES = [
         (*MEMBER, "kek_policy", "sig_key_length"): 1024,
     }),
     ("gdoi_group_g1", GDOI, "ShowCryptoGkm", {(*MEMBER, "rekeys_received"): 1}),
+    ("call_admission", CRYPTO, "ShowCryptoCallAdmissionStatistics", {
+        ("crypto_call_admission_statistics", "max_ike_sa"): 2000,
+        ("crypto_call_admission_statistics", "max_in_nego"): 40,
+        ("crypto_call_admission_statistics", "total_ike_sa"): 1004,
+        ("crypto_call_admission_statistics", "incoming_request_reject"): 1538,
+        ("crypto_call_admission_statistics", "in_neg_salimit"): 0,
+        ("crypto_call_admission_statistics", "total_ipsec_sa_active"): 6,
+    }),
     ("gdoi_feature_gm_removal", GDOI, "ShowCryptoGdoiFeatureGmRemoval", {
         ("group", "G1", "key_server", 1, "key_server_id"): "10.1.11.2",
         ("group", "G1", "key_server", 1, "key_feature_supported"): "Yes",

@@ -6,6 +6,7 @@
 use std::net::Ipv4Addr;
 use std::sync::Arc;
 
+use crate::ike::AdmissionLimits;
 use crypto::Secret;
 use policy::{Acl, GroupId, GroupName, GroupSize, KekCipher, RekeyTransport, SigHash, Transform};
 
@@ -31,6 +32,8 @@ pub struct Isakmp {
     pub peers: Vec<IsakmpPeer>,
     /// `crypto isakmp keepalive N`: DPD interval in seconds, 0 = off.
     pub keepalive_s: u16,
+    /// `crypto call admission limit ike`.
+    pub admission: AdmissionLimits,
 }
 
 /// One `crypto isakmp policy`.

@@ -14,6 +14,7 @@ pub mod limits;
 pub mod logging;
 mod notices;
 pub mod outbox;
+mod preview;
 mod router;
 pub mod rsa_keys;
 pub mod show;

@@ -641,9 +641,16 @@ impl Operated for Router {
 
     fn configure(&mut self, config: Config) -> Result<Vec<Diagnostic>, Vec<Diagnostic>> {
         let target = config::to_gdoi(&config, &self.origins, &self.interfaces, self.workers)?;
-        let warnings = target.warnings.clone();
+        let told = self.preview(&target).into_iter();
+        let mut said: Vec<_> = told.map(|line| Diagnostic::warning(None, line)).collect();
+        said.extend(target.warnings.iter().cloned());
         self.adopt(config, target);
-        Ok(warnings)
+        Ok(said)
+    }
+
+    fn preview(&self, config: &Config) -> Result<Vec<String>, Vec<Diagnostic>> {
+        let target = config::to_gdoi(config, &self.origins, &self.interfaces, self.workers)?;
+        Ok(self.preview(&target))
     }
 
     fn configured(&mut self, by: &str) {

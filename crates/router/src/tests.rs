@@ -5,7 +5,7 @@ use crypto::fixture::NOT_SECRET_RSA_2048_PKCS8;
 use gdoi::BootId;
 use policy::{Time, WallClock};
 
-use crate::{Boot, Input, Kind, Output, Reply, Router, Session, Status};
+use crate::{Boot, Input, Interface, Kind, Output, Reply, Router, Session, Status};
 
 const KS1: &str = include_str!("../../../topologies/guide/ks1.cfg");
 
@@ -30,7 +30,14 @@ fn booted(config: &str) -> Router {
         keylog: None,
         boot: BootId([1; 16]),
         restored: Vec::new(),
-        interfaces: Vec::new(),
+        interfaces: vec![Interface {
+            name: "wan".into(),
+            alias: Some("Serial1/0".into()),
+            index: 2,
+            mac: [0; 6],
+            mtu: 1500,
+            addresses: vec![([10, 1, 11, 2].into(), 24)],
+        }],
         workers: 1,
         version: "1.0.0",
         now,
@@ -276,4 +283,122 @@ fn a_key_that_is_zeroized_is_gone_from_disk_unless_a_leading_server_signs_with_i
         exec(&mut ks, 1_003, "show crypto key mypubkey rsa").text,
         ""
     );
+}
+
+/// Types lines one after the other; what each brought.
+fn typed(router: &mut Router, session: &mut Session, lines: &[&str]) -> Vec<String> {
+    let now = Time::from_secs(1_010);
+    let mut replies = Vec::new();
+    for line in lines {
+        replies.push(router.session_line(now, wall(now), session, line).text);
+    }
+    replies
+}
+
+/// The guide's first key server without a peer: it leads its group.
+fn alone() -> Router {
+    let is_of_coop = |line: &&str| {
+        let words = ["redundancy", "local priority", "peer address"];
+        words.iter().any(|word| line.contains(word))
+    };
+    let lines = KS1.lines().filter(|line| !is_of_coop(line));
+    let mut ks = booted(&lines.collect::<Vec<_>>().join("\n"));
+    give_key(&mut ks, "get", true);
+    outputs(&mut ks);
+    ks
+}
+
+#[test]
+fn the_key_that_a_leading_server_signs_with_is_not_zeroized() {
+    let mut ks = alone();
+    let reply = exec(&mut ks, 1_003, "crypto key zeroize rsa get");
+    assert_eq!(reply.status, Status::Refused);
+    let refusal = "% RSA key get signs the rekeys of group G1";
+    assert!(reply.text.starts_with(refusal), "{}", reply.text);
+    // Another key server has the group's key, too: this one may lose it, and says what follows.
+    let mut other = ks1();
+    give_key(&mut other, "get", true);
+    let mut session = Session::new("console", Kind::Interactive);
+    let asked = typed(&mut other, &mut session, &["crypto key zeroize rsa get"]);
+    assert!(asked[0].contains("% Group G1 is not served here until the key is there again."));
+    typed(&mut other, &mut session, &["no"]);
+    assert_eq!(logged(&other, "RSA_KEY_ZEROIZED"), 0);
+    typed(
+        &mut other,
+        &mut session,
+        &["crypto key zeroize rsa get", "yes"],
+    );
+    assert_eq!(logged(&other, "RSA_KEY_ZEROIZED"), 1);
+}
+
+#[test]
+fn a_change_is_told_before_its_block_is_left_and_when_it_is() {
+    let mut ks = alone();
+    let mut session = Session::new("console", Kind::Interactive);
+    let said = typed(
+        &mut ks,
+        &mut session,
+        &[
+            "configure terminal",
+            "preview",
+            "crypto gdoi group G1",
+            "server local",
+            "rekey algorithm aes 128",
+            "rekey lifetime seconds 14400",
+            "rekey retransmit 20 number 3",
+            "preview",
+        ],
+    );
+    assert_eq!(said[1], "% No change waits for the end of its block\n");
+    let told = "% Group G1: this will rekey now: rekey algorithm. A new rekey key goes to no member \
+                yet; traffic keys stay.\n\
+                % Group G1: no rekey for rekey lifetime: the next scheduled rekey brings it, \
+                `crypto gdoi ks rekey` sends one now.\n\
+                % Group G1: no rekey for rekey retransmit: it counts from now on, and members that \
+                are registered stay.\n";
+    assert_eq!(said[7], told);
+    let policy = "show crypto gdoi ks policy | include key size";
+    let before = exec(&mut ks, 1_010, policy).text;
+    assert!(!before.is_empty());
+    assert_eq!(typed(&mut ks, &mut session, &["end"]), [told]);
+    assert_ne!(exec(&mut ks, 1_010, policy).text, before);
+    let lines = ["configure terminal", "hostname X", "end"];
+    let nothing = typed(&mut ks, &mut session, &lines);
+    assert!(
+        nothing.iter().all(|text| !text.contains("Group")),
+        "{nothing:?}"
+    );
+}
+
+#[test]
+fn a_list_that_a_group_names_rekeys_it_and_a_secondary_says_whose_word_counts() {
+    let mut ks = alone();
+    let mut session = Session::new("console", Kind::Interactive);
+    let lines = [
+        "configure terminal",
+        "ip access-list extended ENCPOL",
+        "deny udp any any eq 123",
+        "preview",
+        "end",
+    ];
+    let said = typed(&mut ks, &mut session, &lines);
+    let told = "% Group G1: this will rekey now: access list. New traffic keys go to no member yet; \
+                those of before stay until they expire.\n";
+    assert_eq!((said[3].as_str(), said[4].as_str()), (told, told));
+    let mut other = ks1();
+    give_key(&mut other, "get", true);
+    let mut session = Session::new("console", Kind::Interactive);
+    let said = typed(&mut other, &mut session, &lines);
+    let refers = "% Group G1: no rekey: this key server is not the primary (none is elected yet)";
+    assert!(said[4].starts_with(refers), "{}", said[4]);
+}
+
+#[test]
+fn a_group_that_is_taken_away_says_so() {
+    let mut ks = alone();
+    let mut session = Session::new("console", Kind::Interactive);
+    let lines = ["configure terminal", "no crypto gdoi group G1", "end"];
+    let said = typed(&mut ks, &mut session, &lines);
+    let gone = "% Group G1: it is no longer served here, and its keys are forgotten";
+    assert!(said.concat().contains(gone), "{said:?}");
 }

@@ -157,6 +157,7 @@ impl Isakmp {
         View {
             rows: self.entries.values().rev().map(row).collect(),
             half_open: self.half_open.len(),
+            admission: self.admission(),
             counters: self.reports.counters.clone(),
             strays: Vec::new(),
             ended: self.reports.ended.iter().cloned().collect(),

@@ -102,6 +102,11 @@ impl HalfOpen {
         }
     }
 
+    /// How many have come to message 3.
+    pub(super) fn keyed_len(&self) -> usize {
+        self.total.saturating_sub(self.waiting.len())
+    }
+
     /// How many there are.
     pub(super) const fn len(&self) -> usize {
         self.total

@@ -8,6 +8,7 @@
 //!
 //! Aggressive mode, quick mode of the IPsec DOI, certificates and NAT traversal are not here.
 
+mod admission;
 mod api;
 mod dpd;
 mod engine;
@@ -30,6 +31,7 @@ mod view;
 #[cfg(test)]
 mod tests;
 
+pub use admission::{AdmissionCounts, AdmissionLimits, AdmissionView};
 pub use api::{Connection, Expect, SaId, SendError, Upcall};
 pub use engine::Isakmp;
 pub use proposal::{Agreed, Mismatch};

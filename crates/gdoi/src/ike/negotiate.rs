@@ -40,9 +40,11 @@ impl Isakmp {
         if let Some(id) = self.by_message_1.get(&key).copied() {
             return self.negotiate(now, id, message, rng, out);
         }
+        self.reports.counters.admission.incoming += 1;
         if self.entries.len() >= SAS_MAX {
             return Err(Refusal::HalfOpenFull);
         }
+        self.admits(*peer.ip())?;
         let mut random = [0; 4];
         rng.fill(&mut random);
         let id = SaId(self.next_id);
@@ -64,6 +66,7 @@ impl Isakmp {
             Place::None => return Err(Refusal::HalfOpenFull),
         }
         self.next_id += 1;
+        self.reports.counters.admission.incoming_accepted += 1;
         self.half_open.waits(*peer.ip(), id);
         self.by_message_1.insert(key, id);
         self.by_cookie
@@ -89,11 +92,11 @@ impl Isakmp {
         };
         let (local, peer) = (negotiation.common.local, negotiation.common.peer);
         let awaits = negotiation.state.awaits();
-        if awaits == 3
-            && message.header.responder_cookie != [0; 8]
-            && !self.half_open.may_key(*peer.ip())
-        {
-            return Err(Refusal::HalfOpenFull);
+        if awaits == 3 && message.header.responder_cookie != [0; 8] {
+            if !self.half_open.may_key(*peer.ip()) {
+                return Err(Refusal::HalfOpenFull);
+            }
+            self.admits_key(*peer.ip())?;
         }
         let Some(Entry::Negotiation(negotiation)) = self.entries.remove(&id) else {
             return Err(Refusal::NoSa);
@@ -265,6 +268,7 @@ impl Isakmp {
         rng: &mut dyn Rng,
         out: &mut Outbox,
     ) -> Result<SaId, Failure> {
+        self.reports.counters.admission.outgoing += 1;
         if self.initiated >= INITIATED_MAX || self.entries.len() >= SAS_MAX {
             return Err(Failure::TooMany);
         }
@@ -281,6 +285,7 @@ impl Isakmp {
         let (negotiation, bytes) = main_mode::begin(&mut ctx, id, local, peer, first_contact)?;
         self.next_id += 1;
         self.initiated += 1;
+        self.reports.counters.admission.outgoing_accepted += 1;
         self.by_cookie
             .insert(negotiation.common.initiator_cookie, id);
         self.by_peer.entry(*peer.ip()).or_default().push(id);

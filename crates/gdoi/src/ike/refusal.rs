@@ -69,6 +69,10 @@ pub enum Refusal {
     },
     /// Too many negotiations of this address, or of all, are half open.
     HalfOpenFull,
+    /// `crypto call admission limit ike sa` is reached.
+    SaLimit,
+    /// `crypto call admission limit ike in-negotiation-sa` is reached.
+    NegotiationLimit,
     /// One negotiation asked for too many Diffie-Hellman secrets.
     Computations,
     /// The SA has too many exchanges open, or its message ids are used up.
@@ -137,6 +141,10 @@ pub enum RefusalCounter {
     Identity,
     /// Too many half-open negotiations.
     HalfOpenFull,
+    /// The configured limit of SAs.
+    SaLimit,
+    /// The configured limit of negotiations.
+    NegotiationLimit,
     /// Too many Diffie-Hellman secrets in one negotiation.
     Computations,
     /// Too many exchanges in an SA.
@@ -151,7 +159,7 @@ pub enum RefusalCounter {
 
 impl RefusalCounter {
     /// Every counter, in the order in which they are shown.
-    pub const ALL: [Self; 27] = [
+    pub const ALL: [Self; 29] = [
         Self::Malformed,
         Self::IllegalPayloads,
         Self::Version,
@@ -174,6 +182,8 @@ impl RefusalCounter {
         Self::BadHash,
         Self::Identity,
         Self::HalfOpenFull,
+        Self::SaLimit,
+        Self::NegotiationLimit,
         Self::Computations,
         Self::ExchangesFull,
         Self::Replayed,
@@ -207,6 +217,8 @@ impl RefusalCounter {
             Self::BadHash => "bad hash",
             Self::Identity => "identity",
             Self::HalfOpenFull => "half open full",
+            Self::SaLimit => "sa limit",
+            Self::NegotiationLimit => "in-negotiation limit",
             Self::Computations => "too many computations",
             Self::ExchangesFull => "exchanges full",
             Self::Replayed => "replayed message id",
@@ -282,6 +294,8 @@ impl Refusal {
             Self::BadHash => mute(N::INVALID_HASH_INFORMATION, C::BadHash, malformed),
             Self::Identity { .. } => mute(N::INVALID_ID_INFORMATION, C::Identity, bad_identity),
             Self::HalfOpenFull => mute(N::INVALID_COOKIE, C::HalfOpenFull, busy),
+            Self::SaLimit => mute(N::INVALID_COOKIE, C::SaLimit, busy),
+            Self::NegotiationLimit => mute(N::INVALID_COOKIE, C::NegotiationLimit, busy),
             Self::Computations => mute(N::INVALID_KEY_INFORMATION, C::Computations, busy),
             Self::ExchangesFull => mute(N::INVALID_MESSAGE_ID, C::ExchangesFull, busy),
             Self::Replayed(_) => mute(N::INVALID_MESSAGE_ID, C::Replayed, malformed),
@@ -398,6 +412,12 @@ impl fmt::Display for Refusal {
                 )
             }
             Self::HalfOpenFull => f.write_str("too many negotiations are half open"),
+            Self::SaLimit => {
+                f.write_str("the limit of `crypto call admission limit ike sa` is reached")
+            }
+            Self::NegotiationLimit => f.write_str(
+                "the limit of `crypto call admission limit ike in-negotiation-sa` is reached",
+            ),
             Self::Computations => f.write_str("too many key exchanges in one negotiation"),
             Self::ExchangesFull => f.write_str("too many exchanges under one SA"),
             Self::Replayed(id) => write!(f, "message id {id:#010x} was used before"),

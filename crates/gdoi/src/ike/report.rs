@@ -6,6 +6,7 @@ use std::net::Ipv4Addr;
 use policy::Time;
 use wire::iana::NotifyType;
 
+use super::admission::AdmissionCounts;
 use super::refusal::{Answer, Failure, Refusal, RefusalCounter};
 use crate::limits::{
     CLEAR_NOTIFIES_PER_S_MAX, FAILURES_REMEMBERED_MAX, REPORT_INTERVAL, REPORTS_REMEMBERED_MAX,
@@ -33,6 +34,8 @@ pub struct Counters {
     pub clear_notifies: u64,
     /// Parts of messages whose other parts had not come.
     pub parts: u64,
+    /// Negotiations that were asked for and begun.
+    pub admission: AdmissionCounts,
     /// Refusals by their counter.
     refusals: BTreeMap<RefusalCounter, u64>,
 }

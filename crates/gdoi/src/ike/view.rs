@@ -4,6 +4,7 @@ use std::net::Ipv4Addr;
 
 use policy::Time;
 
+use super::admission::AdmissionView;
 use super::proposal::Agreed;
 use super::report::{Counters, Ended};
 use super::vendor::Version;
@@ -64,6 +65,8 @@ pub struct View {
     pub rows: Vec<Row>,
     /// Negotiations that peers began and that are not done.
     pub half_open: usize,
+    /// What `crypto call admission` limits, and how far that is used.
+    pub admission: AdmissionView,
     /// The counters.
     pub counters: Counters,
     /// What was refused behind phase 1 and belongs to no group, by name.

@@ -10,6 +10,7 @@ mod members;
 mod multicast;
 mod outstanding;
 mod policy;
+pub mod preview;
 mod registration;
 mod rekey;
 mod removal;

@@ -1,5 +1,6 @@
 //! The whole control plane, several boxes at a time, in virtual time.
 
+mod admission;
 mod coop;
 mod ejection;
 mod hostile;
@@ -9,6 +10,7 @@ mod multicast;
 mod network;
 mod plain;
 mod policy;
+mod preview;
 mod registration;
 mod rekey;
 mod removal;

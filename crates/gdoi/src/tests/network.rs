@@ -703,6 +703,7 @@ pub(super) fn isakmp() -> config::Isakmp {
         }],
         peers: Vec::new(),
         keepalive_s: 0,
+        admission: crate::ike::AdmissionLimits::default(),
     }
 }
 

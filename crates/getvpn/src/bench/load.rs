@@ -238,8 +238,7 @@ fn configuration(rounds: &Rounds, address: Ipv4Addr, key: &str) -> Config {
                 mask: Ipv4Addr::BROADCAST,
                 secret: Secret::copy_of(key.as_bytes()),
             }],
-            peers: Vec::new(),
-            keepalive_s: 0,
+            ..Isakmp::default()
         },
         key_servers: Vec::new(),
         members: vec![Member {

@@ -36,6 +36,11 @@ pub trait Operated {
     /// # Errors
     /// When it cannot be in force on this box, with the reasons; nothing has changed then.
     fn configure(&mut self, config: Config) -> Result<Vec<Diagnostic>, Vec<Diagnostic>>;
+    /// What a configuration would do to the groups of this box, one line each.
+    ///
+    /// # Errors
+    /// When it cannot be in force on this box, with the reasons.
+    fn preview(&self, config: &Config) -> Result<Vec<String>, Vec<Diagnostic>>;
     /// An operator has left configuration mode after changes.
     fn configured(&mut self, by: &str);
     /// Gives the machines an order.
@@ -239,6 +244,11 @@ impl Session {
             Some("end") if words.len() == 1 => return draft.end(host, &self.by),
             Some(word) if words.len() == 1 && is_exit(word) && draft.cursor().path().is_empty() => {
                 return draft.end(host, &self.by);
+            }
+            Some("preview") if words.len() == 1 => {
+                let reply = draft.preview(host);
+                self.editing = Some(draft);
+                return reply;
             }
             // IOS has these in its configuration mode, and they change no configuration.
             Some("crypto") if is_key_order(&words) => {

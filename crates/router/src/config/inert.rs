@@ -77,7 +77,7 @@ pub(crate) const COMMANDS: &[Command] = &[
     ),
     of(
         Mode::Global,
-        "crypto call admission limit / <rest:LINE>",
+        "crypto call admission limit ( ike percent | ipsec | load ) / <rest:LINE>",
         keep,
     ),
     of(

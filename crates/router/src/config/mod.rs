@@ -54,6 +54,8 @@ pub struct Config {
     pub isakmp_keys: BTreeMap<(Ipv4Addr, Ipv4Addr), crypto::isakmp::key::Key>,
     /// `crypto isakmp peer address`.
     pub isakmp_peers: BTreeMap<Ipv4Addr, crypto::isakmp::peer::Peer>,
+    /// `crypto call admission limit ike`.
+    pub admission: crypto::call::admission::Admission,
     /// `crypto isakmp keepalive`.
     pub isakmp_keepalive: Option<crypto::isakmp::keepalive::Keepalive>,
     /// `crypto ipsec transform-set`, by name.
@@ -105,6 +107,7 @@ pub(crate) const COMMANDS: &[&[Command]] = &[
     service::internal::COMMANDS,
     logging::COMMANDS,
     monitor::event_trace::COMMANDS,
+    crypto::call::admission::COMMANDS,
     crypto::isakmp::policy::COMMANDS,
     crypto::isakmp::key::COMMANDS,
     crypto::isakmp::peer::COMMANDS,

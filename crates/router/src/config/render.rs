@@ -54,6 +54,7 @@ pub fn render(config: &Config) -> String {
         logging::render,
         monitor::event_trace::render,
         inert::render,
+        crypto::call::admission::render,
         crypto::isakmp::policy::render,
         crypto::isakmp::key::render,
         crypto::isakmp::peer::render,

@@ -12,6 +12,7 @@ use gdoi::config::{
     Config as Machines, IpsecSa, Isakmp, IsakmpCipher, IsakmpHash, IsakmpPeer, IsakmpPolicy,
     KeyServer, MULTICAST_TTL_DEFAULT, Member, Multicast, PresharedKey,
 };
+use gdoi::ike::AdmissionLimits;
 use policy::{Acl, GroupName, RekeyTransport};
 
 use super::crypto::gdoi::group::Group;
@@ -174,6 +175,23 @@ fn isakmp(config: &Config) -> Isakmp {
         keepalive_s: config
             .isakmp_keepalive
             .map_or(0, |keepalive| keepalive.interval_s),
+        admission: admission(config),
+    }
+}
+
+/// Members may be refused; key servers of a group of this box never.
+fn admission(config: &Config) -> AdmissionLimits {
+    let local = config
+        .groups
+        .values()
+        .filter_map(|group| group.local.as_ref());
+    let redundancy = local.filter_map(|local| local.redundancy.as_ref());
+    AdmissionLimits {
+        sas: config.admission.sas,
+        negotiations: config.admission.negotiations,
+        always: redundancy
+            .flat_map(|own| own.peers.iter().copied())
+            .collect(),
     }
 }
 

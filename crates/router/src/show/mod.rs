@@ -110,6 +110,7 @@ impl Page {
 pub const COMMANDS: &[Show] = &[
     access_lists::COMMAND,
     clock::COMMAND,
+    crypto::call::admission::COMMAND,
     crypto::gdoi::COMMAND,
     crypto::gdoi::feature::COMMAND,
     crypto::gdoi::gm::COMMAND,

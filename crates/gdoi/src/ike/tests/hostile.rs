@@ -311,6 +311,27 @@ fn negotiations_that_cost_a_key_are_few_per_address() {
 }
 
 #[test]
+fn messages_1_under_a_forged_address_use_up_no_configured_limit() {
+    let mut network = Network::fitting();
+    let mut config = (*network.nodes[1].engine.config).clone();
+    config.admission.negotiations = Some(1);
+    network.nodes[1]
+        .engine
+        .configure(std::sync::Arc::new(config));
+    let first = ladder()[0].1.clone();
+    for n in 0..200_u8 {
+        let mut one = first.clone();
+        one[0] = n;
+        network.deliver(1, GM, &one);
+    }
+    network.connect(0);
+    network.run_for(LONG);
+    network.assert_one_sa();
+    let counters = network.nodes[1].engine.counters();
+    assert_eq!(counters.refused(RefusalCounter::NegotiationLimit), 0);
+}
+
+#[test]
 fn what_is_notified_in_clear_is_counted_and_never_obeyed() {
     for n in 0..=6 {
         let mut network = Network::fitting();

@@ -40,6 +40,7 @@ pub(super) fn config(key: &str, peer: SocketAddrV4) -> config::Isakmp {
         }],
         peers: Vec::new(),
         keepalive_s: 0,
+        admission: crate::ike::AdmissionLimits::default(),
     }
 }
 

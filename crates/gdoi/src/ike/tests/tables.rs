@@ -127,6 +127,8 @@ fn refusals() -> Vec<Refusal> {
             expected: *GM.ip(),
         },
         Refusal::HalfOpenFull,
+        Refusal::SaLimit,
+        Refusal::NegotiationLimit,
         Refusal::Computations,
         Refusal::ExchangesFull,
         Refusal::Replayed(7),

@@ -85,6 +85,20 @@ impl Draft {
         })
     }
 
+    /// What leaving the open block would do.
+    pub(super) fn preview(&self, host: &dyn Operated) -> Reply {
+        let Some(block) = &self.block else {
+            return Reply::done("% No change waits for the end of its block\n");
+        };
+        match host.preview(&block.config) {
+            Ok(lines) if lines.is_empty() => {
+                Reply::done("% The block changes nothing for the groups of this box\n")
+            }
+            Ok(lines) => Reply::done(lines.iter().map(|line| said(line)).collect::<String>()),
+            Err(reasons) => refused(&reasons),
+        }
+    }
+
     /// Leaves configuration mode.
     pub(super) fn end(mut self, host: &mut dyn Operated, by: &str) -> Reply {
         let reply = match self.block.take() {

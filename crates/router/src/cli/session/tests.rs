@@ -60,6 +60,15 @@ impl Operated for TestBox {
         Ok(Vec::new())
     }
 
+    fn preview(&self, config: &Config) -> Result<Vec<String>, Vec<Diagnostic>> {
+        let is_same = *config == self.config;
+        Ok(if is_same {
+            Vec::new()
+        } else {
+            vec!["% something".to_owned()]
+        })
+    }
+
     fn configured(&mut self, by: &str) {
         self.said.push(format!("by {by}"));
     }

@@ -1,5 +1,6 @@
 //! `crypto ...`.
 
+pub mod call;
 pub mod gdoi;
 pub mod ipsec;
 pub mod isakmp;

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use policy::{KekSpi, Spi, Transform};
 
+pub mod call;
 pub mod gdoi;
 pub mod ipsec;
 pub mod isakmp;

@@ -601,6 +601,21 @@ impl Machines for Guide {
                 kin: true,
             }],
             half_open: 1,
+            admission: ike::AdmissionView {
+                limits: ike::AdmissionLimits {
+                    sas: Some(2_000),
+                    negotiations: Some(40),
+                    always: Vec::new(),
+                },
+                active: 1_001,
+                negotiating: 3,
+                counts: ike::AdmissionCounts {
+                    incoming: 1_057_639,
+                    incoming_accepted: 1_056_101,
+                    outgoing: 7,
+                    outgoing_accepted: 7,
+                },
+            },
             counters,
             strays: vec![("rekey for no member", 4)],
             ended: Vec::new(),
@@ -764,6 +779,7 @@ impl Machines for Idle {
         ike::View {
             rows: Vec::new(),
             half_open: 0,
+            admission: ike::AdmissionView::default(),
             counters: ike::Counters::default(),
             strays: Vec::new(),
             ended: Vec::new(),

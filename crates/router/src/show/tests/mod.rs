@@ -36,6 +36,7 @@ macro_rules! pages {
 
 pages! {
     access_lists: "show access-lists";
+    call_admission: "show crypto call admission statistics";
     clock: "show clock";
     gdoi: "show crypto gdoi";
     gdoi_detail: "show crypto gdoi detail";
@@ -96,6 +97,7 @@ fn every_page_has_json_whose_names_are_snake_case() {
     let commands = [
         "show access-lists",
         "show clock",
+        "show crypto call admission statistics",
         "show crypto gdoi",
         "show crypto gdoi feature",
         "show crypto gdoi gm acl",

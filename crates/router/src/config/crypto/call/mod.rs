@@ -1,0 +1,3 @@
+//! `crypto call ...`.
+
+pub mod admission;

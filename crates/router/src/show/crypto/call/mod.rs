@@ -1,0 +1,3 @@
+//! `show crypto call ...`.
+
+pub mod admission;
