@@ -42,6 +42,8 @@ pub struct Bounds {
     pub delays: u8,
     /// `crypto gdoi ks rekey`.
     pub orders: u8,
+    /// `clear crypto gdoi ks members`.
+    pub clears: u8,
     /// A link or a key server comes back after so long at the latest.
     pub longest: Duration,
     /// The same for links to members.
@@ -78,6 +80,7 @@ impl Bounds {
             overtakings: 1,
             delays: 1,
             orders: 1,
+            clears: 1,
             longest: Duration::from_secs(50),
             longest_member: Duration::from_secs(20),
         }
@@ -92,6 +95,7 @@ impl Bounds {
             member_cuts: 0,
             overtakings: 0,
             delays: 0,
+            clears: 0,
             ..Self::small()
         }
     }

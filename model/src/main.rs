@@ -52,6 +52,7 @@ impl Model for Group {
             Property::<Self>::always(BROKEN[3], |_, world| world.broken & 8 == 0),
             Property::<Self>::always(BROKEN[4], |_, world| world.broken & 16 == 0),
             Property::<Self>::always(BROKEN[5], |_, world| world.broken & 32 == 0),
+            Property::<Self>::always(BROKEN[6], |_, world| world.broken & 64 == 0),
             Property::<Self>::sometimes(SEEN[0], |_, world| world.seen & 1 != 0),
             Property::<Self>::sometimes(SEEN[1], |_, world| world.seen & 2 != 0),
             Property::<Self>::sometimes(SEEN[2], |_, world| world.seen & 4 != 0),
@@ -63,7 +64,7 @@ impl Model for Group {
 
 const USAGE: &str = "usage: getvpn-model [small | full] [NAME=NUMBER...]
 names: servers members tek quiet faulty after faults cuts member-cuts crashes losses overtakings
-delays orders longest longest-member seconds (how long at most)";
+delays orders clears longest longest-member seconds (how long at most)";
 
 fn main() -> ExitCode {
     let (mut bounds, mut most) = (Bounds::small(), 86_400);
@@ -111,6 +112,7 @@ fn set(bounds: &mut Bounds, most: &mut u64, word: &str) -> bool {
         "overtakings" => bounds.overtakings = small,
         "delays" => bounds.delays = small,
         "orders" => bounds.orders = small,
+        "clears" => bounds.clears = small,
         "longest" => bounds.longest = seconds,
         "longest-member" => bounds.longest_member = seconds,
         "seconds" => *most = value.into(),

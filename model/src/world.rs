@@ -13,13 +13,14 @@ use policy::{KekSpi, KsIndex, Time};
 use crate::bounds::{Bounds, LATE, ORDER_SPREADS, SETTLED};
 
 /// What must never be seen. Each is a bit of [`World::broken`].
-pub const BROKEN: [&str; 6] = [
+pub const BROKEN: [&str; 7] = [
     "one primary in each connected part after it settles",
     "no sequence number twice under one Rekey SA for different contents",
     "no sequence number goes back at a member",
     "no packet between two members is lost",
     "no dead key is handed out",
     "what is acknowledged was processed",
+    "one generation in each connected part after it settles",
 ];
 
 /// What must be seen somewhere. Each is a bit of [`World::seen`].
@@ -68,6 +69,8 @@ pub enum Action {
     Delay,
     /// An operator orders a rekey at a key server.
     Order(u8),
+    /// An operator lets every member register again, under new keys.
+    Clear(u8),
 }
 
 /// How often each fault may still happen.
@@ -81,6 +84,7 @@ struct Left {
     overtakings: u8,
     delays: u8,
     orders: u8,
+    clears: u8,
 }
 
 /// All boxes and everything between them.
@@ -146,6 +150,7 @@ impl World {
                 overtakings: bounds.overtakings,
                 delays: bounds.delays,
                 orders: bounds.orders,
+                clears: bounds.clears,
             },
             calm_since: now,
             ordered: None,
@@ -198,6 +203,9 @@ impl World {
             let all_hear = self.member_cuts.is_empty();
             if self.left.orders > 0 && all_hear && self.role(place) == Some(Role::Primary) {
                 actions.push(Action::Order(place));
+            }
+            if self.left.clears > 0 && self.role(place) == Some(Role::Primary) {
+                actions.push(Action::Clear(place));
             }
         }
         if self.left.losses > 0 && !self.net.is_empty() {
@@ -313,6 +321,10 @@ impl World {
                 self.left.orders -= 1;
                 self.ordered = Some(self.now);
                 self.at_server(place, |server, now, out| server.order_rekey(now, out));
+            }
+            Action::Clear(place) => {
+                self.left.clears -= 1;
+                self.at_server(place, |server, now, out| server.clear_members(now, out));
             }
         }
         let fault = !matches!(
@@ -636,10 +648,13 @@ impl World {
     }
 
     fn judge(&mut self) {
-        if self.is_settled() && !self.parts_have_one_primary() {
-            self.broken |= 1;
+        if self.is_settled() {
+            let parts = self.parts();
+            let one_primary = parts.iter().all(|part| self.has_one_primary(part));
+            let one_generation = parts.iter().all(|part| self.has_one_generation(part));
+            self.broken |= u8::from(!one_primary) | u8::from(!one_generation) << 6;
         }
-        if self.loses_packets() {
+        if self.promises_packets() && self.loses_packets() {
             self.broken |= 1 << 3;
         }
         let dead = |server: &Arc<Server>| server.hands_out_dead_keys(self.now);
@@ -652,9 +667,11 @@ impl World {
         self.net.is_empty() && self.now.since(self.calm_since) >= SETTLED
     }
 
-    fn parts_have_one_primary(&self) -> bool {
+    /// The key servers that hear each other, directly or not.
+    fn parts(&self) -> Vec<Vec<u8>> {
         let up = |place: &u8| self.servers[usize::from(*place)].is_some();
         let mut rest: Vec<u8> = (0..self.bounds.servers).filter(up).collect();
+        let mut parts = Vec::new();
         while let Some(first) = rest.pop() {
             let mut part = vec![first];
             let mut at = 0;
@@ -666,12 +683,26 @@ impl World {
                 part.extend(near);
                 at += 1;
             }
-            let leads = |place: &&u8| self.role(**place) == Some(Role::Primary);
-            if part.iter().filter(leads).count() != 1 {
-                return false;
-            }
+            parts.push(part);
         }
-        true
+        parts
+    }
+
+    fn has_one_primary(&self, part: &[u8]) -> bool {
+        let leads = |place: &&u8| self.role(**place) == Some(Role::Primary);
+        part.iter().filter(leads).count() == 1
+    }
+
+    fn has_one_generation(&self, part: &[u8]) -> bool {
+        let servers = part.iter().map(|place| &self.servers[usize::from(*place)]);
+        let known: BTreeSet<_> = servers.flatten().map(|ks| ks.generation()).collect();
+        known.len() == 1
+    }
+
+    /// While members come for the keys after a removal, nothing is lost if nothing else goes wrong.
+    fn promises_packets(&self) -> bool {
+        let cleared = self.left.clears < self.bounds.clears;
+        !cleared || self.bounds.faults - self.left.faults == 1
     }
 
     /// Whether what one member sends on now another one does not accept.

@@ -12,7 +12,7 @@ use std::sync::Arc;
 
 use crypto::{Rng, Secret, SeededRng};
 use event::Event;
-use policy::{KekSpi, KsIndex, Spi, Time};
+use policy::{Generation, KekSpi, KsIndex, Spi, Time};
 
 use crate::config;
 use crate::context::{Context, RsaKey, RsaKeys};
@@ -163,6 +163,17 @@ impl Server {
     /// `crypto gdoi ks rekey`.
     pub fn order_rekey(&mut self, now: Time, out: &mut Vec<Effect>) {
         self.step(now, out, KeyServer::order_rekey);
+    }
+
+    /// `clear crypto gdoi ks members`.
+    pub fn clear_members(&mut self, now: Time, out: &mut Vec<Effect>) {
+        self.step(now, out, |ks, cx| ks.clear_members(cx, None, false));
+    }
+
+    /// The group's generation as it knows it.
+    #[must_use]
+    pub const fn generation(&self) -> Generation {
+        self.ks.generation_decoded()
     }
 
     /// An acknowledgement came.

@@ -367,6 +367,16 @@ impl KeyServer {
     }
 }
 
+#[cfg(feature = "model")]
+impl KeyServer {
+    /// Hashes who was asked to come.
+    pub(super) fn hash_summoned(&self, h: &mut impl std::hash::Hasher) {
+        use std::hash::Hash;
+        self.summoned.generation.0.hash(h);
+        self.summoned.members.hash(h);
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

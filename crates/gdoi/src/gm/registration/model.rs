@@ -149,7 +149,7 @@ impl Member {
             self.plan.next_server,
         )
             .hash(h);
-        (self.wants_sids, self.plan.failures).hash(h);
+        (self.wants_sids, self.summoned, self.plan.failures).hash(h);
         self.pushes.fingerprint(rel, h);
         if let Some(held) = &self.held {
             hash_held(held, held.clock.at(now), h);

@@ -310,6 +310,11 @@ impl KeyServer {
         self.keys.usable(now).any(|record| dead(&record.tek))
     }
 
+    /// The group's generation as this key server knows it.
+    pub(crate) const fn generation_decoded(&self) -> ::policy::Generation {
+        self.keys.generation
+    }
+
     /// Hashes everything that decides how it goes on. Numbers of messages and of the log are
     /// replaced by their order, times by their distance from now; counters are left out.
     pub(crate) fn fingerprint(&self, now: Time, h: &mut impl Hasher) {
@@ -349,6 +354,13 @@ impl KeyServer {
         coop.log.fingerprint(h);
         self.keys.tenure.hash(h);
         self.keys.generation.0.hash(h);
+        let removals = &self.keys.removals;
+        for raise in &removals.raises {
+            (raise.index.get(), raise.counter, raise.at.as_nanos()).hash(h);
+        }
+        let cleared = removals.cleared;
+        (cleared.made.as_nanos(), cleared.forget_at.as_nanos()).hash(h);
+        self.hash_summoned(h);
         self.keys.keks.iter().for_each(|kek| hash_kek(kek, h));
         for record in &self.keys.teks {
             (
