@@ -22,7 +22,7 @@ LIVES = [
     ("!\nhostname KS", "!\nservice internal\nhostname KS"),
     ("set security-association lifetime seconds 3600",
      "set security-association lifetime seconds 10"),
-    ("rekey lifetime seconds 7200", "rekey lifetime seconds 24"),
+    ("rekey lifetime seconds 7200", "rekey lifetime seconds 20"),
 ]
 # Two periods of keys are made ahead: so long key servers may be apart without a loss.
 LOOK_AHEAD = 2 * 10 - 2
@@ -162,7 +162,7 @@ class Run:
             text = self.lab.cli(self.primary(), "show crypto gdoi ks policy")
             return text.split("KEK POLICY")[1].split("0x")[1].split()[0]
         before = spi()
-        changed = until(lambda: spi() != before, 25, every=0.5)
+        changed = until(lambda: spi() != before, 21, every=0.5)
         self.tally.check(changed, "a new KEK came")
         return "KEK change"
 
@@ -272,10 +272,10 @@ def main():
         lab.wait_registered()
         run = Run(lab, tally, arguments)
         plan = [("by command", 3, run.by_command)] * arguments.rekeys
-        plan += [("by schedule", 13, run.by_schedule)] * arguments.rekeys
-        plan += [("policy", 14, run.policy)] * arguments.rekeys
-        plan += [("multicast", 8, run.by_multicast)] * arguments.rekeys
-        plan += [("KEK", 26, run.kek)] * keks
+        plan += [("by schedule", 12, run.by_schedule)] * arguments.rekeys
+        plan += [("policy", 13, run.policy)] * arguments.rekeys
+        plan += [("multicast", 7, run.by_multicast)] * arguments.rekeys
+        plan += [("KEK", 22, run.kek)] * keks
         plan += [("kill", 9, run.kill)] * arguments.kills
         plan += [("split", int(arguments.split_max) + 4, run.split)] * arguments.splits
         run.dice.shuffle(plan)

@@ -35,6 +35,10 @@ HEADER = 28
 INFORMATIONAL, PUSH, PUSH_ACK, COOP, PART = 5, 33, 35, 240, 241
 # A rekey is over, and its key sent on, soon after it was ordered.
 QUICK = [("rekey retransmit 10 number 2", "rekey retransmit 2 number 1")]
+# With these lives of keys everything is twice as fast; a long attack needs the longer ones.
+SHORTER = [("set security-association lifetime seconds 3600",
+            "set security-association lifetime seconds 300")]
+LONG = 100_000
 # Resident memory of a router grows by less than this while it is attacked.
 GROWTH_MAX_KIB = 8 * 1024
 # A router writes no more lines than this, per second of an attack and once for each reason.
@@ -145,7 +149,10 @@ class Forger:
     """Makes hostile forms of what was recorded."""
 
     def __init__(self, recorded, dice):
-        self.recorded, self.dice = recorded, dice
+        self.dice = dice
+        exchanges = sorted({seen.payload[18] for seen in recorded})
+        self.exchanges = [[seen for seen in recorded if seen.payload[18] == exchange]
+                          for exchange in exchanges]
         self.kinds = [self.replay, self.elsewhere, self.reflect, self.flip, self.flip, self.scatter,
                       self.truncate, self.extend, self.length, self.cookie, self.exchange,
                       self.message_id, self.header_octet, self.forge, self.splice, self.shuffle,
@@ -154,7 +161,11 @@ class Forger:
     def one(self):
         """A kind, and source, target and payload of one of it."""
         kind = self.dice.choice(self.kinds)
-        return kind.__name__, *kind(self.dice.choice(self.recorded))
+        return kind.__name__, *kind(self.any())
+
+    def any(self):
+        """A recorded datagram; each exchange comes as often as any other."""
+        return self.dice.choice(self.dice.choice(self.exchanges))
 
     def replay(self, seen):
         return seen
@@ -213,7 +224,7 @@ class Forger:
         return seen.source, seen.target, head + self.dice.randbytes(size)
 
     def splice(self, seen):
-        other = self.dice.choice(self.recorded).payload
+        other = self.any().payload
         size = struct.pack("!I", len(other))
         return seen.source, seen.target, seen.payload[:24] + size + other[HEADER:]
 
@@ -341,70 +352,92 @@ class Attack:
             rekey = self.lab.json(server, "show crypto gdoi ks rekey")["groups"][0]
             teks = self.lab.json(server, "show crypto gdoi ks policy")["groups"][0]["teks"]
             waits = [tek["activates_in_s"] for tek in teks]
-            done = not any(0 < wait < 1_000 for wait in waits) and not rekey["unacknowledged"]
+            done = not any(0 < wait < 120 for wait in waits) and not rekey["unacknowledged"]
             return done and coop["is_complete"] and coop["acknowledged_periods"] >= 1
         if not until(lambda: all(map(quiet, SERVERS)), 60):
             raise Fault("the group is not quiet after 60 s")
         # What was retransmitted until then is over.
         time.sleep(2)
 
-    def record(self):
-        """What the routers say around two rekeys by command."""
-        self.settled()
-        sniffer = self.sniff()
-        for _ in range(2):
-            self.lab.cli("ks1", "crypto gdoi ks rekey")
-            time.sleep(1.5)
-        sniffer.finish()
-        kinds = collections.Counter(seen.payload[18] for seen in sniffer.seen)
-        said = ", ".join(f"{count} of exchange {kind}" for kind, count in sorted(kinds.items()))
-        whole = all(kinds[kind] for kind in (PUSH, PUSH_ACK, COOP))
-        self.tally.check(whole, f"recorded {len(sniffer.seen)} datagrams: {said}")
-        return sniffer.seen
-
     def last_rekey(self, member):
         return self.lab.json(member, "show crypto gdoi")["members"][0]["last_rekey_seq"]
 
-    def withheld(self, count):
-        """A rekey that its member has not got: every flipped form is refused, by its signature at
-        the latest, and the true one is taken afterwards."""
+    def record(self, count):
+        """What the routers say around a rekey by command. Its announcement is kept from the other
+        key server for a moment, and the rekey from gm2: altered forms of both are refused, by hash
+        and signature at the latest, and the true ones are taken afterwards."""
         self.settled()
         for server in SERVERS:
             self.lab.lab("cut", server, "gm2")
+        sniffer = self.sniff()
+        try:
+            self.withhold_announcement(sniffer, min(count, 500))
+            self.withhold_rekey(sniffer, count)
+        finally:
+            for server in SERVERS:
+                self.lab.lab("heal", server, "gm2", check=False)
+        self.settled()
+        sniffer.finish()
+        kinds = collections.Counter(seen.payload[18] for seen in sniffer.seen)
+        said = ", ".join(f"{number} of exchange {kind}" for kind, number in sorted(kinds.items()))
+        whole = all(kinds[kind] for kind in (INFORMATIONAL, PUSH, PUSH_ACK, COOP))
+        self.tally.check(whole, f"recorded {len(sniffer.seen)} datagrams: {said}")
+        return sniffer.seen
+
+    def withhold_announcement(self, sniffer, count):
+        """The key servers are apart for less than it takes to believe the other dead."""
+        counted = account(self.lab, "ks2")
+        self.lab.lab("cut", *SERVERS)
+        mark = len(sniffer.seen)
+        try:
+            self.lab.cli("ks1", "crypto gdoi ks rekey")
+            fits = lambda seen: seen[:2] == SERVERS and seen.payload[18] == COOP  # noqa: E731
+            held = until(lambda: [seen for seen in sniffer.seen[mark:] if fits(seen)], 1, 0.01)
+            if held:
+                self.alter(held[0], count)
+        finally:
+            self.lab.lab("heal", *SERVERS)
+        if not self.tally.check(held, "an announcement was withheld from ks2"):
+            return
+        reasons = account(self.lab, "ks2").reasons - counted.reasons
+        self.tally.check(reasons["bad hash"] > 0 and sum(reasons.values()) >= count * 0.99,
+                         f"{count} altered forms of it are refused: {dict(reasons)}")
+
+    def withhold_rekey(self, sniffer, count):
+        """A rekey that gm2 has not got."""
         before, seq = state(self.lab, "gm2"), self.last_rekey("gm2")
         counted = account(self.lab, "gm2")
-        sniffer = self.sniff()
-        self.lab.cli("ks1", "crypto gdoi ks rekey")
         fits = lambda seen: seen.payload[18] == PUSH and seen.target == "gm2"  # noqa: E731
-        until(lambda: any(map(fits, sniffer.seen)), 5)
-        sniffer.finish()
-        held = [seen for seen in sniffer.seen if fits(seen)]
+        held = until(lambda: [seen for seen in sniffer.seen if fits(seen)], 8)
         if not self.tally.check(held, "a rekey was withheld from gm2"):
             return
+        self.alter(held[0], count)
+        lines = changes(before, state(self.lab, "gm2"))
+        self.tally.check(not lines, f"{count} altered forms of it change nothing", "\n".join(lines))
+        reasons = account(self.lab, "gm2").reasons - counted.reasons
+        self.tally.check(sum(reasons.values()) == self.injector.sent["gm2"],
+                         f"each is counted: {dict(reasons)}", f"{self.injector.sent}")
+        self.tally.check(reasons["members: rekey signature"] > 0, "some by their signature only")
+        for server in SERVERS:
+            self.lab.lab("heal", server, "gm2")
+        # Its acknowledgement must arrive, or it would in the middle of the attack.
+        self.injector.send(*held[0])
+        taken = until(lambda: self.last_rekey("gm2") > seq, 5)
+        self.tally.check(taken, "the true one is taken")
+
+    def alter(self, held, count):
+        """Sends altered forms of a message."""
         self.injector.sent.clear()
-        forger = Forger(held, self.dice)
+        forger = Forger([held], self.dice)
         for number in range(count):
             # Bits of the first blocks only spoil the form; those at the end spoil the signature.
             make = (forger.flip, forger.scatter, forger.truncate, forger.extend)[number % 4]
-            source, target, payload = make(held[-1])
-            if payload != held[-1].payload:
+            source, target, payload = make(held)
+            if payload != held.payload:
                 self.injector.send(source, target, payload)
             if number % 64 == 0:
                 time.sleep(64 / self.arguments.pps)
         time.sleep(0.3)
-        lines = changes(before, state(self.lab, "gm2"))
-        self.tally.check(not lines, f"{count} altered forms of it change nothing", "\n".join(lines))
-        after = account(self.lab, "gm2")
-        reasons = after.reasons - counted.reasons
-        self.tally.check(sum(reasons.values()) == self.injector.sent["gm2"],
-                         f"each is counted: {dict(reasons)}", f"{self.injector.sent}")
-        self.tally.check(reasons["members: rekey signature"] > 0, "some by their signature only")
-        self.injector.send(*held[-1])
-        taken = until(lambda: self.last_rekey("gm2") > seq, 5)
-        self.tally.check(taken, "the true one is taken")
-        for server in SERVERS:
-            self.lab.lab("heal", server, "gm2")
-        self.settled()
 
     def counted(self):
         """Accounts of all routers between two of their own messages."""
@@ -506,15 +539,13 @@ def main():
     need_root(tally)
     print(f"{time.strftime('%Y-%m-%d %H:%M:%S')}: {arguments.count} datagrams, "
           f"at most {arguments.pps} a second")
-    with Lab(arguments.name, {"ks1": QUICK}, keylog=False) as lab:
+    lives = QUICK + (SHORTER if arguments.count < LONG else [])
+    with Lab(arguments.name, {"ks1": lives}, keylog=False) as lab:
         lab.wait_registered()
         attack = Attack(lab, tally, arguments)
-        with tally.part("record"):
-            recorded = attack.record()
-            with tally.part("a withheld rekey"):
-                attack.withheld(max(200, arguments.count // 20))
-            with tally.part("flood"):
-                attack.flood(recorded, arguments.count)
+        with tally.part("attack"):
+            recorded = attack.record(max(200, arguments.count // 20))
+            attack.flood(recorded, arguments.count)
     tally.finish()
 
 

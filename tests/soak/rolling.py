@@ -19,7 +19,7 @@ import time
 
 from failover import LIVES, SERVERS, Run
 
-from gv import GETVPN, ROOT, Fault, Lab, Load, Tally, need_root, until
+from gv import GETVPN, ROOT, SHORT, Fault, Lab, Load, Tally, need_root, until
 
 MEMBERS = ("gm1", "gm2")
 # A member that is started again passes traffic within this time; what it would have carried until
@@ -125,7 +125,7 @@ class Rolling(Run):
         secondaries = [server for server in SERVERS if server != leader]
         for router in [*secondaries, leader]:
             self.server(router, program)
-        for router in MEMBERS:
+        for router in () if self.arguments.servers else MEMBERS:
             self.member(router, program)
 
 
@@ -140,6 +140,9 @@ def main():
     older.add_argument("--old-commit", help="the commit of the other build, which is built")
     parser.add_argument("--old-target", type=pathlib.Path, help="its target folder, kept")
     parser.add_argument("--old-version", default="0.0.9", help="the version that it is given")
+    parser.add_argument("--tek-seconds", type=int, choices=(10, 60), default=10,
+                        help="life of traffic keys; builds before 65c792a know none below 60")
+    parser.add_argument("--servers", action="store_true", help="key servers only")
     parser.add_argument("--back", action="store_true", help="and the same way back")
     parser.add_argument("--pps", type=int, default=2_000, help="packets per second, each way")
     parser.add_argument("--seconds", type=int, default=9, help="of traffic for each key server")
@@ -159,7 +162,8 @@ def main():
             tally.skip("two builds", "no --old or --old-commit: one build under two paths")
         print(f"{time.strftime('%Y-%m-%d %H:%M:%S')}: from {old} ({digest(old)}) "
               f"to {GETVPN} ({digest(GETVPN)})", flush=True)
-        with Lab(arguments.name, {"ks1": LIVES, "ks2": LIVES}, program=str(old)) as lab:
+        lives = LIVES if arguments.tek_seconds == 10 else SHORT
+        with Lab(arguments.name, {"ks1": lives, "ks2": lives}, program=str(old)) as lab:
             lab.wait_registered()
             run = Rolling(lab, tally, arguments)
             with tally.part("to the new build"):

@@ -311,12 +311,19 @@ impl Sa {
         parts::cut(&self.parts_key(), self.initiator, datagram).ok_or(SendError::TooLong)
     }
 
-    /// A part of a message; the message when all of it is here.
+    /// A part of a message; the message when all of it is here. Parts of exchanges that are over
+    /// are replays, which would take the places of messages that are on their way.
     pub(super) fn receive_part(
         &mut self,
         now: Time,
         message: Message<'_>,
     ) -> Result<Option<Vec<u8>>, Refusal> {
+        let message_id = message.header.message_id;
+        let is_over = !self.exchanges.contains_key(&message_id)
+            && (self.peer_ids.contains(&message_id) || self.own_ids.contains(&message_id));
+        if is_over {
+            return Err(Refusal::Replayed(message_id));
+        }
         let key = self.parts_key();
         self.assemblies.receive(now, &key, !self.initiator, message)
     }

@@ -406,3 +406,34 @@ fn forged_parts_are_refused_and_take_no_place() {
         .any(|upcall| matches!(upcall, Upcall::Exchange { step: 2, .. }));
     assert!(got_it, "{}", network.transcript);
 }
+
+#[test]
+fn parts_of_an_exchange_that_is_over_are_replays_and_take_no_place() {
+    let (mut network, gm, ks) = up();
+    network.with(0, |engine, _, _, _| engine.mark_kin(gm));
+    network.with(1, |engine, _, _, _| engine.mark_kin(ks));
+    let first = network.sent.len();
+    assert!(network.pull(network.now + LONG, 5_000));
+    network.run_for(crate::limits::EXCHANGE_LINGER + Duration::from_secs(1));
+    let is_part =
+        |bytes: &[u8]| Header::decode(bytes).unwrap().exchange_type == ExchangeType::GETVPN_PART;
+    let sent = network.sent[first..].to_vec();
+    let parts: Vec<_> = sent.iter().filter(|(_, bytes)| is_part(bytes)).collect();
+    assert!(parts.len() > 4);
+    let counts = |network: &Network| {
+        let of = |counters: &crate::ike::Counters| {
+            (counters.parts, counters.refused(RefusalCounter::Replayed))
+        };
+        let nodes = network.nodes.iter();
+        nodes
+            .map(|node| of(node.engine.counters()))
+            .fold((0, 0), |sum, own| (sum.0 + own.0, sum.1 + own.1))
+    };
+    let before = counts(&network);
+    for (from, bytes) in &parts {
+        let source = network.nodes[*from].address;
+        network.deliver(1 - from, source, bytes);
+    }
+    let after = counts(&network);
+    assert_eq!(after, (before.0, before.1 + parts.len() as u64));
+}
