@@ -235,7 +235,10 @@ impl World {
         if self.left.member_cuts > 0 && !self.ordered.is_some_and(spreads) {
             for server in 0..servers {
                 for member in 0..self.bounds.members {
-                    if !self.is_member_cut(server, member) {
+                    // Nobody promises packets to a member that no key server reaches.
+                    let mut others = (0..servers).filter(|other| *other != server);
+                    let reached = others.any(|other| !self.is_member_cut(other, member));
+                    if reached && !self.is_member_cut(server, member) {
                         actions.push(Action::CutMember(server, member));
                     }
                 }
