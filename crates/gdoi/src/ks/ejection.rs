@@ -38,7 +38,9 @@ impl KeyServer {
         member.missed_in_row = member.missed_in_row.saturating_add(counts.into());
         // Perhaps it does not hold that Rekey SA any more.
         member.kek = KekSpi::default();
-        if counts && member.is_stale() && member.missed_in_row == MISSED_STALE {
+        let stale = member.is_stale() && member.missed_in_row == MISSED_STALE;
+        self.summon_again(address);
+        if counts && stale {
             cx.out.report(Gdoi::KS_GM_STALE {
                 gm: address,
                 group: self.config.group.clone(),
