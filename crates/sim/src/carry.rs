@@ -13,7 +13,8 @@ use wire::ip::{Packet, Protocol};
 use crate::link::below;
 use crate::network::Cargo;
 use crate::node::{Node, NodeId};
-use crate::probe::{CLEAR_FLOW, PROBE_FLOW, Probe, packet};
+use crate::probe::{CLEAR_FLOW, PATIENCE, PROBE_FLOW, Probe, packet};
+use crate::reference::Reference;
 use crate::traffic::{due, identify};
 use crate::world::{Happening, PORT, VirtualWorld};
 
@@ -267,6 +268,9 @@ impl VirtualWorld {
                 let key = keys.and_then(|keys| keys.get(&spi).copied());
                 let key = key.unwrap_or_else(|| u64::from(spi));
                 self.watch.no_iv_twice(self.now, name, key, spi, iv);
+                if self.is_covered(from) {
+                    self.watch.no_removed_member_reads(self.now, name, key);
+                }
             }
             None if self.router_of(sight.source).is_some() && to.is_some() => {
                 self.watch.nothing_leaves_in_clear(self.now, name, ends);
@@ -305,6 +309,7 @@ impl VirtualWorld {
                         if copies > 1 && self.tells_copies && same_life {
                             self.nothing_is_delivered_twice(from, to);
                         }
+                        self.no_removed_member_is_heard(from, to);
                     }
                 }
                 Some((CLEAR_FLOW, _)) => {
@@ -319,6 +324,24 @@ impl VirtualWorld {
                 None => {}
             }
         }
+    }
+
+    fn is_covered(&self, member: NodeId) -> bool {
+        let model = self.reference.as_ref();
+        model.is_some_and(|model| model.covers(self.now, member))
+    }
+
+    fn no_removed_member_is_heard(&mut self, from: NodeId, to: NodeId) {
+        if !self.is_covered(to) {
+            return;
+        }
+        let Some(times) = self.reference.as_ref().map(Reference::times) else {
+            return;
+        };
+        let delay = times.delivery + PATIENCE;
+        let [sender, receiver] = [from, to].map(|id| self.nodes[id].name.as_str());
+        self.watch
+            .no_removed_member_is_heard(self.now, (from, sender), receiver, delay);
     }
 
     fn nothing_is_delivered_twice(&mut self, from: NodeId, to: NodeId) {

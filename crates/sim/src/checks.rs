@@ -9,6 +9,7 @@ use router::show::machines::Machines as _;
 
 use crate::coop;
 use crate::node::NodeId;
+use crate::reference::Reference;
 use crate::watch::Held;
 use crate::world::VirtualWorld;
 
@@ -83,6 +84,9 @@ impl VirtualWorld {
             let Some(running) = &node.running else {
                 continue;
             };
+            if self.watch.outsiders.contains(id) {
+                continue;
+            }
             for view in running.router.members() {
                 let held = !view.teks.is_empty() && view.merged_acl.is_some();
                 if !held {
@@ -96,6 +100,23 @@ impl VirtualWorld {
                 }
             }
         }
+    }
+
+    /// Word of removals goes from key server to key server.
+    pub(crate) fn word_spreads(&mut self) {
+        if self.watch.outsiders.is_empty() {
+            return;
+        }
+        let Some(times) = self.reference.as_ref().map(Reference::times) else {
+            return;
+        };
+        let runs = |server: &NodeId| self.nodes[*server].running.is_some();
+        let running: Vec<NodeId> = self.servers.iter().copied().filter(runs).collect();
+        let network = &self.network;
+        let (now, all, recovery) = (self.now, self.servers.len(), times.recovery);
+        let joined = |a, b| network.is_good(a, b);
+        let outsiders = &mut self.watch.outsiders;
+        outsiders.word_spreads(now, &running, all, joined, recovery);
     }
 
     /// Key servers that can reach each other agree on one primary. Groups with one key server, and

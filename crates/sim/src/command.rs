@@ -170,10 +170,11 @@ fn figures(figures: &Figures) -> String {
         delivered,
         rekeys,
         faults,
+        tried,
     } = figures;
     format!(
         "packets {packets}  had to arrive {demanded}  arrived {delivered}  rekeys read {rekeys}  \
-         faults {faults}"
+         tried by removed members {tried}  faults {faults}"
     )
 }
 

@@ -15,6 +15,8 @@ use crate::world::{Happening, VirtualWorld};
 
 /// A pair of members sends a packet so often.
 const PAIR: Duration = Duration::from_secs(10);
+/// How often two members are drawn that were not removed, before any two will do.
+const TRIES: u32 = 4;
 /// Packets around an event.
 const BURST: u64 = 20;
 /// The packets of a burst are spread over so long.
@@ -51,6 +53,8 @@ pub(crate) struct Figures {
     pub(crate) rekeys: u64,
     /// Faults and orders.
     pub(crate) faults: u64,
+    /// Rekeys that removed members tried to read.
+    pub(crate) tried: u64,
 }
 
 impl Figures {
@@ -61,6 +65,7 @@ impl Figures {
         self.delivered += other.delivered;
         self.rekeys += other.rekeys;
         self.faults += other.faults;
+        self.tried += other.tried;
     }
 }
 
@@ -105,6 +110,7 @@ pub(crate) fn run(seed: u64, hours: u32, sizes: &Sizes, explain: bool) -> Report
                 delivered: day.world.probes.delivered,
                 rekeys: day.world.watch.rekeys_read,
                 faults: day.faults,
+                tried: day.world.watch.outsiders.tried,
             };
         }
     }
@@ -145,7 +151,7 @@ fn build(seed: u64, group: &Group, dice: &mut SeededRng) -> Result<VirtualWorld,
     world.servers = (0..servers).collect();
     world.members = (servers..all).collect();
     world.tells_copies = group.counter_mode;
-    let times = Times::of(&group.schedule, servers, group.look_ahead);
+    let times = Times::of(&group.schedule, (servers, all - servers), group.look_ahead);
     world.judge_by(Reference::new(times, all));
     world.attacker.watch();
     Ok(world)
@@ -186,6 +192,7 @@ impl Day {
         if self.world.violations().is_empty() {
             self.pass(TAIL);
             self.world.members_are_registered(TAIL);
+            self.world.removed_members_are_out();
             self.world.one_primary_per_component();
             self.everybody_talks();
         }
@@ -209,13 +216,26 @@ impl Day {
         }
         self.pass(course.settles);
         self.world.members_are_registered(course.settles);
+        self.world.removed_members_are_out();
         self.world.one_primary_per_component();
+    }
+
+    /// Two members, seldom one that was removed: those have nothing to lose.
+    fn two_members(&mut self) -> Option<(usize, usize)> {
+        for _ in 0..TRIES {
+            let (from, to) = self.world.two_members(&mut self.dice)?;
+            let outsiders = &self.world.watch.outsiders;
+            if !outsiders.contains(from) && !outsiders.contains(to) {
+                return Some((from, to));
+            }
+        }
+        self.world.two_members(&mut self.dice)
     }
 
     /// Packets between random members, spread over some seconds from now on.
     fn burst(&mut self) {
         for _ in 0..BURST {
-            if let Some((from, to)) = self.world.two_members(&mut self.dice) {
+            if let Some((from, to)) = self.two_members() {
                 let span = Duration::from_millis(below(BURST_MS, &mut self.dice));
                 self.world.later(span, Happening::Probe { from, to });
             }
@@ -230,11 +250,12 @@ impl Day {
             self.world.run_until(next.min(end));
             if self.world.now >= next {
                 self.paired = self.world.now;
-                if let Some((from, to)) = self.world.two_members(&mut self.dice) {
+                if let Some((from, to)) = self.two_members() {
                     self.world.probe(from, to);
                 }
             }
             self.world.judge();
+            self.world.word_spreads();
             if self.world.now.since(self.looked) >= LOOK {
                 self.looked = self.world.now;
                 self.world.look(self.group.tbar_window_s);

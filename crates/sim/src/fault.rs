@@ -50,6 +50,8 @@ pub(crate) enum Sort {
     Reboot,
     /// A key server's disk is restored from an older copy.
     RollBack,
+    /// Operators remove members, let them in again, or have all register again.
+    Removal,
 }
 
 impl Sort {
@@ -79,6 +81,8 @@ impl Sort {
             Self::Attack,
             Self::VendorIds,
             Self::DiskLoss,
+            Self::Removal,
+            Self::Removal,
         ];
         if key_servers > 1 {
             sorts.extend([Self::RollBack, Self::Reboot]);
@@ -179,6 +183,7 @@ impl VirtualWorld {
                 self.attack(attack, count, dice);
             }
             Sort::VendorIds => self.alter_vendor_ids(dice),
+            Sort::Removal => return self.begin_removal(settles, dice),
             Sort::DiskLoss => return self.unsettle(Damage::Empty, tek_lifetime_s, span, dice),
             Sort::Reboot => return self.unsettle(Damage::Boot, tek_lifetime_s, span, dice),
             Sort::RollBack => {
@@ -248,7 +253,7 @@ impl VirtualWorld {
     }
 
     /// Types a line; a box that is down misses it, as it would.
-    fn order(&mut self, id: NodeId, line: &str) {
+    pub(crate) fn order(&mut self, id: NodeId, line: &str) {
         self.note(|world| format!("{}# {line}", world.nodes[id].name));
         let _ = self.type_line(id, line);
     }
@@ -355,6 +360,21 @@ impl VirtualWorld {
         }
     }
 
+    /// The key servers fall into two parts; half of the time the members with them.
+    pub(crate) fn part_key_servers(&mut self, dice: &mut SeededRng) {
+        let servers = self.servers.clone();
+        let mut side: Vec<bool> = (0..self.nodes.len()).map(|_| below(2, dice) == 0).collect();
+        if servers.iter().all(|id| side[*id] == side[servers[0]]) {
+            side[servers[0]] = !side[servers[0]];
+        }
+        let members_too = below(2, dice) == 0;
+        self.note(|_| format!("apart {side:?}, members too: {members_too}"));
+        let is_server = |id: NodeId| servers.contains(&id);
+        self.suffer(&Fault::cut(), |a, b| {
+            side[a] != side[b] && (members_too || (is_server(a) && is_server(b)))
+        });
+    }
+
     fn turn_clocks(&mut self, dice: &mut SeededRng) {
         let now = self.now;
         for node in &mut self.nodes {
@@ -407,6 +427,12 @@ impl VirtualWorld {
         self.damage(id, damage, dice);
         if alone && damage == Damage::Empty {
             self.watch.begin_epoch();
+            // Its tombstones are gone with everything else.
+            for member in self.watch.outsiders.forget() {
+                if let Some(model) = &mut self.reference {
+                    model.readmitted(self.now, member);
+                }
+            }
         }
         self.note(|world| format!("{} suffers {damage:?}", world.nodes[id].name));
         self.come_back(id, span);
@@ -440,6 +466,7 @@ impl VirtualWorld {
     }
 }
 
-fn place(count: usize, dice: &mut SeededRng) -> usize {
+/// A place in a list of so many.
+pub(crate) fn place(count: usize, dice: &mut SeededRng) -> usize {
     usize::try_from(below(count.max(1) as u64, dice)).unwrap_or(0)
 }

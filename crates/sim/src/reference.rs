@@ -18,6 +18,15 @@ const RECOVERY: Duration = Duration::from_secs(150);
 /// ... and for each key server this much, since it may try dead ones before.
 const RECOVERY_PER_SERVER: Duration = Duration::from_secs(15);
 
+/// A removal waits so long for key servers that do not write it down ...
+const REPLICATION_MAX: Duration = Duration::from_secs(10);
+/// ... then keys of before are sent on for so long, plus a second for so many members, which is the
+/// time that they have to come (PROTOCOL P16).
+const REMOVAL: Duration = Duration::from_secs(15);
+const REGISTRATIONS_PER_S: usize = 50;
+/// After a removal with `now` all others that hear a key server are back within this.
+const RECALL: Duration = Duration::from_secs(60);
+
 /// The group's times.
 #[derive(Copy, Clone, Debug)]
 pub(crate) struct Times {
@@ -29,6 +38,10 @@ pub(crate) struct Times {
     pub(crate) recovery: Duration,
     /// How long key servers may be apart without a loss: so long all hold the same keys ahead.
     pub(crate) shared: Duration,
+    /// From an ordered removal until nobody sends on keys of before.
+    pub(crate) removal: Duration,
+    /// How long a packet may be on its way.
+    pub(crate) delivery: Duration,
 }
 
 impl Times {
@@ -37,7 +50,11 @@ impl Times {
     /// A rekey that a member misses leaves `tek_lead` before the old key ends; the member registers
     /// again at the latest `reregister_lead` and its jitter before. What lies between is how long
     /// nobody need hear it.
-    pub(crate) fn of(schedule: &Schedule, key_servers: usize, look_ahead: u32) -> Self {
+    pub(crate) fn of(
+        schedule: &Schedule,
+        (key_servers, members): (usize, usize),
+        look_ahead: u32,
+    ) -> Self {
         let late = schedule.reregister_lead() + schedule.reregister_jitter();
         let servers = u32::try_from(key_servers).unwrap_or(u32::MAX);
         let takeover = if key_servers > 1 {
@@ -45,10 +62,18 @@ impl Times {
         } else {
             Duration::ZERO
         };
+        let registrations = members.div_ceil(REGISTRATIONS_PER_S) as u64;
+        let registrations = Duration::from_secs(registrations);
         Self {
             tolerated: schedule.tek_lead().saturating_sub(late),
             urgent: schedule.activation_delay(takeover) + Duration::from_secs(2),
             recovery: RECOVERY + RECOVERY_PER_SERVER.saturating_mul(servers),
+            removal: if key_servers > 1 {
+                REMOVAL + REPLICATION_MAX + registrations
+            } else {
+                REMOVAL + registrations
+            },
+            delivery: schedule.delivery_delay(),
             shared: (schedule.period() * look_ahead).saturating_sub(schedule.overlap()),
         }
     }
@@ -58,6 +83,7 @@ impl Times {
 #[derive(Clone, Debug, Default)]
 struct Standing {
     registered: bool,
+    removed: bool,
     alone_since: Option<Time>,
     excused_until: Time,
 }
@@ -147,7 +173,34 @@ impl Reference {
     /// An operator ordered a key that everybody sends on within seconds: whoever cannot hear of it,
     /// or stops hearing before it is sent on, is left behind, and nothing promises otherwise.
     pub(crate) fn urgent_rekey(&mut self, now: Time) {
-        self.urgent_until = now + self.times.urgent;
+        self.urgent(now, self.times.urgent);
+    }
+
+    /// An operator removed a member: its packets are nobody's promise, and the keys of all others
+    /// follow within seconds, or are gone at once.
+    pub(crate) fn removed(&mut self, now: Time, member: NodeId, at_once: bool) {
+        self.standings[member].removed = true;
+        self.recalled(now, at_once);
+    }
+
+    /// Every member is asked to register again.
+    pub(crate) fn recalled(&mut self, now: Time, at_once: bool) {
+        if at_once {
+            for standing in &mut self.standings {
+                standing.excused_until = standing.excused_until.max(now + RECALL);
+            }
+        }
+        self.urgent(now, self.times.removal);
+    }
+
+    /// A removed member may register again.
+    pub(crate) fn readmitted(&mut self, now: Time, member: NodeId) {
+        self.standings[member].removed = false;
+        self.excuse(member, now);
+    }
+
+    fn urgent(&mut self, now: Time, span: Duration) {
+        self.urgent_until = self.urgent_until.max(now + span);
         self.apart_urgent = self.apart_since.is_some();
         for standing in &mut self.standings {
             if standing.alone_since.is_some() {
@@ -175,6 +228,7 @@ impl Reference {
     pub(crate) fn covers(&self, now: Time, member: NodeId) -> bool {
         let standing = &self.standings[member];
         standing.registered
+            && !standing.removed
             && !self.apart_for_long(now)
             && now >= standing.excused_until
             && standing
@@ -188,7 +242,7 @@ mod tests {
     use super::*;
 
     fn model() -> Reference {
-        let times = Times::of(&Schedule::new(3_600, 10, 2), 1, 2);
+        let times = Times::of(&Schedule::new(3_600, 10, 2), (1, 2), 2);
         assert_eq!(times.tolerated, Duration::from_secs(133));
         let mut model = Reference::new(times, 2);
         model.registered(0);

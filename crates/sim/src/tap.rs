@@ -5,7 +5,7 @@
 //! a router, so this is the only way to it. What needs a secret that is not a member's (the rekey
 //! key's private half, another member's SKEYID_d) cannot be forged here or anywhere.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, Ipv4Addr};
 
 use crypto::cbc::{Algorithm, Cipher};
@@ -23,15 +23,27 @@ const REMEMBERED_MAX: usize = 20_000;
 /// The cookies that name a Rekey SA.
 pub(crate) type Spi = [u8; 16];
 
+/// The fingerprint of a traffic key.
+pub(crate) type Print = u64;
+
+/// What a message brings.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Keys {
+    /// Rekey SAs.
+    pub(crate) keks: BTreeSet<Spi>,
+    /// Traffic keys.
+    pub(crate) teks: BTreeSet<Print>,
+}
+
 /// A PUSH or an acknowledgement, as far as it can be read.
-#[derive(Copy, Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Heard {
     /// A rekey.
     Push {
         /// Its Rekey SA.
         spi: Spi,
-        /// Its sequence number, if its Rekey SA is known.
-        seq: Option<u32>,
+        /// Its sequence number and what it brings, if its Rekey SA is known.
+        read: Option<(u32, Keys)>,
     },
     /// The last message of a registration: the counter of the Rekey SA that it gives.
     Grant {
@@ -39,6 +51,8 @@ pub(crate) enum Heard {
         spi: Spi,
         /// Where its counter stands.
         seq: u32,
+        /// Everything that it brings.
+        keys: Keys,
     },
     /// An acknowledgement.
     Ack {
@@ -49,11 +63,33 @@ pub(crate) enum Heard {
     },
 }
 
-/// A Rekey SA's secrets, and the newest PUSH that was read under it.
-struct Kek {
+/// A Rekey SA's secrets.
+#[derive(Clone)]
+pub(crate) struct KekSecret {
     key: Secret,
     iv: [u8; BLOCK],
+}
+
+impl KekSecret {
+    /// What a PUSH brings to whoever holds this Rekey SA; `None` if it is no PUSH under it.
+    pub(crate) fn open(&self, datagram: &[u8]) -> Option<Keys> {
+        let (header, body) = Header::split(datagram).ok()?;
+        let plain = decrypt(&self.key, &self.iv, body)?;
+        sequence(&header, &plain)?;
+        let chain = Chain::decode(header.next_payload, &plain).ok()?;
+        let Some(kd) = chain.find(PayloadType::KD) else {
+            return Some(Keys::default());
+        };
+        let kd: Kd<'_> = kd.decode().ok()?;
+        Some(keys_of(&kd))
+    }
+}
+
+/// A Rekey SA's secrets, the newest PUSH that was read under it, and what all of them brought.
+struct Kek {
+    secret: KekSecret,
     newest: Option<(Header, Vec<u8>)>,
+    brought: Keys,
 }
 
 /// Everything overheard.
@@ -82,8 +118,8 @@ impl Tap {
             ExchangeType::GROUPKEY_PULL => self.read_pull(&header, body),
             ExchangeType::GROUPKEY_PUSH => {
                 let spi = header.cookies();
-                let seq = self.read_push(spi, &header, body);
-                Some(Heard::Push { spi, seq })
+                let read = self.read_push(spi, &header, body);
+                Some(Heard::Push { spi, read })
             }
             ExchangeType::GROUPKEY_PUSH_ACK => {
                 let chain = Chain::decode(header.next_payload, body).ok()?;
@@ -106,30 +142,49 @@ impl Tap {
         }
         let iv = self.blocks.insert(place, last)?;
         let plain = decrypt(key, &iv, body)?;
-        let spi = self.read_keys(header, &plain)?;
+        let keys = self.read_keys(header, &plain)?;
+        let spi = *keys.keks.first()?;
         let chain = Chain::decode(header.next_payload, &plain).ok()?;
         let seq = chain.find(PayloadType::SEQ)?.body.try_into().ok()?;
         Some(Heard::Grant {
             spi,
             seq: u32::from_be_bytes(seq),
+            keys,
         })
     }
 
-    fn read_push(&mut self, spi: Spi, header: &Header, body: &[u8]) -> Option<u32> {
-        let kek = self.keks.get(&spi)?;
-        let plain = decrypt(&kek.key, &kek.iv, body)?;
+    fn read_push(&mut self, spi: Spi, header: &Header, body: &[u8]) -> Option<(u32, Keys)> {
+        let secret = &self.keks.get(&spi)?.secret;
+        let plain = decrypt(&secret.key, &secret.iv, body)?;
         let seq = sequence(header, &plain)?;
-        self.read_keys(header, &plain);
-        self.keks.get_mut(&spi)?.newest = Some((*header, plain));
+        let keys = self.read_keys(header, &plain).unwrap_or_default();
+        let kek = self.keks.get_mut(&spi)?;
+        kek.newest = Some((*header, plain));
+        kek.brought.keks.extend(&keys.keks);
+        kek.brought.teks.extend(&keys.teks);
         self.latest = Some(spi);
-        Some(seq)
+        Some((seq, keys))
     }
 
-    /// Learns the Rekey SA of a KD payload, if there is one.
-    fn read_keys(&mut self, header: &Header, plain: &[u8]) -> Option<Spi> {
+    /// Everything that who was given these keys can read of all that has passed: what came under its
+    /// Rekey SAs, under those that came under these, and so on.
+    pub(crate) fn opened_by(&self, given: &Keys) -> (BTreeMap<Spi, KekSecret>, BTreeSet<Print>) {
+        let (mut keks, mut teks) = (BTreeMap::new(), given.teks.clone());
+        let mut left: Vec<Spi> = given.keks.iter().copied().collect();
+        while let Some(spi) = left.pop() {
+            if let Some(kek) = self.keks.get(&spi).filter(|_| !keks.contains_key(&spi)) {
+                keks.insert(spi, kek.secret.clone());
+                teks.extend(&kek.brought.teks);
+                left.extend(&kek.brought.keks);
+            }
+        }
+        (keks, teks)
+    }
+
+    /// Learns the Rekey SA of a KD payload, if there is one. Says all that is in there.
+    fn read_keys(&mut self, header: &Header, plain: &[u8]) -> Option<Keys> {
         let chain = Chain::decode(header.next_payload, plain).ok()?;
         let kd: Kd<'_> = chain.find(PayloadType::KD)?.decode().ok()?;
-        let mut found = None;
         for packet in &kd.packets {
             if let KeyPacket::Kek(kek) = packet
                 && let Some((iv, key)) = kek
@@ -137,15 +192,17 @@ impl Tap {
                     .and_then(<[u8]>::split_first_chunk::<BLOCK>)
             {
                 let entry = self.keks.entry(kek.spi).or_insert_with(|| Kek {
-                    key: Secret::copy_of(key),
-                    iv: *iv,
+                    secret: KekSecret {
+                        key: Secret::copy_of(key),
+                        iv: *iv,
+                    },
                     newest: None,
+                    brought: Keys::default(),
                 });
-                entry.iv = *iv;
-                found = Some(kek.spi);
+                entry.secret.iv = *iv;
             }
         }
-        found
+        Some(keys_of(&kd))
     }
 
     /// A rekey that an insider makes out of the newest real one: a later number, altered keys, the
@@ -162,8 +219,9 @@ impl Tap {
             let place = 8 + usize::from(octet[1]) % forged.len().saturating_sub(8).max(1);
             *forged.get_mut(place)? ^= 1;
         }
-        let cipher = Cipher::new(algorithm(&kek.key)?, kek.key.expose()).ok()?;
-        cipher.encrypt(&kek.iv, &mut forged).ok()?;
+        let secret = &kek.secret;
+        let cipher = Cipher::new(algorithm(&secret.key)?, secret.key.expose()).ok()?;
+        cipher.encrypt(&secret.iv, &mut forged).ok()?;
         let mut datagram = header.encode().to_vec();
         datagram.extend_from_slice(&forged);
         Some(datagram)
@@ -183,7 +241,7 @@ impl Tap {
         let mut built = builder.finish().ok()?;
         let bits = 512_u16.to_be_bytes();
         let parts: [&[u8]; 3] = [b"GROUPKEY-PUSH ACK\0", &spi, &bits];
-        let key = hmac::prf(Hash::Sha256, kek.key.expose(), &parts);
+        let key = hmac::prf(Hash::Sha256, kek.secret.key.expose(), &parts);
         let digest = hmac::Key::new(Hash::Sha256, key.expose()).sign(&[built.after(place)]);
         built.body_mut(place).copy_from_slice(digest.as_ref());
         let ack = ExchangeType::GROUPKEY_PUSH_ACK;
@@ -192,6 +250,28 @@ impl Tap {
         header.flags = Flags::NONE;
         Some(built.into_message(header))
     }
+}
+
+/// The fingerprint of a traffic key, from what it consists of.
+pub(crate) fn print(encryption: &[u8], integrity: &[u8]) -> Print {
+    let digest = Hash::Sha256.digest(&[encryption, integrity]);
+    let head = digest.as_ref().first_chunk().copied().unwrap_or_default();
+    u64::from_be_bytes(head)
+}
+
+fn keys_of(kd: &Kd<'_>) -> Keys {
+    let mut keys = Keys::default();
+    for packet in &kd.packets {
+        match packet {
+            KeyPacket::Tek(tek) => {
+                let parts = [tek.algorithm_key, tek.integrity_key].map(Option::unwrap_or_default);
+                keys.teks.insert(print(parts[0], parts[1]));
+            }
+            KeyPacket::Kek(kek) => drop(keys.keks.insert(kek.spi)),
+            KeyPacket::Lkh(_) | KeyPacket::Sid(_) | KeyPacket::Other { .. } => {}
+        }
+    }
+    keys
 }
 
 fn algorithm(key: &Secret) -> Option<Algorithm> {

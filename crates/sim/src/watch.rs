@@ -12,7 +12,8 @@ use gdoi::machine::KeyLogLine;
 use policy::{PseudoTime, Tek, Time};
 
 use crate::node::NodeId;
-use crate::tap::{Heard, Spi, Tap};
+use crate::outsider::{Leak, Outsiders};
+use crate::tap::{Heard, Keys, Print, Spi, Tap, print};
 
 /// Violations that are told of one world; the first ones say it all.
 const TOLD_MAX: usize = 50;
@@ -29,6 +30,8 @@ pub(crate) struct Watch {
     violations: Vec<String>,
     /// What an insider knows, which is what the watch reads rekeys with.
     pub(crate) tap: Tap,
+    /// What removed members can read.
+    pub(crate) outsiders: Outsiders,
     ivs: BTreeMap<u64, Ivs>,
     spis: BTreeMap<u32, (u64, PseudoTime)>,
     epoch: u32,
@@ -125,7 +128,12 @@ impl Watch {
     // ------------------------------------------------------------ keys
 
     /// A box told its key log a secret. Returns SPI and fingerprint of a traffic key.
-    pub(crate) fn secret(&mut self, now: Time, node: &str, line: KeyLogLine) -> Option<(u32, u64)> {
+    pub(crate) fn secret(
+        &mut self,
+        now: Time,
+        (id, node): (NodeId, &str),
+        line: KeyLogLine,
+    ) -> Option<(u32, Print)> {
         match line {
             KeyLogLine::Isakmp {
                 initiator_cookie,
@@ -135,11 +143,10 @@ impl Watch {
                 None
             }
             KeyLogLine::Esp { tek, key } => {
-                let parts = [key.encryption.expose(), key.integrity.expose()];
-                let digest = Hash::Sha256.digest(&parts);
-                let head = digest.as_ref().first_chunk().copied().unwrap_or_default();
-                let print = u64::from_be_bytes(head);
+                let print = print(key.encryption.expose(), key.integrity.expose());
                 self.one_spi_one_key(now, node, &tek, print);
+                let leak = self.outsiders.install(id, print);
+                self.no_leak(now, leak);
                 Some((tek.spi.0, print))
             }
         }
@@ -168,20 +175,70 @@ impl Watch {
         to: Option<NodeId>,
         datagram: &[u8],
     ) {
+        if self.last_push.0 == datagram {
+            return; // The same octets go to all members.
+        }
         match self.tap.overhear(datagram) {
-            Some(Heard::Grant { spi, seq }) => {
+            Some(Heard::Grant { spi, seq, keys }) => {
                 if let Some(to) = to {
                     self.granted.insert(to, (spi, seq));
+                    let from = (id, name);
+                    let leak = self.outsiders.grant(from, to, &keys, &self.tap, now);
+                    self.no_leak(now, leak);
+                }
+                self.no_dead_key_is_handed_out(now, (id, name), &keys);
+            }
+            Some(Heard::Push { spi, read }) => {
+                let leak = self.outsiders.push((id, name), datagram, &self.tap, now);
+                self.no_leak(now, leak);
+                if let Some((seq, keys)) = read {
+                    self.sequence_is_used_once(now, name, (spi, seq), datagram);
+                    self.no_dead_key_is_handed_out(now, (id, name), &keys);
                 }
             }
-            Some(Heard::Push {
-                spi,
-                seq: Some(seq),
-            }) => self.sequence_is_used_once(now, name, (spi, seq), datagram),
             Some(Heard::Ack { spi, seq }) => {
                 self.no_acknowledgement_without_processing(now, (id, name), (spi, seq));
             }
-            Some(Heard::Push { seq: None, .. }) | None => {}
+            None => {}
+        }
+    }
+
+    /// What a removed member could read or use is told under the invariant's name.
+    fn no_leak(&mut self, now: Time, leak: Option<Leak>) {
+        if let Some(leak) = leak {
+            self.violate(now, leak.invariant, &leak.what);
+        }
+    }
+
+    fn no_dead_key_is_handed_out(&mut self, now: Time, from: (NodeId, &str), keys: &Keys) {
+        let leak = self.outsiders.hand_out(from, keys, now);
+        self.no_leak(now, leak);
+    }
+
+    /// A key server removed a member; the keys that it can read end at `end`.
+    pub(crate) fn removed(&mut self, name: &str, member: NodeId, by: NodeId, end: Time) {
+        self.outsiders.remove((member, name), by, end, &self.tap);
+    }
+
+    /// Nobody sends on what a removed member can read, once that has ended.
+    pub(crate) fn no_removed_member_reads(&mut self, now: Time, from: &str, key: Print) {
+        if let Some(reader) = self.outsiders.reads(key, now) {
+            let what = format!("{from} sends on {key:016x}, which {reader} knows");
+            self.violate(now, "no removed member reads", &what);
+        }
+    }
+
+    /// Nobody takes packets of a removed member, once all that it knows has ended.
+    pub(crate) fn no_removed_member_is_heard(
+        &mut self,
+        now: Time,
+        (from, name): (NodeId, &str),
+        to: &str,
+        delay: Duration,
+    ) {
+        if self.outsiders.is_silenced(from, now, delay) {
+            let what = format!("{to}: a packet of {name} was delivered");
+            self.violate(now, "no removed member is heard", &what);
         }
     }
 

@@ -126,6 +126,20 @@ pub(crate) enum Happening {
         /// To behind that one.
         to: NodeId,
     },
+    /// Operators remove members, one at each primary.
+    Remove {
+        /// Whom.
+        members: Vec<NodeId>,
+        /// Whether their keys end at once.
+        at_once: bool,
+    },
+    /// An operator types a line.
+    Type {
+        /// At which box.
+        node: NodeId,
+        /// What.
+        line: String,
+    },
 }
 
 impl VirtualWorld {
@@ -394,6 +408,8 @@ impl VirtualWorld {
                 }
             }
             Happening::Probe { from, to } => self.probe(from, to),
+            Happening::Remove { members, at_once } => self.remove(&members, at_once),
+            Happening::Type { node, line } => self.order(node, &line),
         }
     }
 
@@ -517,7 +533,7 @@ impl VirtualWorld {
             // Boxes here have no files.
             Output::WriteKey { .. } | Output::ReadKey { .. } => {}
             Output::KeyLog(line) => {
-                if let Some((spi, key)) = self.watch.secret(self.now, &node.name, line) {
+                if let Some((spi, key)) = self.watch.secret(self.now, (id, &node.name), line) {
                     running.keys.insert(spi, key);
                 }
             }

@@ -41,7 +41,9 @@ impl KeyServer {
         if member.kek == *kek {
             member.kek = KekSpi::default();
         }
-        if counts && member.is_stale() && member.missed_in_row == MISSED_STALE {
+        let stale = member.is_stale() && member.missed_in_row == MISSED_STALE;
+        self.summon_again(address);
+        if counts && stale {
             cx.out.report(Gdoi::KS_GM_STALE {
                 gm: address,
                 group: self.config.group.clone(),

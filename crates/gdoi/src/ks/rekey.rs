@@ -331,14 +331,16 @@ impl KeyServer {
         member: Ipv4Addr,
         now: PseudoTime,
     ) -> Option<KekSpi> {
-        let known = self.members.find(member);
-        let known = known.and_then(|member| self.keys.kek_by_spi(&member.kek));
+        let member = self.members.find(member);
+        let known = member.and_then(|member| self.keys.kek_by_spi(&member.kek));
         let new = match content {
             Content::Teks(_) => None,
             Content::Kek(new) => Some(new),
             Content::Register => return self.summoning_kek(kind, known, now),
         };
-        if known.is_some_and(|kek| self.keys.is_compromised(kek)) {
+        if known.is_some_and(|kek| self.keys.is_compromised(kek))
+            || member.is_some_and(|member| self.is_left_behind(member, now))
+        {
             return None;
         }
         let held =
@@ -607,8 +609,12 @@ impl KeyServer {
         for (departure, kek) in due.handed {
             self.hand_over_to_its_own(cx, departure, kek);
         }
+        let any_missed = !due.missed.is_empty();
         for (address, kek) in due.missed {
             self.missed(cx, address, &kek);
+        }
+        if any_missed && self.coop.leads() {
+            self.summon(cx);
         }
         self.heard_nothing(&due.silent);
         self.trust_told(&due.told);
@@ -705,8 +711,9 @@ impl KeyServer {
         if let Some(member) = self.members.find_mut(peer) {
             member.acknowledged(seq);
             member.policy_behind = old_policy;
-            if let Some(Content::Kek(new)) = learned {
-                member.kek = new;
+            if let Some(Content::Kek(new)) = learned
+                && std::mem::replace(&mut member.kek, new) != new
+            {
                 // After a split the other side can reach it under this one only.
                 self.coop.changed_meanwhile(Key::Member(peer));
             }

@@ -27,7 +27,7 @@ use crate::private::{GroupStamp, RegisterAgain};
 
 /// Members that were told to register again, since the generation rose last.
 #[derive(Clone, Default)]
-pub(super) struct Summoned {
+pub(in crate::ks) struct Summoned {
     generation: Generation,
     members: BTreeSet<Ipv4Addr>,
 }
@@ -145,6 +145,7 @@ impl KeyServer {
         }
         // What is on its way are keys of before.
         self.rekeying.clear();
+        self.coop.withdraw_rekeys();
         self.ordered = false;
         self.pulls.clear();
         // Who was removed is on disk only together with what ends its keys: a rise that is to come
@@ -278,9 +279,8 @@ impl KeyServer {
                 .members
                 .iter()
                 .filter(|(address, member)| {
-                    let unknown = self.keys.kek_by_spi(&member.kek).is_none();
                     member.kind == kind
-                        && (unknown || self.holds_compromised(member))
+                        && self.is_left_behind(member, now)
                         && !self.summoned.members.contains(address)
                 })
                 .map(|(address, _)| address)
@@ -293,9 +293,30 @@ impl KeyServer {
         }
     }
 
+    /// Whether a member holds no Rekey SA of now: which one it holds is known, or it has not
+    /// registered since the first of them was made.
+    pub(super) fn is_left_behind(&self, member: &Member, now: PseudoTime) -> bool {
+        if self.keys.compromised_kek(member.kind, now).is_none() {
+            return false;
+        }
+        if self.keys.kek_by_spi(&member.kek).is_some() {
+            return self.holds_compromised(member);
+        }
+        let keks = self.keys.keks.iter();
+        let good = keks.filter(|kek| kek.kind == member.kind && !self.keys.is_compromised(kek));
+        let first = good.map(|kek| kek.minted).min();
+        first.is_some_and(|first| member.joined < first)
+    }
+
     /// A member has registered.
     pub(super) fn came_back(&mut self, now: Time, member: Ipv4Addr) {
         self.rate.count(now);
+        self.summoned.members.remove(&member);
+    }
+
+    /// A member did not hear that it is to register again, or was on the other side of a split: it
+    /// is asked once more.
+    pub(super) fn summon_again(&mut self, member: Ipv4Addr) {
         self.summoned.members.remove(&member);
     }
 

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use policy::Spi;
 
-use super::network::{DataPlane, Network, Packet, g1, gm, key_server};
+use super::network::{DataPlane, Fate, Network, Packet, g1, gm, key_server};
 use crate::gm::Status;
 use crate::machine::{Command, TekKey};
 use crate::persist::Restored;
@@ -249,6 +249,22 @@ fn who_is_readmitted_may_register_again() {
     assert_eq!(network.registered(), 3, "{}", network.transcript);
     network.watch(Duration::from_secs(600), TICK, Network::assert_understood);
     network.assert_sids_unique();
+}
+
+#[test]
+fn who_did_not_hear_that_it_is_to_come_is_asked_again() {
+    let mut network = Network::of(6, &key_server(3_600, 7_200), 3);
+    network.run_s(30);
+    network.fate = Box::new(|packet, _| {
+        let deaf = packet.exchange() == 33 && *packet.to.ip() == gm(3);
+        if deaf { Fate::Lose } else { Fate::Deliver }
+    });
+    network.command("ks1", clear(Some(1), false));
+    // All copies of the first message are over, and the keys of before have ended.
+    network.run_s(60);
+    network.fate = Box::new(|_, _| Fate::Deliver);
+    network.run_s(15);
+    assert_others_understand(&network, 1, 3);
 }
 
 #[test]

@@ -1,9 +1,10 @@
 //! Members are taken out of groups with several key servers, in splits and merges too.
 
+use std::net::Ipv4Addr;
 use std::time::Duration;
 
 use super::coop::{KS3, group, heal, primary, role, split};
-use super::network::{KS, KS2, gm};
+use super::network::{Fate, KS, KS2, Network, gm};
 use super::removal::{Adversary, assert_others_understand, clear, outbound};
 use crate::ks::Role;
 use crate::machine::Command;
@@ -101,7 +102,6 @@ fn removals_on_both_sides_of_a_split_hold_after_the_merge() {
                 );
             }
             for adversary in [&ones, &twos, &later_one, &later_two] {
-                adversary.assert_deaf(network, 1, 2);
                 for n in 3..=6 {
                     let plane = network.node(&format!("gm{n}")).plane();
                     adversary.assert_knows_none_of(plane, network);
@@ -155,4 +155,94 @@ fn replace_now_with_several_key_servers() {
     });
     assert_eq!(network.registered(), 4);
     network.assert_sids_unique();
+}
+
+/// Nothing passes to or from the first key server.
+fn alone(network: &mut Network) {
+    network.fate = Box::new(|packet, _| {
+        let ends = [*packet.from.ip(), *packet.to.ip()];
+        if ends.contains(&KS) {
+            Fate::Lose
+        } else {
+            Fate::Deliver
+        }
+    });
+}
+
+#[test]
+fn a_removal_that_no_member_could_hear_of_is_made_good_when_the_split_heals() {
+    for now in [false, true] {
+        let mut network = group(15, 2, 4, 60, 10);
+        // The Rekey SA has changed since: the key servers know who acknowledged what.
+        network.run_s(300);
+        let before = Adversary::of(&network, 1, "ks1");
+        alone(&mut network);
+        network.run_s(60);
+        network.command("ks1", clear(Some(1), now));
+        network.run_s(90);
+        // What it was given since, by the one that did not know.
+        let mut later = Adversary::of(&network, 1, "ks2");
+        heal(&mut network);
+        network.run_s(30);
+        network.watch(Duration::from_secs(300), TICK, |network| {
+            assert_others_understand(network, 1, 4);
+            for adversary in [&before, &later] {
+                adversary.assert_deaf(network, 1, 4);
+                adversary.assert_dumb(network, 1, 4);
+            }
+        });
+        assert!(later.try_all(&network) > 0, "they were asked to come");
+    }
+}
+
+#[test]
+fn a_member_that_came_to_a_key_server_which_had_not_heard_of_the_removal_comes_again() {
+    let mut network = group(16, 2, 4, 600, 0);
+    network.run_s(30);
+    split(&mut network, KS, &[KS2]);
+    network.run_s(75);
+    network.command("ks1", clear(Some(1), false));
+    network.run_s(42);
+    let of_two = |network: &Network| {
+        let at = |n| network.gm(n).server.map(|server| *server.ip());
+        (2..=4).filter(|n| at(*n) == Some(KS2)).count()
+    };
+    assert!(of_two(&network) > 0, "{}", network.transcript);
+    let adversary = Adversary::of(&network, 1, "ks2");
+    heal(&mut network);
+    network.run_s(60);
+    network.watch(Duration::from_secs(900), TICK, |network| {
+        assert_others_understand(network, 1, 4);
+        adversary.assert_deaf(network, 1, 4);
+        adversary.assert_dumb(network, 1, 4);
+    });
+}
+
+#[test]
+fn who_was_away_repeats_no_rekey_that_was_handed_to_it_long_ago() {
+    let mut network = group(17, 2, 2, 600, 10);
+    network.run_s(30);
+    network.command("gm2", Command::ClearGdoi { group: None });
+    network.run_s(5);
+    // One member hears the primary no more, so that its rekeys are handed over.
+    network.fate = Box::new(|packet, _| {
+        let way = [*packet.from.ip(), *packet.to.ip()];
+        let deaf = packet.exchange() == 33 && way == [KS, gm(2)];
+        if deaf { Fate::Lose } else { Fate::Deliver }
+    });
+    let pushes = |network: &Network, from: Ipv4Addr| {
+        let log = network.log.iter();
+        log.filter(|packet| packet.exchange() == 33 && *packet.from.ip() == from)
+            .count()
+    };
+    network.command("ks1", Command::Rekey { group: None });
+    network.run_s(60);
+    assert!(pushes(&network, KS2) > 0, "{}", network.transcript);
+    heal(&mut network);
+    network.kill("ks2");
+    network.run_s(120);
+    let before = pushes(&network, KS2);
+    network.start("ks2");
+    network.run_s(60);
+    assert_eq!(pushes(&network, KS2), before, "{}", network.transcript);
 }

@@ -125,6 +125,7 @@ impl KeyServer {
         };
         peer.due = Time::MAX;
         let asks_reply = std::mem::take(&mut peer.asks_reply);
+        self.coop.handover.expire(cx.now);
         let delta = if kin {
             self.delta(cx, index, weakness)
         } else {

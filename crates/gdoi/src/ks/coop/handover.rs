@@ -6,14 +6,14 @@
 use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, SocketAddrV4};
 
-use ::policy::{KekSpi, KsIndex};
+use ::policy::{KekSpi, KsIndex, Time};
 use wire::codec::{Error, Reader, Writer};
 
 use super::log::Key;
 use super::records;
 use crate::context::Context;
 use crate::ks::KeyServer;
-use crate::limits::{HANDED_MAX, PUSH_LEN_MAX};
+use crate::limits::{HANDED_MAX, PUSH_IDENTICAL, PUSH_LEN_MAX};
 use crate::machine::Output;
 
 /// A PUSH to one member, as two key servers talk of it.
@@ -35,7 +35,7 @@ pub(crate) struct Handed {
 #[derive(Clone, Default)]
 pub(super) struct HandOver {
     next: u64,
-    out: BTreeMap<(KsIndex, u64), Handed>,
+    out: BTreeMap<(KsIndex, u64), (Time, Handed)>,
     /// From whom: to be told of the acknowledgement.
     repeated: BTreeMap<(Ipv4Addr, KekSpi, u32), KsIndex>,
 }
@@ -43,15 +43,29 @@ pub(super) struct HandOver {
 impl HandOver {
     /// What is told to a key server under a number.
     pub(super) fn find(&self, to: KsIndex, number: u64) -> Option<&Handed> {
-        self.out.get(&(to, number))
+        self.out.get(&(to, number)).map(|(_, handed)| handed)
     }
 
-    fn add(&mut self, to: KsIndex, handed: Handed) -> u64 {
+    /// A copy is of no use when its time is over: a key server that was away would repeat what all
+    /// members have long replaced.
+    //= getvpn P8
+    pub(super) fn expire(&mut self, now: Time) {
+        self.out
+            .retain(|_, (made, _)| now.since(*made) < PUSH_IDENTICAL);
+    }
+
+    /// The keys in these rekeys are dead: nobody repeats them.
+    //= getvpn P14
+    pub(super) fn clear(&mut self) {
+        self.out.retain(|_, (_, handed)| handed.bytes.is_empty());
+    }
+
+    fn add(&mut self, now: Time, to: KsIndex, handed: Handed) -> u64 {
         self.next += 1;
         if self.out.len() >= HANDED_MAX {
             self.out.pop_first();
         }
-        self.out.insert((to, self.next), handed);
+        self.out.insert((to, self.next), (now, handed));
         self.next
     }
 }
@@ -115,7 +129,7 @@ impl KeyServer {
     fn tell(&mut self, cx: &Context<'_>, to: KsIndex, handed: Handed) {
         let source = self.coop.log.source();
         self.coop.log.comes_from(None);
-        let number = self.coop.handover.add(to, handed);
+        let number = self.coop.handover.add(cx.now, to, handed);
         self.coop.changed(Key::Handed(to, number), cx.now);
         self.coop.log.comes_from(source);
     }

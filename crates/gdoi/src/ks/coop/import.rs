@@ -64,17 +64,23 @@ impl KeyServer {
             .map_err(Refusal::Malformed)?;
         self.coop.log.comes_from(Some(index));
         let mut changes = Changes::default();
-        let generation = self.keys.generation.join(&Generation(said.generation));
-        changes.group |= generation != self.keys.generation;
         let ahead = self.keys.generation_ahead();
-        self.keys.generation = generation;
         for record in records {
             self.apply(cx, index, record, &mut changes);
+        }
+        // A generation counts together with all that made it: whoever made new keys before it knew
+        // who was removed would give them away.
+        //= getvpn P14
+        if !more {
+            let generation = self.keys.generation.join(&Generation(said.generation));
+            changes.group |= generation != self.keys.generation;
+            self.keys.generation = generation;
         }
         if ahead != self.keys.generation_ahead() {
             // What waits for its last message would bring keys of before.
             self.pulls.clear();
             self.rekeying.clear();
+            self.coop.withdraw_rekeys();
         }
         changes.group |= self.adopt_policy();
         if let Some(peer) = self.coop.peers.get_mut(&index) {
@@ -270,6 +276,8 @@ impl KeyServer {
         let changed = before != (held.joined, held.server, held.kek, held.leases.len());
         if changed && (before.0, before.1) != (held.joined, held.server) {
             self.rekeying.forget(address);
+            // It may have come to a key server that had not heard of a removal.
+            self.summon_again(address);
         }
         changed
     }

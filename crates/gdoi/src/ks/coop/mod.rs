@@ -196,6 +196,11 @@ impl Coop {
         self.peers.values().all(|peer| peer.alive)
     }
 
+    /// Rekeys that were handed over are not repeated any more.
+    pub(crate) fn withdraw_rekeys(&mut self) {
+        self.handover.clear();
+    }
+
     /// A record is no more.
     pub(crate) fn gone(&mut self, key: &Key) {
         self.log.gone(key);
@@ -392,6 +397,7 @@ impl KeyServer {
             let shape = raises.fold(removals.cleared.made.as_nanos(), u64::wrapping_add);
             urgent |= log.note(Key::Removals, shape);
         }
+        self.coop.handover.expire(now);
         let handover = &self.coop.handover;
         let (keys, policies) = (&self.keys, [&self.policy, &self.next_policy]);
         log.retain(|key| match key {

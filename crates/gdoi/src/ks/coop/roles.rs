@@ -14,6 +14,7 @@ use super::log::Key;
 use super::peer::Link;
 use super::view::Role;
 use crate::context::Context;
+use crate::ks::removal::Summoned;
 use crate::ks::{KeyServer, Serving};
 use crate::limits::{
     ELECTION_WAIT, FLAP_WAIT, PEER_SILENCE_MAX, PRIMARY_REPORTED, TAKEOVER_MARGIN,
@@ -264,6 +265,8 @@ impl KeyServer {
         } else {
             self.follow(cx);
         }
+        // What another key server asked of members may not have reached them.
+        self.summoned = Summoned::default();
         self.persist_group(cx);
         self.coop.hasten(cx.now);
         self.tick(cx);
