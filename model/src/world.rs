@@ -482,13 +482,17 @@ impl World {
                 Arc::make_mut(&mut self.took[place]).insert((*spi, *seq));
             }
         }
-        if self.members[place].rekeys_taken() > taken && self.changed_primary {
+        let took_one = self.members[place].rekeys_taken() > taken;
+        if took_one && self.changed_primary {
             self.seen |= 1 << 2;
         }
+        // A rekey that ends its own Rekey SA leaves no number behind.
+        let ended = |spi: &KekSpi| took_one && before.contains_key(spi) && !after.contains_key(spi);
         for effect in out {
             if let Effect::Datagram { from, to, bytes } = effect {
                 let acked = model::acknowledged(&bytes);
-                if acked.is_some_and(|ack| !self.took[place].contains(&ack)) {
+                let known = |ack: &(KekSpi, u32)| self.took[place].contains(ack) || ended(&ack.0);
+                if acked.is_some_and(|ack| !known(&ack)) {
                     self.broken |= 1 << 5;
                 }
                 self.net.push_back(Packet::Datagram(from, to, bytes));
