@@ -611,7 +611,7 @@ impl KeyServer {
             self.missed(cx, address);
         }
         self.heard_nothing(&due.silent);
-        self.trust_told(&due.told);
+        self.trust_told(&due.told, cx.now);
         for (kind, content, members) in due.again {
             self.send(cx, kind, &content, members);
         }
@@ -702,12 +702,18 @@ impl KeyServer {
         old_policy: bool,
     ) {
         let learned = self.rekeying.content(kek, seq).cloned();
+        let mut moved = false;
         if let Some(member) = self.members.find_mut(peer) {
             if let Some(Content::Kek(new)) = learned {
+                moved = member.kek != new;
                 member.kek = new;
             }
             member.acknowledged(seq);
             member.policy_behind = old_policy;
+        }
+        if moved {
+            // Whoever takes over must not send under the one before: its signing key may be another.
+            self.coop.changed(Key::Member(peer), cx.now);
         }
         cx.out.report(Step::ACK_RCVD {
             from: peer,
