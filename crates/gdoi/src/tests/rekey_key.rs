@@ -6,12 +6,13 @@ use crypto::{Secret, fixture};
 use policy::KekCipher;
 
 use super::coop::{group, role};
-use super::network::{KS2, Network};
+use super::network::{Fate, KS2, Network, gm, key_server};
 use crate::config::KeyServer;
 use crate::ks::Role;
 use crate::machine::{Command, Input};
 
 const PUSH: u8 = 33;
+const ACK: u8 = 35;
 const TICK: Duration = Duration::from_millis(250);
 
 /// Two key servers and two members, in which `change` made a new Rekey SA that all members hold; then
@@ -25,7 +26,7 @@ fn taken_over(seed: u64, change: fn(&mut KeyServer)) -> Network {
             Input::RsaKey {
                 label: "other".into(),
                 exportable: false,
-                pkcs8: Secret::copy_of(fixture::NOT_SECRET_RSA_2048_PKCS8),
+                pkcs8: Secret::copy_of(fixture::NOT_SECRET_RSA_2048_PKCS8_SECOND),
             },
         );
     }
@@ -67,5 +68,45 @@ fn who_takes_over_rekeys_under_the_rekey_sa_that_members_hold_now() {
                 "{refusals:?}"
             );
         }
+    }
+}
+
+#[test]
+fn a_member_whose_acknowledgements_are_lost_believes_both_signing_keys_under_the_old_rekey_sa() {
+    let mut network = Network::of(3, &key_server(3_600, 7_200), 2);
+    network.run_s(5);
+    network.give(
+        "ks1",
+        Input::RsaKey {
+            label: "other".into(),
+            exportable: false,
+            pkcs8: Secret::copy_of(fixture::NOT_SECRET_RSA_2048_PKCS8_SECOND),
+        },
+    );
+    let before = network.ks("ks1").keks[0].spi;
+    network.fate = Box::new(|packet, _| {
+        let is_lost = packet.exchange() == ACK && *packet.from.ip() == gm(1);
+        if is_lost { Fate::Lose } else { Fate::Deliver }
+    });
+    network.reconfigure("ks1", |own| own.rekey_key = Some("other".into()));
+    network.run_s(3);
+    network.fate = Box::new(|_, _| Fate::Deliver);
+    network.log.clear();
+    network.command("ks1", Command::Rekey { group: None });
+    network.watch(Duration::from_secs(10), TICK, Network::assert_understood);
+    let mut log = network.log.iter();
+    let under_the_old = |packet: &super::network::Packet| {
+        packet.exchange() == PUSH && *packet.to.ip() == gm(1) && packet.bytes[..16] == before.0
+    };
+    assert!(log.any(under_the_old), "{}", network.transcript);
+    for n in 1..=2 {
+        let view = network.gm(n);
+        assert!(
+            view.refusals.iter().all(|(_, count)| *count == 0),
+            "{:?}",
+            view.refusals
+        );
+        assert_eq!(view.registrations_succeeded, 1);
+        assert_eq!(view.rekeys_received, 2, "{n}\n{}", network.transcript);
     }
 }
