@@ -5,6 +5,10 @@
 pub const NOT_SECRET_RSA_2048_PKCS8: &[u8] =
     include_bytes!("../fixtures/not-secret-rsa-2048.pk8.der");
 
+/// Another one, for tests in which two must not be confused.
+pub const NOT_SECRET_RSA_2048_PKCS8_SECOND: &[u8] =
+    include_bytes!("../fixtures/not-secret-rsa-2048-second.pk8.der");
+
 /// The private key of [`NOT_SECRET_RSA_2048_PKCS8`].
 #[must_use]
 pub fn not_secret_rsa_2048() -> crate::rsa::PrivateKey {

@@ -42,6 +42,12 @@ impl Router {
         if changes.is_empty() {
             return Vec::new();
         }
+        let label = after.rekey_key.clone().unwrap_or_default();
+        if self.machine.rsa_keys().iter().all(|key| key.label != label) {
+            return vec![format!(
+                "% Group {group}: members are not served any more: there is no RSA key {label}"
+            )];
+        }
         let views = self.machine.ks_views(self.now);
         let view = views.iter().find(|view| view.group == *group);
         let coop = view.and_then(|view| view.coop.as_ref());

@@ -402,3 +402,19 @@ fn a_group_that_is_taken_away_says_so() {
     let gone = "% Group G1: it is no longer served here, and its keys are forgotten";
     assert!(said.concat().contains(gone), "{said:?}");
 }
+
+#[test]
+fn a_rekey_key_that_is_not_there_is_missed_before_it_is_needed() {
+    let mut ks = alone();
+    let mut session = Session::new("console", Kind::Interactive);
+    let lines = [
+        "configure terminal",
+        "crypto gdoi group G1",
+        "server local",
+        "rekey authentication mypubkey rsa none",
+        "preview",
+    ];
+    let said = typed(&mut ks, &mut session, &lines);
+    let missed = "% Group G1: members are not served any more: there is no RSA key none\n";
+    assert_eq!(said[4], missed);
+}

@@ -92,6 +92,9 @@ pub(super) struct Kek {
     pub(super) destination: Option<Ipv4Addr>,
     /// Whether rekeys have come under another one since.
     pub(super) replaced: bool,
+    /// What its rekeys were signed with before another key was announced. A key server that does not
+    /// know yet that this member holds a newer Rekey SA goes on with both.
+    pub(super) signed_by: Option<PublicKey>,
 }
 
 /// The Rekey SAs of a member: three, as its view shows them, and some besides.
@@ -201,6 +204,14 @@ impl Keks {
             .find(|kek| kek.sa.spi == *spi)
     }
 
+    /// Another key signs from now on: what is held was signed by `old`.
+    fn signed_before(&mut self, old: &PublicKey) {
+        let held = [&mut self.new, &mut self.current, &mut self.previous];
+        for kek in held.into_iter().flatten().chain(&mut self.others) {
+            kek.signed_by.get_or_insert_with(|| old.clone());
+        }
+    }
+
     /// Drops what the key server deleted.
     pub(super) fn delete_all(&mut self) {
         *self = Self::default();
@@ -228,6 +239,24 @@ impl Keks {
 }
 
 impl Held {
+    /// The key that signs rekeys from now on; those of the Rekey SAs held now may still be signed by
+    /// the one before.
+    pub(super) fn sign_with(&mut self, key: Option<PublicKey>) {
+        let old = std::mem::replace(&mut self.public_key, key);
+        let new = self.public_key.as_ref().map(PublicKey::to_spki_der);
+        if let Some(old) = old.filter(|old| Some(old.to_spki_der()) != new) {
+            self.keks.signed_before(&old);
+        }
+    }
+
+    /// The keys that a rekey under this Rekey SA may be signed with.
+    pub(super) fn signing_keys<'a>(
+        &'a self,
+        kek: &'a Kek,
+    ) -> impl Iterator<Item = &'a PublicKey> + use<'a> {
+        kek.signed_by.iter().chain(&self.public_key)
+    }
+
     /// The Rekey SA of an SPI.
     pub(super) fn kek(&self, spi: &KekSpi) -> Option<&Kek> {
         self.keks.find(spi)

@@ -538,7 +538,7 @@ impl Member {
             clock,
             generation,
             keks: Keks::default(),
-            public_key: public_key.and_then(|der| PublicKey::from_der(der).ok()),
+            public_key: old.as_ref().and_then(|old| old.public_key.clone()),
             spi_key,
             ack_base: grant.ack_base.clone(),
             teks: std::collections::BTreeMap::new(),
@@ -554,6 +554,7 @@ impl Member {
             held.dead = old.dead;
             held.last_rekey = old.last_rekey;
         }
+        held.sign_with(public_key.and_then(|der| PublicKey::from_der(der).ok()));
         self.held = Some(held);
     }
 
@@ -607,6 +608,7 @@ impl Member {
             sig_key_bits: said.sig_key_bits,
             destination: Some(said.destination).filter(Ipv4Addr::is_multicast),
             replaced: false,
+            signed_by: None,
         }
     }
 

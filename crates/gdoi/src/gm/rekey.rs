@@ -8,6 +8,7 @@ use std::collections::VecDeque;
 use std::net::SocketAddrV4;
 
 use ::policy::{KekSpi, PeerKind, Spi, Time};
+use crypto::rsa::PublicKey;
 use event::{Crypto, Gdoi};
 use wire::gdoi::{Gap, Kd, Sa};
 use wire::iana::{AckType, PayloadType, ProtocolId};
@@ -162,8 +163,12 @@ impl Member {
             }
             return self.refuse_sequence(cx, peer, opened.seq, kek.seq);
         }
-        let key = self.held.as_ref().and_then(|held| held.public_key.as_ref());
-        let Some(form) = key.and_then(|key| opened.verify(&kek.sa, key)) else {
+        let held = self.held.as_ref();
+        let form = held.and_then(|held| {
+            let mut keys = held.signing_keys(kek);
+            keys.find_map(|key| opened.verify(&kek.sa, key))
+        });
+        let Some(form) = form else {
             self.refuse(cx, "rekey signature");
             if self.pushes.may_alarm(cx.now) {
                 self.report_failure(cx, peer);
@@ -289,12 +294,11 @@ impl Member {
             let announced = self.kek(said, kek.sa.clone(), 0, now);
             self.report_transport(cx, announced.destination);
             if let Some(held) = &mut self.held {
-                held.keks.announce(announced);
-                if let Some(key) = kek.public_key.as_deref() {
-                    held.public_key = crypto::rsa::PublicKey::from_der(key)
-                        .ok()
-                        .or_else(|| held.public_key.take());
+                let key = kek.public_key.as_deref();
+                if let Some(key) = key.and_then(|der| PublicKey::from_der(der).ok()) {
+                    held.sign_with(Some(key));
                 }
+                held.keks.announce(announced);
                 if let Some(key) = &kek.spi_key {
                     held.spi_key = Some(key.clone());
                 }

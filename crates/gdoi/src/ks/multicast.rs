@@ -11,6 +11,7 @@ use event::Gdoi;
 use wire::iana::AckType;
 
 use super::KeyServer;
+use super::coop::Key;
 use super::keys::{Kek, kinds};
 use super::outstanding::{Content, Departure};
 use super::rekey::ack_type;
@@ -74,11 +75,13 @@ impl KeyServer {
     }
 
     /// These are not asked: after the last copy they are taken to hold the Rekey SA.
-    pub(super) fn trust_told(&mut self, told: &[(KekSpi, Vec<Ipv4Addr>)]) {
+    pub(super) fn trust_told(&mut self, told: &[(KekSpi, Vec<Ipv4Addr>)], now: Time) {
         for (kek, members) in told {
             for address in members {
-                if let Some(member) = self.members.find_mut(*address) {
+                let member = self.members.find_mut(*address);
+                if let Some(member) = member.filter(|member| member.kek != *kek) {
                     member.kek = *kek;
+                    self.coop.changed_here(Key::Member(*address), now);
                 }
             }
         }

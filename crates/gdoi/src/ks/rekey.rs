@@ -617,7 +617,7 @@ impl KeyServer {
             self.summon(cx);
         }
         self.heard_nothing(&due.silent);
-        self.trust_told(&due.told);
+        self.trust_told(&due.told, cx.now);
         for (kind, content, members) in due.again {
             self.send(cx, kind, &content, members);
         }
@@ -708,15 +708,19 @@ impl KeyServer {
         old_policy: bool,
     ) {
         let learned = self.rekeying.content(kek, seq).cloned();
+        let mut moved = false;
         if let Some(member) = self.members.find_mut(peer) {
             member.acknowledged(seq);
             member.policy_behind = old_policy;
-            if let Some(Content::Kek(new)) = learned
-                && std::mem::replace(&mut member.kek, new) != new
-            {
-                // After a split the other side can reach it under this one only.
-                self.coop.changed_meanwhile(Key::Member(peer));
+            if let Some(Content::Kek(new)) = learned {
+                moved = member.kek != new;
+                member.kek = new;
             }
+        }
+        if moved {
+            // Whoever takes over must not send under the one before: its signing key may be another.
+            // After a split the other side can reach the member under this one only.
+            self.coop.changed_here(Key::Member(peer), cx.now);
         }
         cx.out.report(Step::ACK_RCVD {
             from: peer,

@@ -13,6 +13,7 @@ mod policy;
 mod preview;
 mod registration;
 mod rekey;
+mod rekey_key;
 mod removal;
 mod removal_coop;
 mod restart;

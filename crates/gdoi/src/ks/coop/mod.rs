@@ -180,15 +180,12 @@ impl Coop {
         }
     }
 
-    /// A record changed by what happened here, whoever told of it: all peers are told with the next
-    /// announcement.
-    pub(crate) fn changed_meanwhile(&mut self, key: Key) {
-        if !self.is_alone() {
-            let source = self.log.source();
-            self.log.comes_from(None);
-            self.log.changed(key);
-            self.log.comes_from(source);
-        }
+    /// A record changed by what happened here, whoever told of it: all peers are told at once.
+    pub(crate) fn changed_here(&mut self, key: Key, now: Time) {
+        let source = self.log.source();
+        self.log.comes_from(None);
+        self.changed(key, now);
+        self.log.comes_from(source);
     }
 
     /// Whether every configured key server is reachable.
