@@ -303,22 +303,16 @@ def inside(lab, node):
 
 
 def in_memory():
-    """Runs this program again with the labs' folders in memory, where root has them on a disk: how
-    long a disk that others write to keeps a key server waiting is not what these tests judge. (A
-    /run of systemd is in memory anyway.)"""
-    place = pathlib.Path("/run/getvpn-lab")
+    """Runs this program again with /run in memory, where root has it on a disk: how long a disk
+    that others write to keeps a key server waiting is not what these tests judge."""
     found = subprocess.run(["stat", "-f", "-c", "%T", "/run"], capture_output=True, text=True)
-    if os.geteuid() != 0 or found.stdout.strip() == "tmpfs" or "GETVPN_IN_MEMORY" in os.environ:
+    if os.geteuid() != 0 or found.stdout.strip() == "tmpfs":
         return
-    # The names of namespaces go with the mounts that this run has for itself, too.
-    names = pathlib.Path("/run/netns")
-    for folder in (place, names):
-        folder.mkdir(mode=0o700 if folder == place else 0o755, exist_ok=True)
-    print(f"{place} is on a disk: the labs of this run have a tmpfs there", flush=True)
-    mounts = " && ".join(f"mount -t tmpfs -o mode=0700 tmpfs {folder}" for folder in (place, names))
-    script = f'mount --make-rprivate / && {mounts} && exec "$@"'
+    print("/run is on a disk: this run has a tmpfs there", flush=True)
+    # The names of namespaces live there, too, and go with the mounts of this run.
+    script = 'mount --make-rprivate / && mount -t tmpfs tmpfs /run && mkdir /run/netns && exec "$@"'
     argv = ["unshare", "--mount", "sh", "-c", script, "sh", sys.executable, *sys.argv]
-    os.execvpe(argv[0], argv, dict(os.environ, GETVPN_IN_MEMORY="1"))
+    os.execvp(argv[0], argv)
 
 
 def need_root(tally):
