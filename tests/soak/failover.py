@@ -14,7 +14,9 @@ import time
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent / "interop"))
 
-from gv import GETVPN, Fault, Lab, Load, Tally, until  # noqa: E402 - the path comes first
+from gv import (  # noqa: E402 - the path comes first
+    GETVPN, Fault, Lab, Load, Tally, in_memory, until,
+)
 
 SERVERS = ("ks1", "ks2")
 # Lives of ten seconds for traffic keys, which only tests may ask for.
@@ -265,6 +267,7 @@ def main():
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--name", default="failover")
     arguments = parser.parse_args()
+    in_memory()
     keks = arguments.rekeys if arguments.kek_changes is None else arguments.kek_changes
     tally = Tally()
     print(f"{time.strftime('%Y-%m-%d %H:%M:%S')}: {arguments.pps} packets/s each way")

@@ -21,7 +21,9 @@ import time
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent / "interop"))
 
-from gv import Fault, Lab, Load, Tally, inside, need_root, until  # noqa: E402 - the path comes first
+from gv import (  # noqa: E402 - the path comes first
+    Fault, Lab, Load, Tally, in_memory, inside, need_root, until,
+)
 
 ROUTERS = ("ks1", "ks2", "gm1", "gm2")
 SERVERS, MEMBERS = ROUTERS[:2], ROUTERS[2:]
@@ -535,6 +537,7 @@ def main():
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--name", default="hostile")
     arguments = parser.parse_args()
+    in_memory()
     tally = Tally()
     need_root(tally)
     print(f"{time.strftime('%Y-%m-%d %H:%M:%S')}: {arguments.count} datagrams, "

@@ -17,7 +17,7 @@ import time
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent / "interop"))
 
-from gv import GETVPN, Lab, Tally, until  # noqa: E402 - the path comes first
+from gv import GETVPN, Lab, Tally, in_memory, until  # noqa: E402 - the path comes first
 
 PPS, SECONDS = 4_000, 1
 
@@ -166,6 +166,7 @@ def main():
     parser.add_argument("--rekeys", type=int, default=1, help="over cables that lose a tenth")
     parser.add_argument("--long", action="store_true", help="all kinds as an ordinary user, too")
     arguments = parser.parse_args()
+    in_memory()
     tally = Tally()
     print(time.strftime("%Y-%m-%d %H:%M:%S"))
     with tally.part("figures"):

@@ -19,7 +19,7 @@ import time
 
 from failover import LIVES, SERVERS, Run
 
-from gv import GETVPN, ROOT, SHORT, Fault, Lab, Load, Tally, need_root, until
+from gv import GETVPN, ROOT, SHORT, Fault, Lab, Load, Tally, in_memory, need_root, until
 
 MEMBERS = ("gm1", "gm2")
 # A member that is started again passes traffic within this time; what it would have carried until
@@ -149,6 +149,7 @@ def main():
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--name", default="rolling")
     arguments = parser.parse_args()
+    in_memory()
     tally = Tally()
     need_root(tally)
     with tempfile.TemporaryDirectory(prefix="getvpn-rolling-") as folder:
