@@ -6,6 +6,7 @@ use crypto::SeededRng;
 use policy::Time;
 
 use crate::fault::Sort;
+use crate::founding::Founding;
 use crate::guide::interfaces;
 use crate::link::{Link, below};
 use crate::node::Node;
@@ -25,6 +26,10 @@ const BURST_MS: u64 = 4_000;
 const LOOK: Duration = Duration::from_secs(600);
 /// The calm at the end of a day.
 const TAIL: Duration = Duration::from_secs(900);
+/// One group of so many with several key servers is founded in parts.
+const APART: u64 = 4;
+/// Parts live without each other so long at most.
+const APART_MAX_S: u64 = 1_800;
 /// How long a group may take until every member is registered for the first time.
 const BOOT: Duration = Duration::from_secs(180);
 
@@ -158,18 +163,48 @@ fn build(seed: u64, group: &Group, dice: &mut SeededRng) -> Result<VirtualWorld,
 }
 
 impl Day {
-    /// Key servers first, then the members within seconds.
+    /// Key servers first, then the members within seconds. Some groups are founded in parts.
     fn boot(&mut self) {
-        for id in self.world.servers.clone() {
+        let servers = self.world.servers.clone();
+        let apart = servers.len() > 1 && below(APART, &mut self.dice) == 0;
+        let founding = apart.then(|| Founding::draw(&servers, &mut self.dice));
+        if let Some(founding) = &founding {
+            self.world.keep_apart(founding);
+        }
+        for id in servers {
             self.start(id);
         }
-        self.world.make_rekey_key();
+        match &founding {
+            Some(founding) => self.world.make_rekey_keys(founding),
+            None => self.world.make_rekey_key(),
+        }
         for id in self.world.members.clone() {
             let span = Duration::from_millis(below(5_000, &mut self.dice));
             self.world.later(span, Happening::Restart { node: id });
         }
         self.world.run_until(self.world.now + BOOT);
         self.world.members_are_registered(BOOT);
+        if let Some(founding) = founding {
+            self.unite(founding);
+        }
+    }
+
+    /// The parts of a group that was founded apart meet.
+    fn unite(&mut self, mut founding: Founding) {
+        let recovery = self.world.recovery();
+        while founding.count() > 1 && self.world.violations().is_empty() {
+            let span = Duration::from_secs(below(APART_MAX_S, &mut self.dice));
+            self.pass(span);
+            self.world.meet(&mut founding, &mut self.dice);
+            self.faults += 1;
+            self.burst();
+            // Sometimes the next one comes while these two have not settled.
+            if founding.count() == 1 || below(2, &mut self.dice) == 0 {
+                self.pass(recovery);
+                self.world.one_primary_per_component();
+            }
+        }
+        self.world.members_are_registered(recovery);
     }
 
     fn start(&mut self, id: usize) {

@@ -90,6 +90,11 @@ impl Network {
         self.faults.insert((from, to), fault);
     }
 
+    /// A direction is well again.
+    pub(crate) fn mend(&mut self, from: NodeId, to: NodeId) {
+        self.faults.remove(&(from, to));
+    }
+
     /// Every direction between boxes is well again. What the links suffer stays.
     pub(crate) fn heal(&mut self) {
         self.faults.clear();

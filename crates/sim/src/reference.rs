@@ -165,6 +165,12 @@ impl Reference {
         }
     }
 
+    /// Key servers begin without each other: they share no key until they have met.
+    pub(crate) fn founded_apart(&mut self, now: Time) {
+        self.apart_since.get_or_insert(now);
+        self.apart_urgent = true;
+    }
+
     fn apart_for_long(&self, now: Time) -> bool {
         self.apart_since
             .is_some_and(|since| self.apart_urgent || now.since(since) > self.times.shared)

@@ -314,6 +314,28 @@ impl KeyServer {
         self.summoned.members.remove(&member);
     }
 
+    /// Members registered at another key server while a removal or its merge goes on: that one may
+    /// have given them what it knew before the last key was announced, which they were not sent
+    /// either, since they held nothing to read it with.
+    pub(super) fn tell_returned(&mut self, cx: &mut Context<'_>, members: &[Ipv4Addr]) {
+        let now = self.clock.at(cx.now);
+        let newest = self.keys.usable(now).last().map(|record| record.tek.spi);
+        let Some(newest) = newest.filter(|_| !members.is_empty()) else {
+            return;
+        };
+        for kind in KINDS {
+            if self.keys.compromised_kek(kind, now).is_none() {
+                continue;
+            }
+            let of_kind = |address: &&Ipv4Addr| {
+                let member = self.members.find(**address);
+                member.is_some_and(|member| member.kind == kind)
+            };
+            let returned: Vec<Ipv4Addr> = members.iter().filter(of_kind).copied().collect();
+            self.send(cx, kind, &Content::Teks(newest), returned);
+        }
+    }
+
     /// A member did not hear that it is to register again, or was on the other side of a split: it
     /// is asked once more.
     pub(super) fn summon_again(&mut self, member: Ipv4Addr) {

@@ -128,6 +128,7 @@ impl KeyServer {
         if changes.group || !changes.members.is_empty() {
             self.unify_keks(cx);
         }
+        self.tell_returned(cx, &changes.members);
     }
 
     fn apply(
