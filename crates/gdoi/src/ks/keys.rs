@@ -378,10 +378,11 @@ impl GroupKeys {
     ) -> Option<PseudoTime> {
         let chain = self.chain(now);
         let last = chain.last()?;
+        // Who was removed holds it: what ends early with the generation is nothing to go on with.
+        if self.end(last) < last.tek.expiry {
+            return None;
+        }
         if look_ahead == 0 {
-            if self.end(last) < last.tek.expiry {
-                return None;
-            }
             let lead = wanted.schedule.tek_lead();
             return Some(due(last.tek.activation, last.tek.expiry, lead));
         }

@@ -40,6 +40,34 @@ fn a_removal_at_the_primary_is_known_to_all_and_loses_nothing() {
     }
 }
 
+/// A key that is minted ahead and would be sent on for a moment only, before it ends with the
+/// generation, is nothing to go on with: the one after it is minted at once.
+#[test]
+fn a_removal_shortly_before_a_key_is_sent_on_waits_for_nothing() {
+    for before_ms in (21_000..25_000).step_by(250) {
+        let mut network = group(4, 2, 3, 60, 10);
+        for name in ["ks1", "ks2"] {
+            network.reconfigure(name, |own| own.look_ahead = 1);
+        }
+        network.run_s(200);
+        let next = |network: &Network| {
+            let teks = network.ks("ks1").teks;
+            let ahead = teks.iter().map(|tek| tek.activates_in);
+            ahead.filter(|wait| !wait.is_zero()).min()
+        };
+        let moment = Duration::from_millis(before_ms);
+        while next(&network).is_none_or(|wait| wait > moment || moment - wait > TICK) {
+            network.run(TICK);
+        }
+        let adversary = Adversary::of(&network, 2, "ks1");
+        network.command("ks1", clear(Some(2), false));
+        network.watch(Duration::from_secs(26), TICK, |network| {
+            assert_others_understand(network, 2, 3);
+        });
+        adversary.assert_deaf(&network, 2, 3);
+    }
+}
+
 #[test]
 fn a_removal_outlives_the_key_server_that_made_it() {
     let mut network = group(11, 3, 4, 600, 10);
