@@ -165,6 +165,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rekeys", type=int, default=1, help="over cables that lose a tenth")
     parser.add_argument("--long", action="store_true", help="all kinds as an ordinary user, too")
+    parser.add_argument("--cables", action="store_true", help="the cables only, no group over them")
     arguments = parser.parse_args()
     in_memory()
     tally = Tally()
@@ -179,8 +180,9 @@ def main():
             as_user(tally)
         else:
             tally.skip("as an ordinary user", "only with --long, as root")
-    with tally.part("group"):
-        group(tally, arguments.rekeys)
+    if not arguments.cables:
+        with tally.part("group"):
+            group(tally, arguments.rekeys)
     tally.finish()
 
 
