@@ -70,6 +70,8 @@ struct Outstanding {
     queue: BTreeSet<(Time, Ipv4Addr)>,
     began: Time,
     ended: Option<Time>,
+    /// It holds keys that have ended: copies are made anew.
+    outdated: bool,
 }
 
 #[derive(Clone, Copy, Default)]
@@ -196,6 +198,7 @@ impl Rekeying {
             missed: BTreeSet::new(),
             began: now,
             ended: None,
+            outdated: false,
         });
     }
 
@@ -278,7 +281,8 @@ impl Rekeying {
             return false;
         }
         // Nobody says which copies of a multicast rekey arrived: all of them are the same.
-        if !is_multicast && target.datagrams > 0 && now.since(push.began) > PUSH_IDENTICAL {
+        let is_late = target.datagrams > 0 && now.since(push.began) > PUSH_IDENTICAL;
+        if !is_multicast && (is_late || push.outdated) {
             push.awaiting.remove(&member);
             let key = (push.push.kind, push.push.content.clone());
             match due
@@ -366,6 +370,14 @@ impl Rekeying {
         self.pushes.clear();
     }
 
+    /// Traffic keys have ended with their generation at that time: no copy that is still to leave
+    /// may hold them.
+    pub(crate) fn outdate(&mut self, ended: Time) {
+        for push in self.pushes.iter_mut().filter(|push| push.began < ended) {
+            push.outdated |= matches!(push.push.content, Content::Teks(_));
+        }
+    }
+
     /// A member has registered again: what was on its way to it is no longer needed.
     pub(crate) fn forget(&mut self, member: Ipv4Addr) {
         for push in &mut self.pushes {
@@ -415,7 +427,7 @@ impl Rekeying {
             for (member, target) in &push.awaiting {
                 (member, target.datagrams, target.first.map(&rel)).hash(h);
             }
-            (&push.missed, rel(push.began)).hash(h);
+            (&push.missed, rel(push.began), push.outdated).hash(h);
             for (at, member) in &push.queue {
                 (rel(*at), member).hash(h);
             }

@@ -202,6 +202,12 @@ impl KeyServer {
     /// Time has passed, or another key server said something: a generation is there, members that
     /// have not come back are forgotten.
     pub(super) fn advance_removal(&mut self, cx: &mut Context<'_>, now: PseudoTime) {
+        let ended = self.keys.removals.raises.iter().map(|raise| raise.at);
+        if let Some(ended) = ended.filter(|at| *at <= now).max() {
+            let ago = now.as_nanos() - ended.as_nanos();
+            let ended = Time::from_nanos(cx.now.as_nanos().saturating_sub(ago));
+            self.rekeying.outdate(ended);
+        }
         let raised = self.keys.raise_due(now, self.in_flight());
         let until = self.last_end(now);
         let void: Vec<Ipv4Addr> = self
