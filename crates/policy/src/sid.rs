@@ -76,11 +76,14 @@ impl SidSpace {
         })
     }
 
-    /// The number of a SID in this space; `None` if it lies in another one.
+    /// The space that a SID lies in, and its number there; `None` if it has more bits.
+    //= getvpn P20
     #[must_use]
-    pub fn number(&self, sid: Sid) -> Option<u64> {
-        let n = u64::from(sid.0) & (self.count() - 1);
-        (self.sid(n) == Some(sid)).then_some(n)
+    pub fn holding(size: GroupSize, sid: Sid) -> Option<(Self, u64)> {
+        let index = u64::from(sid.0) >> (size.bits() - 4);
+        let index = KsIndex::new(u8::try_from(index).ok()?)?;
+        let space = Self { size, index };
+        Some((space, u64::from(sid.0) & (space.count() - 1)))
     }
 }
 

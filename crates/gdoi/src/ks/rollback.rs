@@ -6,7 +6,7 @@
 
 use std::net::Ipv4Addr;
 
-use ::policy::{PseudoTime, Sid};
+use ::policy::{PseudoTime, Sid, SidSpace};
 use event::Gdoi;
 use wire::private::SidsHeld;
 
@@ -32,11 +32,13 @@ impl KeyServer {
         }
         let (mut highest, mut twice) = (None, None);
         for sid in held.sids.iter().copied().map(Sid) {
-            let Some(n) = space.number(sid) else {
-                self.remember_mark(cx, sid);
+            let Some((whose, n)) = SidSpace::holding(space.size, sid) else {
                 continue;
             };
-            if n >= self.sids.allocated() {
+            if whose != space {
+                // If that key server loses its memory, we tell it.
+                self.coop_remembers(cx, whose.index, n.saturating_add(1));
+            } else if n >= self.sids.allocated() {
                 highest = highest.max(Some(n));
             } else if self.sids.is_of_this_run(n) && self.is_leased_to_another(sid, address) {
                 twice = Some(sid);
@@ -60,19 +62,6 @@ impl KeyServer {
         self.persist_group(cx);
         // Keys of this run were never used with what an earlier one handed out.
         twice.is_some() || self.has_keys_of_before()
-    }
-
-    /// Somebody holds an identifier of another key server's range: if that one loses its memory, we
-    /// tell it.
-    fn remember_mark(&mut self, cx: &mut Context<'_>, sid: Sid) {
-        let space = self.sids.space();
-        let known = (0..16)
-            .filter_map(::policy::KsIndex::new)
-            .map(|index| ::policy::SidSpace { index, ..space })
-            .find_map(|space| Some((space.index, space.number(sid)?)));
-        if let Some((index, n)) = known {
-            self.coop_remembers(cx, index, n.saturating_add(1));
-        }
     }
 
     /// Whether a member other than that one sends with an identifier, or may still.

@@ -90,6 +90,18 @@ pub(super) fn split(network: &mut Network, one: Ipv4Addr, others: &'static [Ipv4
     });
 }
 
+/// Nothing passes to or from the first key server.
+pub(super) fn alone(network: &mut Network) {
+    network.fate = Box::new(|packet, _| {
+        let ends = [*packet.from.ip(), *packet.to.ip()];
+        if ends.contains(&KS) {
+            Fate::Lose
+        } else {
+            Fate::Deliver
+        }
+    });
+}
+
 pub(super) fn heal(network: &mut Network) {
     network.fate = Box::new(|_, _| Fate::Deliver);
 }
@@ -239,14 +251,7 @@ fn after_a_merge_members_of_the_other_side_are_rekeyed_and_need_not_come() {
         network.start("ks1");
         network.run_s(30);
         assert_eq!(primary(&network, &["ks1", "ks2"]), "ks2");
-        network.fate = Box::new(|packet, _| {
-            let ends = [*packet.from.ip(), *packet.to.ip()];
-            if ends.contains(&KS) {
-                Fate::Lose
-            } else {
-                Fate::Deliver
-            }
-        });
+        alone(&mut network);
         network.run_s(seconds);
         let [one, two] = ["ks1", "ks2"].map(|name| network.ks(name).keks[0].spi);
         assert_ne!(one, two, "each has a Rekey SA of its own");

@@ -3,7 +3,7 @@
 use std::net::Ipv4Addr;
 use std::time::Duration;
 
-use super::coop::{KS3, group, heal, primary, role, split};
+use super::coop::{KS3, alone, group, heal, primary, role, split};
 use super::network::{Fate, KS, KS2, Network, gm};
 use super::removal::{Adversary, assert_others_understand, clear, outbound};
 use crate::ks::Role;
@@ -183,18 +183,6 @@ fn replace_now_with_several_key_servers() {
     });
     assert_eq!(network.registered(), 4);
     network.assert_sids_unique();
-}
-
-/// Nothing passes to or from the first key server.
-fn alone(network: &mut Network) {
-    network.fate = Box::new(|packet, _| {
-        let ends = [*packet.from.ip(), *packet.to.ip()];
-        if ends.contains(&KS) {
-            Fate::Lose
-        } else {
-            Fate::Deliver
-        }
-    });
 }
 
 #[test]
