@@ -26,7 +26,7 @@ GETVPN = os.environ.get("GETVPN", str(ROOT / "target" / "release" / "getvpn"))
 
 
 # The shortest lives that a key server gives its keys: TEK 60 s, KEK 120 s. All times of a rekey
-# shrink with them; members send on a new key two seconds after an operator's rekey.
+# shrink with them; members send on a new key some seven seconds after an operator's rekey.
 SHORT = [
     ("set security-association lifetime seconds 3600",
      "set security-association lifetime seconds 60"),
@@ -243,12 +243,27 @@ class Lab:
             raise Fault(f"lab {' '.join(map(str, words))} was cut off without a report")
         return json.loads(out)
 
-    def tek_spis(self, server="ks1"):
-        """The SPIs of the TEKs that the key server names, in its order."""
+    def teks(self, server="ks1"):
+        """The TEKs that the key server names, in its order: SPI and whether members send on it."""
         text = self.cli(server, "show crypto gdoi ks policy")
         parts = re.split(r"(?=[KT]EK POLICY)", text)
-        teks = [part for part in parts if part.startswith("TEK")]
-        return [int(spi, 16) for part in teks for spi in re.findall(r"spi\s*:\s*0x(\w+)", part)]
+        return [(int(spi, 16), "sent on in" not in part) for part in parts if part.startswith("TEK")
+                for spi in re.findall(r"spi\s*:\s*0x(\w+)", part)]
+
+    def tek_spis(self, server="ks1"):
+        """The SPIs of the TEKs that the key server names, in its order."""
+        return [spi for spi, _ in self.teks(server)]
+
+    def sent_on_next(self, seconds=20):
+        """Orders a rekey and waits until members send on what it brought: the key server shows the
+        newest key first."""
+        def running(server):
+            return next((spi for spi, sent_on in self.teks(server) if sent_on), None)
+
+        held = {running(server) for server in ("ks1", "ks2")}
+        server = self.rekey()
+        if not until(lambda: running(server) not in held, seconds, every=0.2):
+            raise Fault(f"after {seconds} s members do not send on the key of a rekey of {server}")
 
     def sa_counters(self, member):
         """Packets encrypted and decrypted by a member."""

@@ -47,9 +47,8 @@ def suite(tally, name, words):
         capture = lab.work / "core.pcap"
         with lab.capture("core", "to-gm1", capture):
             tally.check(lab.matrix(), f"{name}: the matrix is green")
-            lab.rekey()
-            # Members send on the new key when all can have it, some two seconds later.
-            lab.traffic(pps=200, seconds=6)
+            lab.sent_on_next()
+            lab.traffic(pps=200, seconds=4)
         config = lab.folder("gm1") / "keylog"
         everything = tshark(config, capture, "esp", "frame.number", "frame.protocols", "esp.spi")
         shut = [row for row in everything if "esp:ip" not in row[1] or "malformed" in row[1]]
