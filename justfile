@@ -19,6 +19,10 @@ check:
 sim *ARGS:
     cargo run --release --locked -- sim {{ARGS}}
 
+# a long run of seeds, with the slower build of the faster program: just sim-long 201 2000
+sim-long FIRST COUNT:
+    cargo run --profile dist --locked -- sim --seed {{FIRST}} --seeds {{COUNT}}
+
 # does the simulator notice what mutants/*.patch break: just mutants [NAME...]
 mutants *ARGS:
     cargo xtask mutants {{ARGS}}

@@ -66,6 +66,8 @@ pub const BACK_OFF_MAX: Duration = Duration::from_secs(60);
 pub const REJECT_BACK_OFF_MIN: Duration = Duration::from_secs(30);
 /// Longest such pause.
 pub const REJECT_BACK_OFF_MAX: Duration = Duration::from_secs(600);
+/// Longest pause while every key server of a round refuses the member.
+pub const REFUSED_BACK_OFF_MAX: Duration = Duration::from_secs(300);
 /// How long a member waits for a PULL's next message before it takes the next server.
 pub const PULL_WAIT: Duration = Duration::from_secs(20);
 /// A fetch of a new policy starts within this span (PROTOCOL P5).

@@ -23,7 +23,8 @@ use crate::group_sa::{KekOffer, Offer, Received, TekOffer, Unacceptable, acl_of,
 use crate::ike::{Connection, Expect, Failure, SaId};
 use crate::kin::{self, Proof};
 use crate::limits::{
-    BACK_OFF_MAX, BACK_OFF_MIN, PULL_WAIT, REJECT_BACK_OFF_MAX, REJECT_BACK_OFF_MIN, TEKS_HELD_MAX,
+    BACK_OFF_MAX, BACK_OFF_MIN, PULL_WAIT, REFUSED_BACK_OFF_MAX, REJECT_BACK_OFF_MAX,
+    REJECT_BACK_OFF_MIN, TEKS_HELD_MAX,
 };
 use crate::machine::{KeyLogLine, Output, TekKey};
 use crate::pull::{Initiator, Message4};
@@ -40,6 +41,8 @@ pub(super) struct Plan {
     pub(super) next_server: bool,
     /// How many attempts have failed in a row.
     failures: u32,
+    /// How many of them, the last ones, were a key server's word that the member may not join.
+    refusals: u32,
     /// Whether the last failure was a policy that cannot be followed.
     rejected: bool,
 }
@@ -52,6 +55,7 @@ impl Plan {
             server: 0,
             next_server: false,
             failures: 0,
+            refusals: 0,
             rejected: false,
         }
     }
@@ -255,7 +259,9 @@ impl Member {
         if self.attempt.sa() == Some(sa) && !matches!(self.attempt, Attempt::Phase1 { .. }) {
             // What the key server does not believe about the peer was said in phase 1.
             let dead = notify.starts_with("AUTHENTICATION_FAILED");
-            self.fail(cx, &format!("the key server refused: {notify}"), dead);
+            let refusals = self.plan.refusals.saturating_add(1);
+            self.plan.refusals = if dead { refusals } else { 0 };
+            self.fail_as(cx, &format!("the key server refused: {notify}"), dead);
         }
     }
 
@@ -692,12 +698,19 @@ impl Member {
         let jitter = Duration::from_millis(random_below(cx.rng, jitter_ms + 1));
         let at = held.horizon().before(schedule.reregister_lead() + jitter);
         self.plan.at = Some(held.clock.time_of(at).max(cx.now + BACK_OFF_MIN));
-        (self.plan.failures, self.plan.rejected) = (0, false);
+        (self.plan.failures, self.plan.refusals, self.plan.rejected) = (0, 0, false);
     }
 
-    /// A registration did not come about: the next server is tried, after a round with a back-off.
-    /// What is held is kept. `dead` says that the phase-1 SA is no use any more.
+    /// A registration did not come about, for another reason than a refusal.
     fn fail(&mut self, cx: &mut Context<'_>, reason: &str, dead: bool) {
+        self.plan.refusals = 0;
+        self.fail_as(cx, reason, dead);
+    }
+
+    /// A registration did not come about: the next server is tried, after a round with a back-off,
+    /// which grows longer while all servers of every round say that this member may not join.
+    /// What is held is kept. `dead` says that the phase-1 SA is no use any more.
+    fn fail_as(&mut self, cx: &mut Context<'_>, reason: &str, dead: bool) {
         let sa = self.attempt.sa();
         if let Some((sa, message_id)) = self.attempt.exchange() {
             cx.isakmp.finish(sa, message_id);
@@ -721,7 +734,13 @@ impl Member {
             .max(1);
         let rounds = self.plan.failures / servers;
         let pause = if self.plan.failures.is_multiple_of(servers) {
-            back_off(cx, BACK_OFF_MIN, BACK_OFF_MAX, rounds)
+            let refused = self.plan.refusals >= servers;
+            let most = if refused {
+                REFUSED_BACK_OFF_MAX
+            } else {
+                BACK_OFF_MAX
+            };
+            back_off(cx, BACK_OFF_MIN, most, rounds)
         } else {
             Duration::ZERO
         };

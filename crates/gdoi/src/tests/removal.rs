@@ -193,6 +193,33 @@ fn a_removed_member_stays_out_and_the_others_lose_nothing() {
 }
 
 #[test]
+fn a_refused_member_asks_ever_less_often() {
+    let mut network = Network::of(4, &key_server(600, 1_200), 2);
+    network.run_s(5);
+    network.command("ks1", clear(Some(2), true));
+    network.command("gm2", Command::ClearGdoi { group: None });
+    network.run_s(60);
+    let soon = network.node("gm2").count("GM_REGSTER");
+    assert!(soon >= 5, "asked {soon} times within a minute");
+    network.run_s(3_600);
+    let later = network.node("gm2").count("GM_REGSTER");
+    network.run_s(3_600);
+    let hour = network.node("gm2").count("GM_REGSTER") - later;
+    assert!((12..=24).contains(&hour), "asked {hour} times in an hour");
+    let member = network.gm(2);
+    assert_ne!(member.status, Status::Registered);
+    // An operator who lets it in again does not wait for its timer.
+    let readmit = Command::Readmit {
+        group: None,
+        member: gm(2),
+    };
+    network.command("ks1", readmit);
+    network.command("gm2", Command::ClearGdoi { group: None });
+    network.run_s(5);
+    assert_eq!(network.gm(2).status, Status::Registered);
+}
+
+#[test]
 fn with_now_nobody_sends_another_packet_under_a_key_of_before() {
     let mut network = Network::of(2, &key_server(3_600, 7_200), 4);
     network.run_s(5);
@@ -245,7 +272,7 @@ fn who_is_readmitted_may_register_again() {
         member: gm(1),
     };
     network.command("ks1", readmit);
-    network.run_s(120);
+    network.run_s(305);
     assert_eq!(network.registered(), 3, "{}", network.transcript);
     network.watch(Duration::from_secs(600), TICK, Network::assert_understood);
     network.assert_sids_unique();
