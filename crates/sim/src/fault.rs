@@ -52,6 +52,8 @@ pub(crate) enum Sort {
     RollBack,
     /// Operators remove members, let them in again, or have all register again.
     Removal,
+    /// Operators change the transform set.
+    Transform,
 }
 
 impl Sort {
@@ -86,6 +88,7 @@ impl Sort {
             Self::DiskLoss,
             Self::Removal,
             Self::Removal,
+            Self::Transform,
         ];
         if key_servers > 1 {
             sorts.extend([Self::RollBack, Self::Reboot]);
@@ -186,6 +189,7 @@ impl VirtualWorld {
                 self.attack(attack, count, dice);
             }
             Sort::VendorIds => self.alter_vendor_ids(dice),
+            Sort::Transform => return self.begin_transform(settles, dice),
             Sort::Removal => return self.begin_removal(settles, dice),
             Sort::DiskLoss => return self.unsettle(Damage::Empty, tek_lifetime_s, span, dice),
             Sort::Reboot => return self.unsettle(Damage::Boot, tek_lifetime_s, span, dice),

@@ -30,6 +30,7 @@ mod store;
 mod tap;
 pub mod topology;
 pub mod traffic;
+mod transform;
 mod watch;
 pub mod world;
 

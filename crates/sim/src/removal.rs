@@ -20,7 +20,7 @@ const LEFT_MIN: usize = 2;
 /// So many are out at once at most.
 const OUT_MAX: usize = 2;
 /// Key servers that do not hear each other have elected by then.
-const SETTLED_APART: Duration = Duration::from_secs(75);
+pub(crate) const SETTLED_APART: Duration = Duration::from_secs(75);
 /// From the order in a split until it is healed, at most.
 const APART_MAX_S: u64 = 180;
 

@@ -133,6 +133,13 @@ pub(crate) enum Happening {
         /// Whether their keys end at once.
         at_once: bool,
     },
+    /// An operator changes the policy at the primary of a part.
+    Change {
+        /// Of which one.
+        which: usize,
+        /// How.
+        line: String,
+    },
     /// An operator types a line.
     Type {
         /// At which box.
@@ -409,6 +416,7 @@ impl VirtualWorld {
             }
             Happening::Probe { from, to } => self.probe(from, to),
             Happening::Remove { members, at_once } => self.remove(&members, at_once),
+            Happening::Change { which, line } => self.change(which, &line),
             Happening::Type { node, line } => self.order(node, &line),
         }
     }

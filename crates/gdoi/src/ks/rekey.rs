@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr};
 use std::time::Duration;
 
-use ::policy::{KekSpi, PeerKind, PseudoTime, Spi};
+use ::policy::{Generation, KekSpi, PeerKind, PseudoTime, Spi};
 use event::{Gdoi, Step};
 use wire::gdoi::Seq;
 use wire::iana::AckType;
@@ -350,7 +350,25 @@ impl KeyServer {
             Some(new) => self.keys.predecessor(kind, new),
         };
         let kek = held.or_else(usual).filter(|kek| now < kek.expiry)?;
-        Some(kek.sa.spi)
+        Some(kek.sa.spi).filter(|_| self.may_bring(kek, content, now))
+    }
+
+    /// Whether nothing in this content was made because of a removal that this Rekey SA is older
+    /// than: who was removed may hold it, though what is known of the removal is only its keys.
+    //= getvpn P16
+    fn may_bring(&self, under: &Kek, content: &Content, now: PseudoTime) -> bool {
+        let fits = |generation: &Generation| under.generation.is_alive_in(generation);
+        match content {
+            Content::Register => true,
+            Content::Kek(new) => {
+                let new = self.keys.kek_by_spi(new);
+                new.is_none_or(|new| fits(&new.generation))
+            }
+            Content::Teks(_) => self
+                .keys
+                .usable(now)
+                .all(|record| fits(&record.tek.generation)),
+        }
     }
 
     /// Makes one PUSH and queues it for these members. The sequence number is on disk before the

@@ -6,6 +6,7 @@ mod ejection;
 mod hostile;
 mod loss;
 mod member;
+mod merge;
 mod multicast;
 mod network;
 mod plain;

@@ -338,13 +338,21 @@ impl KeyServer {
         delta
     }
 
-    /// The Rekey SA that a member's record names: who reads it must know that one, whose own turn
-    /// may be later, as every rekey changes its sequence number.
+    /// What whoever reads a record must know first, although its own turn may be later: the Rekey SA
+    /// that a member's record names, whose sequence number every rekey changes; before a key, the
+    /// rises of the generation that are to come, to which every merge adds.
     fn needed_by(&self, key: &Key) -> Option<Key> {
-        let Key::Member(address) = key else {
-            return None;
-        };
-        Some(Key::Kek(self.members.find(*address)?.kek))
+        match key {
+            Key::Member(address) => Some(Key::Kek(self.members.find(*address)?.kek)),
+            Key::Kek(_) | Key::Tek(_) => Some(Key::Removals).filter(|_| self.is_removing()),
+            Key::Piece(..)
+            | Key::Group
+            | Key::Config
+            | Key::Signing
+            | Key::Removals
+            | Key::Tombstone(_)
+            | Key::Handed(..) => None,
+        }
     }
 
     /// The octets of a record; `None` for one that is no more.

@@ -33,6 +33,8 @@ struct Changes {
     group: bool,
     /// Members.
     members: Vec<Ipv4Addr>,
+    /// Those of them of which a later registration is known here than the peer told of.
+    later_here: Vec<Ipv4Addr>,
     /// Members that were taken out, or rises of the generation.
     removals: bool,
 }
@@ -110,7 +112,12 @@ impl KeyServer {
                 let record = persist::member_record(&self.config.group, *address, member);
                 cx.out.push(Output::Persist(record));
             }
-            self.coop.changed(Key::Member(*address), cx.now);
+            // A peer need not be told of what it told, but of what it does not know yet.
+            if changes.later_here.contains(address) {
+                self.coop.changed_here(Key::Member(*address), cx.now);
+            } else {
+                self.coop.changed(Key::Member(*address), cx.now);
+            }
         }
         if !self.coop.leads() {
             return;
@@ -142,8 +149,13 @@ impl KeyServer {
             Record::Tek(record) => self.join_tek(cx, *record, changes),
             Record::Kek(kek) => changes.group |= self.join_kek(cx.now, *kek),
             Record::Member(address, member) => {
+                let told = (member.joined, member.server);
                 if self.join_member(cx.now, address, *member) {
                     changes.members.push(address);
+                    let held = self.members.find(address);
+                    if held.is_some_and(|held| (held.joined, held.server) != told) {
+                        changes.later_here.push(address);
+                    }
                 }
             }
             Record::Group(group) => {
@@ -181,9 +193,16 @@ impl KeyServer {
         let now = self.clock.at(cx.now);
         let leads = self.coop.leads();
         let spi = record.tek.spi;
+        let send_from = self.send_from_at_merge(cx);
         if let Some(held) = self.keys.teks.iter_mut().find(|held| held.tek.spi == spi) {
-            // Who leads knows best what members were told.
-            if !leads {
+            // Who leads knows best what members were told; but what another one told its members
+            // is sent on there, though it was withdrawn here before anybody held it.
+            if leads && record.announced && held.withdrawn {
+                held.withdrawn = false;
+                held.send_from = Some(send_from);
+                changes.group = true;
+                changes.teks += 1;
+            } else if !leads {
                 let before = (held.announced, held.delivered, held.withdrawn);
                 if record.announced {
                     held.send_from = record.send_from;
@@ -210,18 +229,22 @@ impl KeyServer {
         if !leads {
             return self.keys.insert_tek(record);
         }
-        // Members of the other side send on it already; those of this side first all learn it.
-        let wait = self.plan.as_ref().map_or(MERGE_SEND_WAIT, |plan| {
-            plan.wanted.schedule.scaled(MERGE_SEND_WAIT)
-        });
-        let wait = wait.max(self.delivery_span(cx));
-        let send_from = record.announced.then(|| now.after(wait));
+        let send_from = Some(send_from).filter(|_| record.announced);
         self.keys.insert_tek(TekRecord {
             announced: false,
             delivered: false,
             send_from,
             ..record
         });
+    }
+
+    /// Members of the other side send on a key already; those of this side first all learn it.
+    fn send_from_at_merge(&self, cx: &Context<'_>) -> PseudoTime {
+        let wait = self.plan.as_ref().map_or(MERGE_SEND_WAIT, |plan| {
+            plan.wanted.schedule.scaled(MERGE_SEND_WAIT)
+        });
+        let now = self.clock.at(cx.now);
+        now.after(wait.max(self.delivery_span(cx)))
     }
 
     fn join_kek(&mut self, at: Time, kek: Kek) -> bool {

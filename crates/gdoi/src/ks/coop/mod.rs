@@ -81,6 +81,8 @@ pub(crate) struct Coop {
     synchronised: Option<Time>,
     /// Since when keys wait for peers to write them down.
     waiting_since: Option<Time>,
+    /// Whether another key server leads beside this one, and is about to step down.
+    rivalled: bool,
     handover: handover::HandOver,
 }
 
@@ -122,6 +124,7 @@ impl Coop {
             adopted: None,
             synchronised: None,
             waiting_since: None,
+            rivalled: false,
             handover: handover::HandOver::default(),
         }
     }
@@ -353,6 +356,17 @@ impl KeyServer {
         }
         let log = &mut self.coop.log;
         let mut urgent = false;
+        // Who was removed, before any key that was made because of it.
+        let removals = &self.keys.removals;
+        for (member, word) in &removals.tombstones {
+            let shape = u64::from(word.count) << 2 | 1;
+            urgent |= log.note(Key::Tombstone(*member), shape);
+        }
+        if !removals.is_empty() {
+            let raises = removals.raises.iter().map(|raise| raise.at.as_nanos());
+            let shape = raises.fold(removals.cleared.made.as_nanos(), u64::wrapping_add);
+            urgent |= log.note(Key::Removals, shape);
+        }
         for record in &self.keys.teks {
             let shape = u64::from(record.announced)
                 | u64::from(record.delivered) << 1
@@ -384,16 +398,6 @@ impl KeyServer {
             Key::Group,
             shape ^ u64::from(self.coop.row.policy_version.1),
         );
-        let removals = &self.keys.removals;
-        for (member, word) in &removals.tombstones {
-            let shape = u64::from(word.count) << 2 | 1;
-            urgent |= log.note(Key::Tombstone(*member), shape);
-        }
-        if !removals.is_empty() {
-            let raises = removals.raises.iter().map(|raise| raise.at.as_nanos());
-            let shape = raises.fold(removals.cleared.made.as_nanos(), u64::wrapping_add);
-            urgent |= log.note(Key::Removals, shape);
-        }
         self.coop.handover.expire(now);
         let handover = &self.coop.handover;
         let (keys, policies) = (&self.keys, [&self.policy, &self.next_policy]);

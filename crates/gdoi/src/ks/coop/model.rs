@@ -347,7 +347,7 @@ impl KeyServer {
             .hash(h);
         coop.row.marks.iter().for_each(|marks| marks.term.hash(h));
         rel.time(coop.synchronised).hash(h);
-        (coop.previous_primary, self.ordered).hash(h);
+        (coop.previous_primary, coop.rivalled, self.ordered).hash(h);
         for peer in coop.peers.values() {
             self.hash_peer(peer, rel, h);
         }

@@ -102,13 +102,30 @@ impl KeyServer {
             candidate.role == Role::Primary && candidate.index != self.coop.own
         };
         if candidates.iter().find(others).is_none() {
-            return;
+            return self.after_a_rival(cx);
         }
         match elect(&candidates) {
             Some(winner) if winner != self.coop.own => self.step_down(cx, winner),
             // The other one steps down. Its members may have seen its term: ours goes above it.
-            Some(_) | None if self.coop.row.tenure <= self.highest_term() => self.open_term(cx, 0),
-            Some(_) | None => {}
+            Some(_) | None if self.coop.row.tenure <= self.highest_term() => {
+                self.coop.rivalled = true;
+                self.open_term(cx, 0);
+            }
+            Some(_) | None => self.coop.rivalled = true,
+        }
+    }
+
+    /// The other primary has stepped down: its members may never have been told what this one
+    /// announced meanwhile, and nothing that comes from the other one would bring it to them.
+    //= getvpn P15
+    fn after_a_rival(&mut self, cx: &mut Context<'_>) {
+        if !self.coop.rivalled {
+            return;
+        }
+        self.coop.rivalled = false;
+        if self.serving == Serving::Yes && !self.is_removing() {
+            self.begin(cx);
+            self.send_teks(cx);
         }
     }
 
@@ -235,6 +252,7 @@ impl KeyServer {
     }
 
     fn step_down(&mut self, cx: &mut Context<'_>, winner: KsIndex) {
+        self.coop.rivalled = false;
         self.rekeying.clear();
         self.follow_primary(cx, winner);
     }

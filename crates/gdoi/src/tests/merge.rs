@@ -1,0 +1,66 @@
+//! What one side of a split did reaches the members of the other side when it heals.
+
+use std::net::Ipv4Addr;
+use std::time::Duration;
+
+use super::coop::{group, heal, primary};
+use super::network::{Fate, KS, KS2, Network, gm};
+use crate::machine::Command;
+
+const TICK: Duration = Duration::from_millis(100);
+
+/// Nothing passes between these and all others.
+fn apart(network: &mut Network, side: &[Ipv4Addr]) {
+    let side = side.to_vec();
+    network.fate = Box::new(move |packet, _| {
+        let [from, to] = [packet.from, packet.to].map(|end| side.contains(end.ip()));
+        if from == to {
+            Fate::Deliver
+        } else {
+            Fate::Lose
+        }
+    });
+}
+
+/// The other side has nothing of its own to bring, so nothing that comes from it makes the winner
+/// tell its keys.
+#[test]
+fn a_key_made_on_the_winning_side_reaches_the_members_of_the_other() {
+    for seed in 1..=5 {
+        let mut network = group(seed, 2, 4, 3_600, 10);
+        network.run_s(30);
+        apart(&mut network, &[KS, gm(1), gm(3)]);
+        network.run_s(60);
+        network.command("ks1", Command::Rekey { group: None });
+        network.run_s(60);
+        heal(&mut network);
+        network.run_s(40);
+        assert_eq!(primary(&network, &["ks1", "ks2"]), "ks1");
+        network.watch(Duration::from_secs(120), TICK, Network::assert_understood);
+    }
+}
+
+/// Both sides know a registration of the same member; the later one counts, whoever tells first.
+#[test]
+fn the_later_of_two_registrations_is_known_to_all_after_a_merge() {
+    for (first, second) in [(KS, KS2), (KS2, KS)] {
+        let mut network = group(1, 2, 4, 3_600, 10);
+        network.run_s(30);
+        for server in [first, second] {
+            apart(&mut network, &[server, gm(1)]);
+            network.run_s(60);
+            network.command("gm1", Command::ClearGdoi { group: None });
+            network.run_s(90);
+        }
+        let told = |network: &Network, ks: &str| {
+            let members = network.ks(ks).members;
+            let first = members.into_iter().find(|member| member.address == gm(1));
+            first.expect("it is a member").key_server
+        };
+        assert_eq!([told(&network, "ks1"), told(&network, "ks2")], [KS, KS2]);
+        heal(&mut network);
+        network.run_s(60);
+        let both = [told(&network, "ks1"), told(&network, "ks2")];
+        assert_eq!(both, [second; 2], "{}", network.transcript);
+    }
+}
