@@ -21,12 +21,39 @@ const LEFT_MIN: usize = 2;
 const OUT_MAX: usize = 2;
 /// Key servers that do not hear each other have elected by then.
 pub(crate) const SETTLED_APART: Duration = Duration::from_secs(75);
+/// From an order until a key server dies, at most.
+const DEATH_MAX_MS: u64 = 10_000;
+/// How long it is dead, at most.
+const DOWN_MAX_MS: u64 = 120_000;
 /// From the order in a split until it is healed, at most.
 const APART_MAX_S: u64 = 180;
 
 impl VirtualWorld {
-    /// One removal, readmission or clearing, drawn.
+    /// One removal, readmission or clearing, drawn; sometimes a key server dies while it
+    /// goes on. One that leads does not: who leads next may be later than the end of the old keys.
     pub(crate) fn begin_removal(&mut self, recovery: Duration, dice: &mut SeededRng) -> Course {
+        let dies = self.servers.len() > 1 && below(3, dice) == 0;
+        let course = self.begin_order(recovery, dice);
+        if !dies {
+            return course;
+        }
+        // In a split the order comes when both sides have settled.
+        let ordered = if course.lasts < SETTLED_APART {
+            Duration::ZERO
+        } else {
+            SETTLED_APART
+        };
+        let after = ordered + Duration::from_millis(below(DEATH_MAX_MS, dice));
+        let down = Duration::from_millis(below(DOWN_MAX_MS, dice));
+        let node = self.servers[place(self.servers.len(), dice)];
+        self.later(after, Happening::SecondaryDies { node, down });
+        Course {
+            lasts: course.lasts.max(after + down),
+            ..course
+        }
+    }
+
+    fn begin_order(&mut self, recovery: Duration, dice: &mut SeededRng) -> Course {
         let at_once = below(3, dice) == 0;
         let out: Vec<NodeId> = self.watch.outsiders.members().collect();
         let mut left = self.members.clone();

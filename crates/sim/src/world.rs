@@ -140,6 +140,13 @@ pub(crate) enum Happening {
         /// How.
         line: String,
     },
+    /// A key server dies, if it does not lead, and is back some time later.
+    SecondaryDies {
+        /// Which one.
+        node: NodeId,
+        /// For how long.
+        down: Duration,
+    },
     /// An operator types a line.
     Type {
         /// At which box.
@@ -417,6 +424,13 @@ impl VirtualWorld {
             Happening::Probe { from, to } => self.probe(from, to),
             Happening::Remove { members, at_once } => self.remove(&members, at_once),
             Happening::Change { which, line } => self.change(which, &line),
+            Happening::SecondaryDies { node, down } => {
+                let runs = self.nodes[node].running.is_some();
+                if runs && !self.primaries().contains(&node) {
+                    self.kill_node(node);
+                    self.later(down, Happening::Restart { node });
+                }
+            }
             Happening::Type { node, line } => self.order(node, &line),
         }
     }

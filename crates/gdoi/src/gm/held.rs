@@ -218,8 +218,12 @@ impl Keks {
     }
 
     fn expire(&mut self, now: PseudoTime, generation: &Generation) {
+        // One of the other side of a split, neither older nor newer, brings no key, but the word to
+        // register again when both sides have met.
         //= getvpn P14
-        let over = |kek: &Kek| kek.expiry <= now || !kek.generation.is_alive_in(generation);
+        let older =
+            |kek: &Kek| kek.generation != *generation && generation.is_alive_in(&kek.generation);
+        let over = |kek: &Kek| kek.expiry <= now || older(kek);
         for slot in [&mut self.new, &mut self.current, &mut self.previous] {
             if slot.as_ref().is_some_and(over) {
                 *slot = None;
@@ -379,5 +383,56 @@ impl Held {
         let generations = self.next_generation(delay);
         let all = teks.chain(keks).chain(generations);
         all.min().map(|at| self.clock.time_of(at))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use ::policy::{KekCipher, SigHash};
+    use crypto::SeededRng;
+
+    use super::*;
+
+    fn kek(rng: &mut SeededRng, generation: [u32; 2]) -> Kek {
+        let mut counts = Generation::default();
+        counts.0[..2].copy_from_slice(&generation);
+        Kek {
+            sa: RekeySa::mint(rng, KekCipher::Aes256, SigHash::Sha256),
+            conn_id: 1,
+            expiry: PseudoTime::from_nanos(1_000),
+            generation: counts,
+            seq: 0,
+            previous_seq: 0,
+            registered_seq: 0,
+            ack: None,
+            sig_key_bits: 2_048,
+            destination: None,
+            replaced: false,
+            signed_by: None,
+        }
+    }
+
+    #[test]
+    fn a_rekey_sa_ends_with_its_generation_but_not_for_another_sides() {
+        let mut rng = SeededRng::from_seed([1; 32]);
+        let now = PseudoTime::from_nanos(1);
+        for (of, group, kept) in [
+            ([1, 0], [1, 0], true),
+            ([0, 0], [1, 0], false),
+            ([1, 0], [0, 0], true),
+            ([0, 1], [1, 0], true),
+            ([0, 1], [1, 1], false),
+        ] {
+            let mut keks = Keks {
+                current: Some(kek(&mut rng, of)),
+                ..Keks::default()
+            };
+            let mut generation = Generation::default();
+            generation.0[..2].copy_from_slice(&group);
+            keks.expire(now, &generation);
+            assert_eq!(keks.current.is_some(), kept, "{of:?} in {group:?}");
+            keks.expire(PseudoTime::from_nanos(1_000), &generation);
+            assert!(keks.current.is_none(), "its time is over");
+        }
     }
 }

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use super::coop::{group, heal, primary};
 use super::network::{Fate, KS, KS2, Network, gm};
+use super::removal::{clear, outbound};
 use crate::machine::Command;
 
 const TICK: Duration = Duration::from_millis(100);
@@ -62,5 +63,34 @@ fn the_later_of_two_registrations_is_known_to_all_after_a_merge() {
         network.run_s(60);
         let both = [told(&network, "ks1"), told(&network, "ks2")];
         assert_eq!(both, [second; 2], "{}", network.transcript);
+    }
+}
+
+/// Both sides removed somebody; a member that comes from one to the other may use the keys of neither
+/// for long, but it hears both when they have met.
+#[test]
+fn who_changes_sides_after_removals_on_both_is_heard_of_again() {
+    for seed in 1..=3 {
+        let mut network = group(seed, 2, 4, 300, 10);
+        network.run_s(30);
+        apart(&mut network, &[KS, gm(1), gm(2)]);
+        network.run_s(75);
+        network.command("ks1", clear(Some(4), false));
+        network.command("ks2", clear(Some(1), false));
+        network.run_s(5);
+        apart(&mut network, &[KS, gm(1)]);
+        network.run_s(240);
+        let moved = network.gm(2).registrations_succeeded;
+        assert!(moved >= 2, "gm2 came {moved} times\n{}", network.transcript);
+        heal(&mut network);
+        network.run_s(45);
+        network.watch(Duration::from_secs(60), TICK, |network| {
+            let spi = outbound(network, 3);
+            for n in [2, 3] {
+                let plane = network.node(&format!("gm{n}")).plane();
+                let held = spi.is_some_and(|spi| plane.sas.contains_key(&spi));
+                assert!(held, "gm{n} lacks {spi:?}\n{}", network.transcript);
+            }
+        });
     }
 }
