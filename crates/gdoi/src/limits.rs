@@ -254,7 +254,9 @@ pub(crate) const REGISTRATIONS_PER_S_MIN: u32 = 50;
 /// The longest span over which a member is told to spread its registration.
 pub(crate) const REGISTER_SPREAD_MAX: Duration = Duration::from_secs(3_600);
 /// PUSHes that are handed to other key servers at a time, and that are repeated for them.
-pub(crate) const HANDED_MAX: usize = 1_024;
+pub(crate) const HANDED_MAX: usize = 16_384;
+/// Members of one batch whose PUSH every key server repeats; of more, each has one that does.
+pub(crate) const HANDED_WIDELY_MAX: usize = 16;
 /// Rekeys in a row that a member has not acknowledged: it is stale ...
 pub(crate) const MISSED_STALE: u8 = 2;
 /// ... and its registration ends (PROTOCOL P9).

@@ -77,7 +77,7 @@ impl VirtualWorld {
         }
     }
 
-    /// After a calm span every member that runs holds policy and keys.
+    /// After a calm span every member that runs holds keys, and the policy that key servers name.
     pub(crate) fn members_are_registered(&mut self, calm: Duration) {
         for &id in &self.members {
             let node = &self.nodes[id];
@@ -97,6 +97,10 @@ impl VirtualWorld {
                     );
                     self.watch
                         .violate(self.now, "members register again", &what);
+                } else if view.policy_stale {
+                    let what = format!("{} {calm:?} after the last fault", node.name);
+                    self.watch
+                        .violate(self.now, "a policy that is named is fetched", &what);
                 }
             }
         }

@@ -24,7 +24,8 @@ const REPLICATION_MAX: Duration = Duration::from_secs(10);
 /// time that they have to come (PROTOCOL P16).
 const REMOVAL: Duration = Duration::from_secs(15);
 const REGISTRATIONS_PER_S: usize = 50;
-/// After a removal with `now` all others that hear a key server are back within this.
+/// After a removal with `now` all others that hear a key server are back within this, and the time
+/// that another key server needs to lead.
 const RECALL: Duration = Duration::from_secs(60);
 
 /// The group's times.
@@ -40,6 +41,8 @@ pub(crate) struct Times {
     pub(crate) shared: Duration,
     /// From an ordered removal until nobody sends on keys of before.
     pub(crate) removal: Duration,
+    /// From one with `now` until all others are back.
+    pub(crate) recall: Duration,
     /// How long a packet may be on its way.
     pub(crate) delivery: Duration,
 }
@@ -69,10 +72,11 @@ impl Times {
             urgent: schedule.activation_delay(takeover) + Duration::from_secs(2),
             recovery: RECOVERY + RECOVERY_PER_SERVER.saturating_mul(servers),
             removal: if key_servers > 1 {
-                REMOVAL + REPLICATION_MAX + registrations
+                REMOVAL + REPLICATION_MAX + takeover + registrations
             } else {
                 REMOVAL + registrations
             },
+            recall: RECALL + takeover,
             delivery: schedule.delivery_delay(),
             shared: (schedule.period() * look_ahead).saturating_sub(schedule.overlap()),
         }
@@ -192,8 +196,9 @@ impl Reference {
     /// Every member is asked to register again.
     pub(crate) fn recalled(&mut self, now: Time, at_once: bool) {
         if at_once {
+            let back = now + self.times.recall;
             for standing in &mut self.standings {
-                standing.excused_until = standing.excused_until.max(now + RECALL);
+                standing.excused_until = standing.excused_until.max(back);
             }
         }
         self.urgent(now, self.times.removal);

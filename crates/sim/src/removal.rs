@@ -29,8 +29,7 @@ const DOWN_MAX_MS: u64 = 120_000;
 const APART_MAX_S: u64 = 180;
 
 impl VirtualWorld {
-    /// One removal, readmission or clearing, drawn; sometimes a key server dies while it
-    /// goes on. One that leads does not: who leads next may be later than the end of the old keys.
+    /// One removal, readmission or clearing, drawn; sometimes a key server dies while it goes on.
     pub(crate) fn begin_removal(&mut self, recovery: Duration, dice: &mut SeededRng) -> Course {
         let dies = self.servers.len() > 1 && below(3, dice) == 0;
         let course = self.begin_order(recovery, dice);
@@ -46,7 +45,7 @@ impl VirtualWorld {
         let after = ordered + Duration::from_millis(below(DEATH_MAX_MS, dice));
         let down = Duration::from_millis(below(DOWN_MAX_MS, dice));
         let node = self.servers[place(self.servers.len(), dice)];
-        self.later(after, Happening::SecondaryDies { node, down });
+        self.later(after, Happening::ServerDies { node, down });
         Course {
             lasts: course.lasts.max(after + down),
             ..course

@@ -140,8 +140,8 @@ pub(crate) enum Happening {
         /// How.
         line: String,
     },
-    /// A key server dies, if it does not lead, and is back some time later.
-    SecondaryDies {
+    /// A key server dies, and is back some time later.
+    ServerDies {
         /// Which one.
         node: NodeId,
         /// For how long.
@@ -424,9 +424,8 @@ impl VirtualWorld {
             Happening::Probe { from, to } => self.probe(from, to),
             Happening::Remove { members, at_once } => self.remove(&members, at_once),
             Happening::Change { which, line } => self.change(which, &line),
-            Happening::SecondaryDies { node, down } => {
-                let runs = self.nodes[node].running.is_some();
-                if runs && !self.primaries().contains(&node) {
+            Happening::ServerDies { node, down } => {
+                if self.nodes[node].running.is_some() {
                     self.kill_node(node);
                     self.later(down, Happening::Restart { node });
                 }

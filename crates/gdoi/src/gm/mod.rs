@@ -28,6 +28,7 @@ use crate::ike::SaId;
 use crate::ks::tagged;
 use crate::limits::{RECOVERY_PAUSE, UNKNOWN_SPI_COUNT, UNKNOWN_SPI_WINDOW};
 use crate::machine::Output;
+use crate::rekey_sa::random_below;
 
 use held::Held;
 use pseudotime::PseudoTimeFilter;
@@ -220,7 +221,7 @@ impl Member {
             .is_some_and(|last| cx.now.since(last) < RECOVERY_PAUSE);
         if unknown.count >= UNKNOWN_SPI_COUNT && !paused && self.attempt.is_idle() {
             unknown.recovered = Some(cx.now);
-            let jitter = crate::rekey_sa::random_below(cx.rng, 1_000);
+            let jitter = random_below(cx.rng, 1_000);
             let delay = Duration::from_millis(jitter);
             cx.out.report(Gdoi::GM_RECOVERY_REGISTRATION {
                 group: self.config.group.clone(),
@@ -305,4 +306,11 @@ impl Member {
 
 fn is_tagged(key: &Secret, spi: Spi) -> bool {
     tagged(key, ::policy::spi::SpiHead::of(spi)) == spi
+}
+
+/// Doubles with every round, and is spread over its last half.
+fn back_off(cx: &mut Context<'_>, least: Duration, most: Duration, rounds: u32) -> Duration {
+    let full = least.saturating_mul(1 << rounds.min(16)).min(most);
+    let half_ms = u64::try_from(full.as_millis() / 2).unwrap_or(u64::MAX);
+    Duration::from_millis(half_ms + random_below(cx.rng, half_ms + 1))
 }

@@ -5,7 +5,7 @@
 use std::net::{Ipv4Addr, SocketAddrV4};
 use std::time::Duration;
 
-use ::policy::{RekeyTransport, Time};
+use ::policy::{KekSpi, RekeyTransport, Time};
 use event::{Gdoi, Step};
 
 use super::Member;
@@ -18,6 +18,8 @@ use crate::rekey_sa::random_below;
 /// An acknowledgement as it leaves, perhaps several times.
 #[derive(Clone)]
 pub(super) struct Acknowledgement {
+    /// The Rekey SA.
+    pub(super) kek: KekSpi,
     /// The number of the rekey.
     pub(super) seq: u32,
     pub(super) bytes: Vec<u8>,
@@ -121,7 +123,7 @@ impl Member {
         peer: SocketAddrV4,
         ack: Acknowledgement,
     ) {
-        let Acknowledgement { seq, bytes } = ack;
+        let Acknowledgement { seq, bytes, .. } = ack;
         self.counters.acks += 1;
         cx.out.push(Output::Transmit { local, peer, bytes });
         // The addresses are the rekey's, as the guide's lines have them.

@@ -3,6 +3,7 @@
 //!
 //! Decides which list is in force. When the lines apply to a packet is the data plane's (P6).
 
+use std::net::{Ipv4Addr, SocketAddrV4};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -13,10 +14,10 @@ use wire::isakmp::{Builder, Chain};
 use wire::private::{PolicyChunk, PolicyName, PolicyRequest};
 
 use super::held::Policy;
-use super::{Member, PORT};
+use super::{Member, PORT, back_off};
 use crate::context::Context;
 use crate::ike::{Connection, Expect, SaId};
-use crate::limits::{BACK_OFF_MIN, FETCH_JITTER};
+use crate::limits::{BACK_OFF_MAX, BACK_OFF_MIN, FETCH_JITTER};
 use crate::machine::Output;
 use crate::policy_blob::{Assembly, PolicyBlob};
 use crate::rekey_sa::random_below;
@@ -34,6 +35,8 @@ pub(super) enum Purpose {
 pub(super) struct Fetch {
     assembly: Assembly,
     purpose: Purpose,
+    /// Tries in vain.
+    failures: u32,
     /// When the next step is due, if nothing is under way.
     at: Option<Time>,
     /// The SA whose negotiation is waited for.
@@ -47,6 +50,7 @@ impl Fetch {
         Self {
             assembly: Assembly::new(name),
             purpose,
+            failures: 0,
             at: Some(at),
             waiting: None,
             exchange: None,
@@ -146,7 +150,7 @@ impl Member {
             self.fetch = None;
             return;
         };
-        let peer = std::net::SocketAddrV4::new(server, PORT);
+        let peer = SocketAddrV4::new(server, PORT);
         match cx
             .isakmp
             .connect(cx.now, self.local(), peer, cx.rng, cx.out)
@@ -162,13 +166,22 @@ impl Member {
     }
 
     /// Whom to ask: during a registration the key server that it is with, later the one that the
-    /// keys came from. `None` when the registration has ended without keys.
-    fn fetch_server(&self) -> Option<std::net::Ipv4Addr> {
-        let server = match self.fetch.as_ref()?.purpose {
-            Purpose::Registration => self.attempt.server(),
-            Purpose::Rekey => self.held.as_ref().map(|held| held.server),
+    /// keys came from, and when that one fails, the others in their order. `None` when the
+    /// registration has ended without keys.
+    fn fetch_server(&self) -> Option<Ipv4Addr> {
+        let fetch = self.fetch.as_ref()?;
+        let first = match fetch.purpose {
+            Purpose::Registration => return self.attempt.server().map(|server| *server.ip()),
+            Purpose::Rekey => *self.held.as_ref()?.server.ip(),
         };
-        server.map(|server| *server.ip())
+        let others = self
+            .config
+            .servers
+            .iter()
+            .filter(|server| **server != first);
+        let servers: Vec<Ipv4Addr> = std::iter::once(first).chain(others.copied()).collect();
+        let turn = usize::try_from(fetch.failures).unwrap_or_default();
+        servers.get(turn % servers.len()).copied()
     }
 
     /// The SA that a fetch waited for is there.
@@ -193,7 +206,12 @@ impl Member {
     }
 
     /// A request was not answered. Says whether it was this fetch's.
-    pub(super) fn fetch_timed_out(&mut self, cx: &Context<'_>, sa: SaId, message_id: u32) -> bool {
+    pub(super) fn fetch_timed_out(
+        &mut self,
+        cx: &mut Context<'_>,
+        sa: SaId,
+        message_id: u32,
+    ) -> bool {
         let ours = self
             .fetch
             .as_ref()
@@ -204,10 +222,14 @@ impl Member {
         ours
     }
 
-    fn fetch_again(&mut self, cx: &Context<'_>) {
-        if let Some(fetch) = &mut self.fetch {
-            (fetch.at, fetch.waiting, fetch.exchange) = (Some(cx.now + BACK_OFF_MIN), None, None);
-        }
+    /// Asks the next key server after a pause that grows with every round over all of them.
+    fn fetch_again(&mut self, cx: &mut Context<'_>) {
+        let servers = u32::try_from(self.config.servers.len()).unwrap_or(u32::MAX);
+        let Some(fetch) = &mut self.fetch else { return };
+        fetch.failures = fetch.failures.saturating_add(1);
+        let rounds = fetch.failures / servers.max(1);
+        (fetch.waiting, fetch.exchange) = (None, None);
+        fetch.at = Some(cx.now + back_off(cx, BACK_OFF_MIN, BACK_OFF_MAX, rounds));
     }
 
     /// Asks for the next piece.

@@ -212,6 +212,10 @@ impl Member {
         let Some((again, _)) = due.cloned() else {
             return true;
         };
+        // A registration since has changed what acknowledgements are keyed with.
+        let bytes = self.acknowledge(&again.kek, again.seq);
+        let bytes = bytes.unwrap_or(again.bytes);
+        let again = Acknowledgement { bytes, ..again };
         let leaves = self.answer(cx, local, peer, again);
         let seen = self.pushes.recent.iter_mut().find(|own| own.name == *name);
         if let Some((_, left)) = seen.and_then(|seen| seen.ack.as_mut()) {
@@ -263,7 +267,8 @@ impl Member {
         // The acknowledgement is made before a Delete may take the Rekey SA away (RFC 8263 3).
         let ack = self.acknowledge(&spi, opened.seq).map(|bytes| {
             let seq = opened.seq;
-            let made = Acknowledgement { seq, bytes };
+            let kek = spi;
+            let made = Acknowledgement { kek, seq, bytes };
             let leaves = self.answer(cx, local, peer, made.clone());
             (made, leaves)
         });

@@ -61,9 +61,9 @@ impl KeyServer {
         mut members: Vec<Ipv4Addr>,
     ) -> Vec<Ipv4Addr> {
         let all_are_heard = self.coop.all_are_alive();
-        let own = self.config.address;
+        let alone = self.coop.is_alone();
         let over = |member: &Member| {
-            let repeated = member.server == own || member.handed_over;
+            let repeated = alone || member.handed_over;
             member.is_stale() && member.missed_in_row >= MISSED_EJECTED && repeated
         };
         let gone: Vec<Ipv4Addr> = members
@@ -94,15 +94,21 @@ impl KeyServer {
         members
     }
 
-    /// Two tries were in vain: the key server where the member registered repeats the PUSH.
+    /// Two tries were in vain: other key servers repeat the PUSH. Nobody knows whether a member is
+    /// gone, or only the way to it or back from it.
     //= getvpn P24
-    pub(super) fn hand_over_to_its_own(
+    pub(super) fn hand_to_others(
         &mut self,
         cx: &Context<'_>,
         departure: Departure,
         kek: KekSpi,
+        many: bool,
     ) {
         let member = departure.member;
+        let Some(silent) = self.members.find(member) else {
+            return;
+        };
+        let to = self.repeaters(silent, departure.seq, many);
         let handed = Handed {
             member,
             kek,
@@ -110,10 +116,9 @@ impl KeyServer {
             bytes: departure.bytes,
             old_policy: false,
         };
-        if self.hand_over(cx, handed)
-            && let Some(member) = self.members.find_mut(member)
-        {
-            member.handed_over = true;
+        self.hand_over(cx, &to, &handed);
+        if let Some(member) = self.members.find_mut(member) {
+            member.handed_over |= !to.is_empty();
         }
     }
 

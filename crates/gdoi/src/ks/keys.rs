@@ -318,6 +318,19 @@ impl GroupKeys {
         self.teks.insert(at, record);
     }
 
+    /// This key server leads no longer: what came from another primary and was still to be told here
+    /// is told by that one, and given to whoever registers. Says whether there was any.
+    //= getvpn P15
+    pub(crate) fn follow_others(&mut self) -> bool {
+        let untold = |record: &&mut TekRecord| !record.announced && record.send_from.is_some();
+        let mut any = false;
+        for record in self.teks.iter_mut().filter(untold) {
+            record.announced = true;
+            any = true;
+        }
+        any
+    }
+
     /// Lets the traffic keys of another transform that nobody holds yet never be sent on, and says
     /// from when on those that members hold already would be.
     //= getvpn P12

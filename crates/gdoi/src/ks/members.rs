@@ -50,7 +50,7 @@ pub(crate) struct Member {
     pub(crate) policy_behind: bool,
     /// Rekeys in a row that it has not acknowledged, in this run of the program.
     pub(crate) missed_in_row: u8,
-    /// Whether one of them was repeated by the key server where it registered.
+    /// Whether one of them was repeated by another key server.
     pub(crate) handed_over: bool,
 }
 

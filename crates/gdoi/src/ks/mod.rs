@@ -3,6 +3,7 @@
 //! Owns the group's policy, keys, members and rekeys, and follows its configuration. Who is
 //! admitted is `registration`, what is sent when `rekey`, what survives a restart `persist`.
 
+mod compose;
 mod coop;
 mod ejection;
 mod keys;

@@ -10,7 +10,7 @@ use policy::{KekSpi, PeerKind, Spi, Time};
 
 use crate::limits::{KEK_ACK_KEEP, PUSH_BATCH, PUSH_BATCH_PAUSE, PUSH_IDENTICAL, PUSH_ORDER_WAIT};
 
-/// Tries after which a PUSH is handed to the key server where the member registered.
+/// Tries after which a PUSH is handed to other key servers.
 const HAND_OVER_AFTER: u16 = 2;
 
 /// What a rekey is about.
@@ -109,7 +109,7 @@ pub(crate) struct Due {
     pub(crate) told: Vec<(KekSpi, Vec<Ipv4Addr>)>,
     /// Members that need a new PUSH, because this one is too old to be repeated (PROTOCOL P8).
     pub(crate) again: Vec<(PeerKind, Content, Vec<Ipv4Addr>)>,
-    /// Datagrams that are also repeated by the key server where the member registered.
+    /// Datagrams that are also repeated by other key servers.
     pub(crate) handed: Vec<(Departure, KekSpi)>,
     /// Rekeys that are over.
     pub(crate) over: Vec<Content>,
@@ -265,7 +265,8 @@ impl Rekeying {
         };
         let is_multicast = push.push.destination.is_some();
         //= getvpn P24
-        if !is_multicast && target.datagrams >= HAND_OVER_AFTER && !target.handed {
+        let in_vain = target.datagrams >= HAND_OVER_AFTER || target.datagrams > copies.number;
+        if !is_multicast && in_vain && !target.handed {
             target.handed = true;
             due.handed.push((push.push.copy_to(member), push.push.kek));
         }
@@ -386,11 +387,33 @@ impl Rekeying {
         }
     }
 
-    /// Whether some member still has to acknowledge that content.
-    pub(crate) fn is_on_its_way(&self, content: &Content) -> bool {
-        self.pushes
-            .iter()
-            .any(|push| push.ended.is_none() && push.push.content == *content)
+    /// A member holds that Rekey SA: what went to it under others, and it did not acknowledge, it
+    /// could not read. That is not repeated; says what it was about, but for calls to register.
+    pub(crate) fn take_unread(&mut self, member: Ipv4Addr, held: &KekSpi) -> Vec<Content> {
+        let mut unread = Vec::new();
+        for push in self.pushes.iter_mut().filter(|own| own.push.kek != *held) {
+            let awaited = push.awaiting.remove(&member).is_some();
+            let was = awaited | push.missed.remove(&member) | push.silent.remove(&member);
+            let content = &push.push.content;
+            let told = match content {
+                Content::Teks(_) => true,
+                Content::Kek(new) => new != held,
+                Content::Register => false,
+            };
+            if was && told && !unread.contains(content) {
+                unread.push(content.clone());
+            }
+        }
+        unread
+    }
+
+    /// The newest traffic keys of the rekeys that some member still has to acknowledge.
+    pub(crate) fn teks_on_their_way(&self) -> impl Iterator<Item = Spi> {
+        let not_over = self.pushes.iter().filter(|push| push.ended.is_none());
+        not_over.filter_map(|push| match push.push.content {
+            Content::Teks(newest) => Some(newest),
+            Content::Kek(_) | Content::Register => None,
+        })
     }
 
     /// When `due` has something to do; a PUSH that is fully acknowledged ends at once.
@@ -534,6 +557,33 @@ mod tests {
         let due = rekeying.due(Time::from_secs(80), slow);
         assert!(due.departures.is_empty() && due.missed.is_empty());
         assert_eq!(due.again[0].2, [member(1)]);
+    }
+
+    #[test]
+    fn what_a_member_could_not_read_is_taken_from_its_way_and_named_once() {
+        let other = KekSpi([6; 16]);
+        let mut rekeying = rekeying(&[1, 2], 7);
+        let under_other = |seq, content| Push {
+            kek: other,
+            ..push(seq, content)
+        };
+        let one = || std::iter::once(member(1));
+        rekeying.add(Time::ZERO, under_other(1, Content::Teks(Spi(7))), one());
+        rekeying.add(Time::ZERO, under_other(2, Content::Kek(kek())), one());
+        rekeying.add(Time::ZERO, under_other(3, Content::Register), one());
+        for s in 0..40 {
+            rekeying.due(Time::from_secs(s), COPIES);
+        }
+        // All copies have left in vain.
+        let unread = rekeying.take_unread(member(1), &kek());
+        assert_eq!(unread, [Content::Teks(Spi(7))]);
+        assert!(rekeying.take_unread(member(1), &kek()).is_empty());
+        let unread = rekeying.take_unread(member(1), &other);
+        assert_eq!(unread, [Content::Teks(Spi(7))]);
+        let late = rekeying.acknowledged(&kek(), 7, member(1));
+        assert_eq!(late, Answer::Again);
+        let of_another = rekeying.acknowledged(&kek(), 7, member(2));
+        assert_eq!(of_another, Answer::First);
     }
 
     #[test]

@@ -10,12 +10,12 @@ use crypto::Secret;
 use event::{Gdoi, Step};
 use wire::iana::PayloadType;
 
+use super::compose::tek_offer;
 use super::coop::Key;
 use super::keys::TekRecord;
 use super::members::Member;
 use super::outstanding::Content;
 use super::policy::{has_64_bit_blocks, plain_policy, rfc3547_policy};
-use super::rekey::tek_offer;
 use super::{KeyServer, Serving};
 use crate::context::Context;
 use crate::group_sa::{Grant, KekGrant, Offer, TekGrant};

@@ -1,7 +1,7 @@
 //! Rekeying a group: what is sent to which members, and what their acknowledgements do.
 //!
-//! Decides when keys follow one another and what a PUSH says. Copies and batches are
-//! `ks::outstanding`, the message's octets `push`.
+//! Decides when keys follow one another and who is told. What a PUSH says is `ks::compose`, copies
+//! and batches are `ks::outstanding`.
 
 use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr};
@@ -9,29 +9,21 @@ use std::time::Duration;
 
 use ::policy::{Generation, KekSpi, PeerKind, PseudoTime, Spi};
 use event::{Gdoi, Step};
-use wire::gdoi::Seq;
 use wire::iana::AckType;
-use wire::isakmp::Builder;
 use wire::private::AckFlags;
 
 use super::coop::Key;
 use super::keys::{Activation, KINDS, Kek, NextSeq, TekRecord, Wanted, kinds};
 use super::outstanding::{Answer, Content, Copies, Push};
-use super::policy::{Plan, blocks_log2};
+use super::policy::Plan;
 use super::{KeyServer, Serving};
 use crate::ack::Ack;
 use crate::context::Context;
-use crate::group_sa::{Grant, KekGrant, KekOffer, Offer, TekGrant, TekOffer};
 use crate::limits::{
-    MULTICAST_ACK_WAIT, ORDERED_REKEYS_MAX, PUSH_BATCH, PUSH_BATCH_PAUSE, PUSH_LEN_MAX,
-    PUSHES_QUEUED_MAX, TEKS_MAX, TERM_SHIFT,
+    HANDED_WIDELY_MAX, MULTICAST_ACK_WAIT, ORDERED_REKEYS_MAX, PUSH_BATCH, PUSH_BATCH_PAUSE,
+    PUSHES_QUEUED_MAX, TERM_SHIFT,
 };
 use crate::machine::Output;
-use crate::private::{GroupStamp, KekRecord};
-use crate::push::{Encoding, seal};
-
-/// Chunk hashes of the policy that a PUSH carries; a longer list is fetched.
-const PUSH_HASHES_INLINE: usize = 2;
 
 /// Which acknowledgement a kind of member is asked for.
 //= getvpn P8
@@ -350,7 +342,7 @@ impl KeyServer {
             Some(new) => self.keys.predecessor(kind, new),
         };
         let kek = held.or_else(usual).filter(|kek| now < kek.expiry)?;
-        Some(kek.sa.spi).filter(|_| self.may_bring(kek, content, now))
+        Some(kek.sa.spi)
     }
 
     /// Whether nothing in this content was made because of a removal that this Rekey SA is older
@@ -382,7 +374,9 @@ impl KeyServer {
         destination: Option<Ipv4Addr>,
         members: Vec<Ipv4Addr>,
     ) -> bool {
-        let Some(under) = self.keys.kek_by_spi(&spi) else {
+        let now = self.clock.at(cx.now);
+        let under = self.keys.kek_by_spi(&spi);
+        let Some(under) = under.filter(|kek| self.may_bring(kek, content, now)) else {
             return false;
         };
         if members.is_empty() || self.rekeying.len() >= PUSHES_QUEUED_MAX {
@@ -392,7 +386,7 @@ impl KeyServer {
         let Some(seq) = self.next_seq(cx, &spi) else {
             return false;
         };
-        let Some(bytes) = self.seal(cx, &spi, seq, content) else {
+        let Some(sealed) = self.seal(cx, &spi, seq, content) else {
             return false;
         };
         self.keys
@@ -406,12 +400,29 @@ impl KeyServer {
             kek: spi,
             seq,
             content: content.clone(),
-            bytes,
+            bytes: sealed.bytes,
             destination,
             asks,
         };
+        let behind = sealed.left_out.filter(|last| self.is_untold(*last, now));
+        let rest = behind.map(|last| (Content::Teks(last), members.clone()));
         self.rekeying.add(cx.now, push, members.into_iter());
+        if let Some((content, members)) = rest {
+            self.send_under(cx, spi, &content, destination, members);
+        }
         true
+    }
+
+    /// Whether a rekey with one of the traffic keys up to `last` is not over. What a PUSH has no room
+    /// for is most often what members have held for long; after a merge it may be what others send on.
+    //= getvpn P15
+    fn is_untold(&self, last: Spi, now: PseudoTime) -> bool {
+        let place = |record: &TekRecord| (record.tek.activation, record.tek.spi);
+        let Some(last) = self.keys.tek_by_spi(last).map(place) else {
+            return false;
+        };
+        let mut usable = self.keys.usable(now);
+        usable.any(|record| !record.delivered && place(record) <= last)
     }
 
     /// The number of the next PUSH under a Rekey SA, in a term of its own if another key server
@@ -429,158 +440,6 @@ impl KeyServer {
             }
         }
         None
-    }
-
-    fn seal(
-        &self,
-        cx: &Context<'_>,
-        under: &KekSpi,
-        seq: u32,
-        content: &Content,
-    ) -> Option<Vec<u8>> {
-        let kek = self.keys.kek_by_spi(under)?;
-        let key = cx.rsa.private_key(&kek.label)?;
-        let encoding = if self.config.raw_hash {
-            Encoding::RawHash
-        } else {
-            Encoding::DigestInfo
-        };
-        let now = self.clock.at(cx.now);
-        // What does not fit a datagram is left to the PUSHes before and after it (PROTOCOL P4): older
-        // traffic keys, and a public key that members hold since their registration.
-        let mut room = usize::MAX;
-        loop {
-            let mut builder = Builder::new();
-            builder.push(&Seq(seq));
-            let dispensable = self
-                .compose(cx, kek, content, room, now, &mut builder)
-                .ok()?;
-            let bytes = seal(&kek.sa, key, encoding, builder).ok()?;
-            if bytes.len() <= PUSH_LEN_MAX || dispensable == 0 {
-                return Some(bytes);
-            }
-            room = dispensable - 1;
-        }
-    }
-
-    /// Puts SA and KD into a PUSH under `under`, with at most `room` parts that can be left out;
-    /// says how many of those it has.
-    fn compose(
-        &self,
-        cx: &Context<'_>,
-        under: &Kek,
-        content: &Content,
-        room: usize,
-        now: PseudoTime,
-        builder: &mut Builder,
-    ) -> Result<usize, wire::Error> {
-        let kind = under.kind;
-        let mut dispensable = 0;
-        let ours = kind == PeerKind::Ours;
-        if *content == Content::Register {
-            self.compose_summons(under, now, builder)?;
-            return Ok(0);
-        }
-        let mut offer = self.frame(kind, now, PUSH_HASHES_INLINE);
-        let mut grant = Grant::default();
-        let public_key;
-        match content {
-            Content::Register => {}
-            Content::Kek(new) => {
-                if let Some(kek) = self.keys.kek_by_spi(new) {
-                    let known = kek.label == under.label;
-                    dispensable = usize::from(known).min(room);
-                    public_key = cx
-                        .rsa
-                        .public_key_der(&kek.label)
-                        .filter(|_| !known || dispensable > 0);
-                    offer.kek = Some(self.kek_offer(cx, kek, now, None));
-                    grant.kek = Some(KekGrant {
-                        sa: &kek.sa,
-                        public_key: public_key.as_deref(),
-                        spi_key: None,
-                    });
-                }
-            }
-            Content::Teks(newest) => {
-                let all = self.keys.usable(now).collect::<Vec<_>>();
-                let records = all
-                    .into_iter()
-                    .rev()
-                    .filter(|record| ours || record.tek.spi == *newest)
-                    .take(room.saturating_add(1).min(TEKS_MAX));
-                for record in records {
-                    offer
-                        .teks
-                        .push(tek_offer(record, self.keys.end(record), now));
-                    grant.teks.push(TekGrant::of(record));
-                }
-                let newest = self.keys.tek_by_spi(*newest);
-                if let Some(newest) = newest.filter(|_| kind == PeerKind::Rfc6407) {
-                    let delay = newest.tek.activation.since(now).as_secs();
-                    offer.activation_delay_s = u16::try_from(delay).ok().filter(|s| *s > 0);
-                }
-            }
-        }
-        builder.push(&offer.to_wire(kind)?);
-        grant.with_wire(kind, |kd| builder.push(kd))?;
-        Ok(dispensable.max(offer.teks.len().saturating_sub(1)))
-    }
-
-    /// What every SA payload to a kind begins with.
-    pub(super) fn frame(&self, kind: PeerKind, now: PseudoTime, hashes: usize) -> Offer {
-        if kind == PeerKind::Ours {
-            return Offer {
-                stamp: Some(GroupStamp {
-                    pseudotime: now,
-                    stamped_by: self.sids.space().index,
-                    generation: self.keys.generation,
-                }),
-                policy: self.announced_policy().map(|blob| blob.name(hashes)),
-                blocks_log2: self
-                    .plan
-                    .as_ref()
-                    .and_then(|plan| blocks_log2(plan.wanted.transform, self.members.len())),
-                ..Offer::default()
-            };
-        }
-        Offer {
-            acl: self.plain_lines(),
-            ..Offer::default()
-        }
-    }
-
-    /// A Rekey SA as a kind of member is told it.
-    pub(super) fn kek_offer(
-        &self,
-        cx: &Context<'_>,
-        kek: &Kek,
-        now: PseudoTime,
-        member: Option<Ipv4Addr>,
-    ) -> KekOffer {
-        let remaining_s = kek.expiry.since(now).as_secs();
-        let bits = cx
-            .rsa
-            .private_key(&kek.label)
-            .map_or(0, crypto::rsa::PrivateKey::modulus_bits);
-        KekOffer {
-            source: self.config.address,
-            destination: kek.destination.or(member).unwrap_or(Ipv4Addr::UNSPECIFIED),
-            spi: kek.sa.spi,
-            cipher: kek.sa.cipher,
-            lifetime_s: u32::try_from(remaining_s).unwrap_or(u32::MAX).max(1),
-            sig_hash: kek.sa.sig_hash,
-            sig_key_bits: u16::try_from(bits).unwrap_or(u16::MAX),
-            ack: kek.ack_type(),
-            record: Some(KekRecord {
-                activation: kek.minted,
-                expiry: kek.expiry,
-                ks_list_hash: kek.ks_list_hash,
-                minted_by: kek.minted_by,
-                generation: kek.generation,
-                orig_lifetime_s: kek.orig_lifetime_s,
-            }),
-        }
     }
 
     /// Sends what is due of the rekeys on their way.
@@ -624,8 +483,9 @@ impl KeyServer {
             });
             cx.out.report(sent);
         }
+        let many = due.handed.len() > HANDED_WIDELY_MAX;
         for (departure, kek) in due.handed {
-            self.hand_over_to_its_own(cx, departure, kek);
+            self.hand_to_others(cx, departure, kek, many);
         }
         let any_missed = !due.missed.is_empty();
         for (address, kek) in due.missed {
@@ -658,14 +518,16 @@ impl KeyServer {
                 }
             }
             Content::Teks(newest) => {
-                let on_its_way = self.rekeying.is_on_its_way(content);
-                let mut found = false;
-                for record in &mut self.keys.teks {
+                let teks = &mut self.keys.teks;
+                let place = |spi| teks.iter().position(|record| record.tek.spi == spi);
+                let last = place(*newest).unwrap_or(teks.len());
+                // What is on its way beside it, with keys that it had no room for.
+                let on_its_way = self.rekeying.teks_on_their_way().filter_map(place);
+                let first = on_its_way.filter(|at| *at <= last).max();
+                let first = first.map_or(0, |at| at + 1);
+                for record in teks.iter_mut().take(last + 1).skip(first) {
                     // One that still waits for other key servers was no part of it.
-                    if !found && !on_its_way && record.announced {
-                        record.delivered = true;
-                    }
-                    found |= record.tek.spi == *newest;
+                    record.delivered |= record.announced;
                 }
             }
         }
@@ -730,8 +592,13 @@ impl KeyServer {
         if let Some(member) = self.members.find_mut(peer) {
             member.acknowledged(seq);
             member.policy_behind = old_policy;
+            // It holds what it could read, whatever was doubted before.
+            moved = member.kek == KekSpi::default();
+            if moved {
+                member.kek = *kek;
+            }
             if let Some(Content::Kek(new)) = learned {
-                moved = member.kek != new;
+                moved |= member.kek != new;
                 member.kek = new;
             }
         }
@@ -747,15 +614,5 @@ impl KeyServer {
             group: self.config.group.clone(),
         });
         self.send_due(cx);
-    }
-}
-
-/// A traffic key as its SATs say it: the lifetime is what is left until it ends.
-pub(super) fn tek_offer(record: &TekRecord, end: PseudoTime, now: PseudoTime) -> TekOffer {
-    let remaining_s = end.since(now).as_secs();
-    TekOffer {
-        spi: record.tek.spi,
-        transform: record.tek.transform,
-        lifetime_s: u32::try_from(remaining_s).unwrap_or(u32::MAX).max(1),
     }
 }

@@ -77,7 +77,7 @@ impl KeyServer {
         let at = if at_once {
             now
         } else {
-            now.after(self.removal_delay())
+            now.after(self.removal_delay(cx))
         };
         match member {
             // The order may be given again: the generation rises once more.
@@ -93,7 +93,7 @@ impl KeyServer {
                 }
             }
             None => {
-                let forget_at = now.after(self.removal_delay() + self.in_flight());
+                let forget_at = now.after(self.removal_delay(cx) + self.in_flight());
                 let made = now;
                 self.keys.removals.cleared = Cleared { made, forget_at };
             }
@@ -159,10 +159,11 @@ impl KeyServer {
     }
 
     /// From the order of a removal until the keys of before end: every copy of the message that asks
-    /// members to come has left, all have come, and a margin.
-    pub(super) fn removal_delay(&self) -> Duration {
+    /// members to come has left, from another key server if this one dies meanwhile, all have come,
+    /// and a margin.
+    pub(super) fn removal_delay(&self, cx: &Context<'_>) -> Duration {
         let delay = self.register_spread() + REMOVAL_MARGIN;
-        self.replication_wait() + delay.max(REMOVAL_DELAY_MIN)
+        self.replication_wait() + self.takeover_span(cx) + delay.max(REMOVAL_DELAY_MIN)
     }
 
     /// Over which span members spread their registrations, so that this key server can do them all.

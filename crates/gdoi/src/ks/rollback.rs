@@ -86,7 +86,7 @@ impl KeyServer {
     pub(super) fn replace_doubtful_keys(&mut self, cx: &mut Context<'_>) {
         if self.serving == Serving::Yes && !self.is_removing() {
             let now = self.clock.at(cx.now);
-            self.raise(cx, now.after(self.removal_delay()), now);
+            self.raise(cx, now.after(self.removal_delay(cx)), now);
         }
     }
 

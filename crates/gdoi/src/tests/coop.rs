@@ -34,6 +34,17 @@ fn cooperating(
 /// `count` key servers and members that take them in different orders.
 pub(super) fn group(seed: u64, count: usize, members: u8, tek_s: u32, keepalive_s: u16) -> Network {
     let mut network = Network::new(seed);
+    found(&mut network, count, members, (tek_s, keepalive_s));
+    network
+}
+
+/// Puts key servers that cooperate and members that know all of them into a network.
+pub(super) fn found(
+    network: &mut Network,
+    count: usize,
+    members: u8,
+    (tek_s, keepalive_s): (u32, u16),
+) {
     let servers: Vec<Ipv4Addr> = ALL[..count]
         .iter()
         .map(|(_, address, _)| *address)
@@ -63,7 +74,6 @@ pub(super) fn group(seed: u64, count: usize, members: u8, tek_s: u32, keepalive_
         };
         network.add(&format!("gm{n}"), super::network::gm(n), config);
     }
-    network
 }
 
 pub(super) fn role(network: &Network, name: &str) -> Role {

@@ -11,8 +11,14 @@ const TICK: Duration = Duration::from_millis(250);
 
 /// No rekey of this key server reaches the member.
 fn lose_pushes(network: &mut Network, from: Ipv4Addr, to: Ipv4Addr) {
+    lose_all_pushes(network, &[from], to);
+}
+
+/// No rekey of these key servers reaches the member.
+fn lose_all_pushes(network: &mut Network, from: &[Ipv4Addr], to: Ipv4Addr) {
+    let from = from.to_vec();
     network.fate = Box::new(move |packet, _| {
-        let between = (*packet.from.ip(), *packet.to.ip()) == (from, to);
+        let between = from.contains(packet.from.ip()) && *packet.to.ip() == to;
         if between && packet.exchange() == 33 {
             Fate::Lose
         } else {
@@ -123,7 +129,7 @@ fn nobody_is_ejected_while_a_key_server_is_away() {
     let near = registered_at(&network, KS);
     rekeys(&mut network, 1);
     network.kill("ks2");
-    lose_pushes(&mut network, KS, gm(near));
+    lose_all_pushes(&mut network, &[KS, KS2], gm(near));
     network.run_s(60);
     rekeys(&mut network, 5);
     assert_eq!(network.node("ks1").count("KS_GM_STALE"), 0);
@@ -137,4 +143,33 @@ fn nobody_is_ejected_while_a_key_server_is_away() {
     network.run_s(60);
     let members = network.ks("ks2").members;
     assert!(members.iter().all(|member| member.address != gm(near)));
+}
+
+/// The primary's rekeys do not reach a member that registered there, or its acknowledgements do not
+/// come back: another key server repeats the rekey, and the acknowledgement comes back over it.
+#[test]
+fn a_cut_in_one_direction_between_the_primary_and_its_own_member_costs_nothing() {
+    for outward in [true, false] {
+        let mut network = group(4, 3, 3, 60, 10);
+        network.run_s(30);
+        let near = registered_at(&network, KS);
+        network.fate = Box::new(move |packet, _| {
+            let way = (*packet.from.ip(), *packet.to.ip());
+            let cut = if outward {
+                (KS, gm(near))
+            } else {
+                (gm(near), KS)
+            };
+            if way == cut {
+                Fate::Lose
+            } else {
+                Fate::Deliver
+            }
+        });
+        network.watch(Duration::from_secs(600), TICK, Network::assert_understood);
+        assert!(is_listed(&network, near), "{}", network.transcript);
+        let registered = network.gm(near).registrations_succeeded;
+        assert_eq!(registered, 1, "{}", network.transcript);
+        assert!(!network.node("ks1").has_event("KS_GM_STALE"));
+    }
 }

@@ -1,9 +1,10 @@
 //! What one side of a split did reaches the members of the other side when it heals.
 
+use std::collections::BTreeSet;
 use std::net::Ipv4Addr;
 use std::time::Duration;
 
-use super::coop::{group, heal, primary};
+use super::coop::{found, group, heal, primary};
 use super::network::{Fate, KS, KS2, Network, gm};
 use super::removal::{clear, outbound};
 use crate::machine::Command;
@@ -92,5 +93,61 @@ fn who_changes_sides_after_removals_on_both_is_heard_of_again() {
                 assert!(held, "gm{n} lacks {spi:?}\n{}", network.transcript);
             }
         });
+    }
+}
+
+/// Two key servers that founded a group each.
+fn two_foundings(seed: u64) -> Network {
+    let mut network = Network::new(seed);
+    apart(&mut network, &[KS, gm(1), gm(3)]);
+    found(&mut network, 2, 4, (300, 10));
+    network.run_s(100);
+    assert_eq!(network.registered(), 4, "{}", network.transcript);
+    network
+}
+
+/// Each of two key servers founded a group of its own. When they have met, both give every key that
+/// members send on to whoever comes.
+#[test]
+fn after_two_foundings_have_met_both_key_servers_give_the_keys_of_both() {
+    for seed in 1..=3 {
+        let mut network = two_foundings(seed);
+        heal(&mut network);
+        network.run_s(60);
+        for server in [KS, KS2] {
+            apart(&mut network, &[server, gm(1)]);
+            network.command("gm1", Command::ClearGdoi { group: None });
+            network.run_s(20);
+            let plane = |n: u8| network.node(&format!("gm{n}")).plane();
+            for n in 2..=4 {
+                let spi = plane(n).outbound(network.now).expect("it holds keys");
+                let held = plane(1).sas.contains_key(&spi);
+                assert!(held, "{server} kept {spi} back\n{}", network.transcript);
+            }
+            heal(&mut network);
+            network.run_s(5);
+        }
+    }
+}
+
+/// Both founders are given the same new policy, each at its own time: when they have met, all members
+/// hold the same one, and none looks for one that nobody has.
+#[test]
+fn of_two_policies_that_are_equally_old_all_take_the_same() {
+    for seed in 1..=3 {
+        let mut network = two_foundings(seed);
+        for name in ["ks1", "ks2"] {
+            network.reconfigure(name, |own| own.sas[0].tbar_window_s = Some(20));
+            network.run_s(3);
+        }
+        heal(&mut network);
+        network.run_s(90);
+        let served = ["ks1", "ks2"].map(|name| network.ks(name).policy_name);
+        let held = (1..=4).filter_map(|n| network.gm(n).policy_name);
+        let policies: BTreeSet<_> = held.chain(served).collect();
+        assert_eq!(policies.len(), 1, "{policies:?}\n{}", network.transcript);
+        for n in 1..=4 {
+            assert!(!network.gm(n).policy_stale, "gm{n}\n{}", network.transcript);
+        }
     }
 }

@@ -44,7 +44,7 @@ fn a_removal_at_the_primary_is_known_to_all_and_loses_nothing() {
 /// generation, is nothing to go on with: the one after it is minted at once.
 #[test]
 fn a_removal_shortly_before_a_key_is_sent_on_waits_for_nothing() {
-    for before_ms in (21_000..25_000).step_by(250) {
+    for before_ms in (25_000..29_000).step_by(250) {
         let mut network = group(4, 2, 3, 60, 10);
         for name in ["ks1", "ks2"] {
             network.reconfigure(name, |own| own.look_ahead = 1);
@@ -61,7 +61,7 @@ fn a_removal_shortly_before_a_key_is_sent_on_waits_for_nothing() {
         }
         let adversary = Adversary::of(&network, 2, "ks1");
         network.command("ks1", clear(Some(2), false));
-        network.watch(Duration::from_secs(26), TICK, |network| {
+        network.watch(Duration::from_secs(30), TICK, |network| {
             assert_others_understand(network, 2, 3);
         });
         adversary.assert_deaf(&network, 2, 3);

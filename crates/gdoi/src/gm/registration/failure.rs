@@ -9,12 +9,12 @@ use event::Gdoi;
 use super::{Attempt, Run};
 use crate::context::Context;
 use crate::gm::Member;
+use crate::gm::back_off;
 use crate::gm::policy::Purpose;
 use crate::group_sa::Unacceptable;
 use crate::limits::{
     BACK_OFF_MAX, BACK_OFF_MIN, REFUSED_BACK_OFF_MAX, REJECT_BACK_OFF_MAX, REJECT_BACK_OFF_MIN,
 };
-use crate::rekey_sa::random_below;
 
 impl Member {
     /// A registration did not come about, for another reason than a refusal.
@@ -90,11 +90,4 @@ impl Member {
         let pause = back_off(cx, REJECT_BACK_OFF_MIN, REJECT_BACK_OFF_MAX, rounds);
         self.plan.at = Some(cx.now + pause);
     }
-}
-
-/// Doubles with every round, and is spread over its last half.
-fn back_off(cx: &mut Context<'_>, least: Duration, most: Duration, rounds: u32) -> Duration {
-    let full = least.saturating_mul(1 << rounds.min(16)).min(most);
-    let half_ms = u64::try_from(full.as_millis() / 2).unwrap_or(u64::MAX);
-    Duration::from_millis(half_ms + random_below(cx.rng, half_ms + 1))
 }

@@ -385,7 +385,7 @@ impl KeyServer {
         Some((kind, octets.ok()?))
     }
 
-    fn group_record(&self) -> records::Group {
+    pub(super) fn group_record(&self) -> records::Group {
         let name = |blob: &Option<crate::policy_blob::PolicyBlob>| {
             let blob = blob.as_ref()?;
             Some((blob.sha256, u32::try_from(blob.octets.len()).ok()?))

@@ -1,5 +1,5 @@
-//! Rekeys that a member does not acknowledge are repeated by the key server where it registered, and
-//! its acknowledgement comes back the same way (PROTOCOL P24).
+//! Rekeys that a member does not acknowledge are repeated by other key servers, and its
+//! acknowledgement comes back the same way (PROTOCOL P24).
 //!
 //! Decides what is handed to whom. When a rekey is handed over is `ks::outstanding`'s.
 
@@ -10,9 +10,11 @@ use ::policy::{KekSpi, KsIndex, Time};
 use wire::codec::{Error, Reader, Writer};
 
 use super::log::Key;
+use super::peer::Peer;
 use super::records;
 use crate::context::Context;
-use crate::ks::KeyServer;
+use crate::ks::rekey::ack_type;
+use crate::ks::{KeyServer, Member};
 use crate::limits::{HANDED_MAX, PUSH_IDENTICAL, PUSH_LEN_MAX};
 use crate::machine::Output;
 
@@ -108,22 +110,28 @@ impl Handed {
 }
 
 impl KeyServer {
-    /// Hands a PUSH to the key server where the member registered. Says whether that one is heard.
+    /// Hands a PUSH to these key servers.
     //= getvpn P24
-    pub(in crate::ks) fn hand_over(&mut self, cx: &Context<'_>, handed: Handed) -> bool {
-        let Some(server) = self.members.find(handed.member).map(|own| own.server) else {
-            return false;
-        };
-        let Some(to) = self
-            .coop
-            .peer_at(server)
-            .filter(|peer| peer.alive)
-            .map(|peer| peer.index)
-        else {
-            return false;
-        };
-        self.tell(cx, to, handed);
-        true
+    pub(in crate::ks) fn hand_over(&mut self, cx: &Context<'_>, to: &[KsIndex], handed: &Handed) {
+        for index in to {
+            self.tell(cx, *index, handed.clone());
+        }
+    }
+
+    /// Who repeats a PUSH for a member: every key server that is heard, since the way from some of
+    /// them may be cut, too; for a member that none of them reached the last time, and among `many`,
+    /// the one where it registered, and when that is this one or is not heard, another one each time.
+    //= getvpn P24
+    pub(in crate::ks) fn repeaters(&self, member: &Member, seq: u32, many: bool) -> Vec<KsIndex> {
+        let heard = self.coop.peers.values().filter(|peer| peer.alive);
+        let mut heard: Vec<&Peer> = heard.collect();
+        if many || member.missed_in_row > 0 || ack_type(member.kind).is_none() {
+            let turn = usize::try_from(seq).unwrap_or_default() % heard.len().max(1);
+            heard.rotate_left(turn);
+            heard.sort_by_key(|peer| peer.address != member.server);
+            heard.truncate(1);
+        }
+        heard.iter().map(|peer| peer.index).collect()
     }
 
     fn tell(&mut self, cx: &Context<'_>, to: KsIndex, handed: Handed) {

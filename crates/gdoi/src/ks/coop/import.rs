@@ -14,6 +14,8 @@ use super::log::Key;
 use super::records::{self, Piece, Record};
 use super::view::Role;
 use crate::context::Context;
+use crate::ks::keys::KINDS;
+use crate::ks::outstanding::Content;
 use crate::ks::{Kek, KeyServer, Member, TekRecord};
 use crate::limits::{CLOCK_SLEW_PPM, CLOCK_STEP_MIN, LIFETIME_MAX, MERGE_SEND_WAIT};
 use crate::machine::Output;
@@ -35,6 +37,8 @@ struct Changes {
     members: Vec<Ipv4Addr>,
     /// Those of them of which a later registration is known here than the peer told of.
     later_here: Vec<Ipv4Addr>,
+    /// What was on its way to members under a Rekey SA that they do not hold.
+    unread: Vec<(Ipv4Addr, Content)>,
     /// Members that were taken out, or rises of the generation.
     removals: bool,
 }
@@ -135,7 +139,36 @@ impl KeyServer {
         if changes.group || !changes.members.is_empty() {
             self.unify_keks(cx);
         }
+        self.tell_unread(cx, &changes.unread);
         self.tell_returned(cx, &changes.members);
+    }
+
+    /// Members turned out to hold another Rekey SA than their rekeys went under, from a key server
+    /// that was not heard: they are told the same under that one.
+    //= getvpn P15
+    fn tell_unread(&mut self, cx: &mut Context<'_>, unread: &[(Ipv4Addr, Content)]) {
+        let now = self.clock.at(cx.now);
+        for kind in KINDS {
+            // Then who comes from another key server is told all keys in any case.
+            let removing = self.keys.compromised_kek(kind, now).is_some();
+            let mut by_content: Vec<(&Content, Vec<Ipv4Addr>)> = Vec::new();
+            for (address, content) in unread {
+                let member = self.members.find(*address);
+                if member.is_none_or(|member| member.kind != kind) {
+                    continue;
+                }
+                if removing && matches!(content, Content::Teks(_)) {
+                    continue;
+                }
+                match by_content.iter_mut().find(|(of, _)| *of == content) {
+                    Some((_, members)) => members.push(*address),
+                    None => by_content.push((content, vec![*address])),
+                }
+            }
+            for (content, members) in by_content {
+                self.send(cx, kind, content, members);
+            }
+        }
     }
 
     fn apply(
@@ -150,7 +183,7 @@ impl KeyServer {
             Record::Kek(kek) => changes.group |= self.join_kek(cx.now, *kek),
             Record::Member(address, member) => {
                 let told = (member.joined, member.server);
-                if self.join_member(cx.now, address, *member) {
+                if self.join_member(cx.now, address, *member, changes) {
                     changes.members.push(address);
                     let held = self.members.find(address);
                     if held.is_some_and(|held| (held.joined, held.server) != told) {
@@ -193,13 +226,13 @@ impl KeyServer {
         let now = self.clock.at(cx.now);
         let leads = self.coop.leads();
         let spi = record.tek.spi;
-        let send_from = self.send_from_at_merge(cx);
+        let send_from = (leads && record.announced).then(|| self.send_from_at_merge(cx));
         if let Some(held) = self.keys.teks.iter_mut().find(|held| held.tek.spi == spi) {
             // Who leads knows best what members were told; but what another one told its members
             // is sent on there, though it was withdrawn here before anybody held it.
-            if leads && record.announced && held.withdrawn {
+            if send_from.is_some() && held.withdrawn {
                 held.withdrawn = false;
-                held.send_from = Some(send_from);
+                held.send_from = send_from;
                 changes.group = true;
                 changes.teks += 1;
             } else if !leads {
@@ -229,7 +262,6 @@ impl KeyServer {
         if !leads {
             return self.keys.insert_tek(record);
         }
-        let send_from = Some(send_from).filter(|_| record.announced);
         self.keys.insert_tek(TekRecord {
             announced: false,
             delivered: false,
@@ -272,7 +304,13 @@ impl KeyServer {
         true
     }
 
-    fn join_member(&mut self, at: Time, address: Ipv4Addr, member: Member) -> bool {
+    fn join_member(
+        &mut self,
+        at: Time,
+        address: Ipv4Addr,
+        member: Member,
+        changes: &mut Changes,
+    ) -> bool {
         let now = self.clock.at(at);
         let local = SocketAddrV4::new(self.config.address, 848);
         let theirs = Member { local, ..member };
@@ -297,8 +335,17 @@ impl KeyServer {
         if newer_kek {
             held.kek = kek;
         }
-        let changed = before != (held.joined, held.server, held.kek, held.leases.len());
-        if changed && (before.0, before.1) != (held.joined, held.server) {
+        let (changed, kek) = (
+            before != (held.joined, held.server, held.kek, held.leases.len()),
+            held.kek,
+        );
+        let elsewhere = (before.0, before.1) != (held.joined, held.server);
+        if kek != before.2 || elsewhere {
+            let unread = self.rekeying.take_unread(address, &kek);
+            let unread = unread.into_iter().map(|content| (address, content));
+            changes.unread.extend(unread);
+        }
+        if changed && elsewhere {
             self.rekeying.forget(address);
             // It may have come to a key server that had not heard of a removal.
             self.summon_again(address);
@@ -316,12 +363,15 @@ impl KeyServer {
         self.coop.pieces.insert(key, piece.octets);
     }
 
-    /// Takes over a policy that is newer than the one held, when all its pieces are here.
+    /// Takes over a policy that is newer than the one held, when all its pieces are here. Of two
+    /// that are equally old, as key servers have that were founded apart, all take the same.
+    //= getvpn P15
     fn adopt_policy(&mut self) -> bool {
         let Some(group) = self.coop.announced_group.clone() else {
             return false;
         };
-        if group.version < self.coop.row.policy_version {
+        let own = self.group_record();
+        if self.policy.is_some() && group.rank() <= own.rank() {
             self.coop.announced_group = None;
             return false;
         }
@@ -337,9 +387,6 @@ impl KeyServer {
         self.coop.announced_group = None;
         let [policy, next] = blobs;
         let same = self.policy == policy && self.next_policy == next;
-        if group.version == self.coop.row.policy_version && self.policy.is_some() {
-            return false;
-        }
         self.coop.row.policy_version = group.version;
         (self.policy, self.next_policy) = (policy, next);
         self.coop.pieces.clear();

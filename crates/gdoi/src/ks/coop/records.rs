@@ -128,6 +128,13 @@ pub(crate) fn tombstone(member: std::net::Ipv4Addr, word: &Tombstone) -> Result<
 }
 
 impl Group {
+    /// Of two the larger one counts: the version, then the name of what members are to hold. Whether
+    /// that is in force already makes no difference.
+    pub(crate) fn rank(&self) -> impl Ord + use<> {
+        let [policy, next] = self.policies;
+        (self.version, next.or(policy))
+    }
+
     /// Its octets.
     pub(crate) fn encode(&self) -> Result<Vec<u8>, Error> {
         let mut w = Writer::new();

@@ -124,6 +124,10 @@ impl KeyServer {
         }
         self.coop.rivalled = false;
         if self.serving == Serving::Yes && !self.is_removing() {
+            self.keys
+                .teks
+                .iter_mut()
+                .for_each(|record| record.delivered = false);
             self.begin(cx);
             self.send_teks(cx);
         }
@@ -240,6 +244,9 @@ impl KeyServer {
         self.coop.role = Role::Secondary;
         self.coop.decide_at = None;
         self.coop.stop_waiting();
+        if self.keys.follow_others() {
+            self.persist_group(cx);
+        }
         self.coop.previous_primary = self.coop.peers.get(&primary).map(|peer| peer.address);
         if let Some(primary) = self.coop.previous_primary {
             cx.out.report(Gdoi::COOP_KS_TRANS_TO_SEC {
