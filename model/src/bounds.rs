@@ -44,6 +44,10 @@ pub struct Bounds {
     pub orders: u8,
     /// `clear crypto gdoi ks members`.
     pub clears: u8,
+    /// Members that start anew, when everything is well, also after the last of the other faults.
+    pub restarts: u8,
+    /// A cut between the first key server and another one parts the members from that one, too.
+    pub sided: bool,
     /// A link or a key server comes back after so long at the latest.
     pub longest: Duration,
     /// The same for links to members.
@@ -81,6 +85,8 @@ impl Bounds {
             delays: 1,
             orders: 1,
             clears: 1,
+            restarts: 0,
+            sided: false,
             longest: Duration::from_secs(50),
             longest_member: Duration::from_secs(20),
         }

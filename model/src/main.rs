@@ -64,7 +64,7 @@ impl Model for Group {
 
 const USAGE: &str = "usage: getvpn-model [small | full] [NAME=NUMBER...]
 names: servers members tek quiet faulty after faults cuts member-cuts crashes losses overtakings
-delays orders clears longest longest-member seconds (how long at most)";
+delays orders clears restarts sided longest longest-member seconds (how long at most)";
 
 fn main() -> ExitCode {
     let (mut bounds, mut most) = (Bounds::small(), 86_400);
@@ -113,6 +113,8 @@ fn set(bounds: &mut Bounds, most: &mut u64, word: &str) -> bool {
         "delays" => bounds.delays = small,
         "orders" => bounds.orders = small,
         "clears" => bounds.clears = small,
+        "restarts" => bounds.restarts = small,
+        "sided" => bounds.sided = value > 0,
         "longest" => bounds.longest = seconds,
         "longest-member" => bounds.longest_member = seconds,
         "seconds" => *most = value.into(),

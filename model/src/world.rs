@@ -73,6 +73,8 @@ pub enum Action {
     Order(u8),
     /// An operator lets every member register again, under new keys.
     Clear(u8),
+    /// A member starts anew, with nothing.
+    RestartMember(u8),
 }
 
 /// How often each fault may still happen.
@@ -87,6 +89,7 @@ struct Left {
     delays: u8,
     orders: u8,
     clears: u8,
+    restarts: u8,
 }
 
 /// All boxes and everything between them.
@@ -153,6 +156,7 @@ impl World {
                 delays: bounds.delays,
                 orders: bounds.orders,
                 clears: bounds.clears,
+                restarts: bounds.restarts,
             },
             calm_since: now,
             ordered: None,
@@ -190,7 +194,13 @@ impl World {
         }
         actions.push(Action::Run);
         self.returns(actions);
-        if self.left.faults == 0 || self.now >= self.bounds.faults_until() {
+        if self.left.faults == 0 {
+            return;
+        }
+        if self.left.restarts > 0 && self.is_calm() {
+            actions.extend((0..self.bounds.members).map(Action::RestartMember));
+        }
+        if self.now >= self.bounds.faults_until() {
             return;
         }
         self.link_faults(actions);
@@ -219,6 +229,13 @@ impl World {
         if self.left.delays > 0 && !self.net.is_empty() {
             actions.push(Action::Delay);
         }
+    }
+
+    /// Nothing is cut, somebody leads, and what was ordered is with everybody: a member that starts
+    /// anew then must understand all others.
+    fn is_calm(&self) -> bool {
+        let linked = self.cuts.is_empty() && self.member_cuts.is_empty();
+        linked && self.leaders() == 1 && self.now.since(self.calm_since) >= ORDER_SPREADS
     }
 
     fn link_faults(&self, actions: &mut Vec<Action>) {
@@ -330,6 +347,13 @@ impl World {
             Action::Clear(place) => {
                 self.left.clears -= 1;
                 self.at_server(place, |server, now, out| server.clear_members(now, out));
+            }
+            Action::RestartMember(member) => {
+                self.left.restarts -= 1;
+                let at = usize::from(member);
+                let config = self.bounds.member_config(at);
+                self.members[at] = Arc::new(Member::new(self.now, config));
+                self.register(at, 0);
             }
         }
         let fault = !matches!(
@@ -579,8 +603,10 @@ impl World {
     }
 
     fn is_member_cut(&self, server: u8, member: u8) -> bool {
+        // The members are on the side of the first key server.
+        let apart = self.bounds.sided && server > 0 && self.is_cut(0, server);
         let mut cuts = self.member_cuts.iter();
-        cuts.any(|(x, y, _)| (*x, *y) == (server, member))
+        apart || cuts.any(|(x, y, _)| (*x, *y) == (server, member))
     }
 
     /// A key server asks for an SA with another one: it is there at once, or not to be had.
