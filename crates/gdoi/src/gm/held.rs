@@ -6,6 +6,7 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::net::{Ipv4Addr, SocketAddrV4};
 use std::sync::Arc;
+use std::time::Duration;
 
 use ::policy::lifetime::Schedule;
 use ::policy::tbar::PseudoClock;
@@ -14,7 +15,7 @@ use crypto::Secret;
 use crypto::rsa::PublicKey;
 use wire::iana::AckType;
 
-use crate::limits::KEKS_BESIDES_MAX;
+use crate::limits::{KEKS_BESIDES_MAX, MERGE_SEND_WAIT};
 use crate::policy_blob::PolicyBlob;
 use crate::rekey_sa::RekeySa;
 
@@ -331,7 +332,7 @@ impl Held {
     }
 
     /// When records of an older generation than others are received on no more.
-    fn next_generation(&self, delay: std::time::Duration) -> impl Iterator<Item = PseudoTime> {
+    fn next_generation(&self, delay: Duration) -> impl Iterator<Item = PseudoTime> {
         let newer = self.teks.values().filter(|newer| {
             let other = |tek: &Tek| !tek.generation.is_alive_in(&newer.generation);
             self.teks.values().any(other)
@@ -373,6 +374,25 @@ impl Held {
             .filter(|tek| tek.is_active(now))
             .max_by_key(|tek| (tek.activation, tek.minted_by, tek.spi))
             .map(|tek| tek.spi)
+    }
+
+    /// A record of a rekey that came after the moment from which it is sent on. Either this member is
+    /// late, or it is one of the other side of a split, which others of this side do not hold yet:
+    /// it is sent on when they can have it, or there is nothing else to send on.
+    //= getvpn P15
+    pub(super) fn sent_on_later(&self, tek: Tek, now: PseudoTime) -> Tek {
+        let running = self.teks.values().filter(|own| own.is_active(now));
+        let last = running.max_by_key(|own| own.expiry);
+        let Some(last) = last.filter(|last| last.generation == tek.generation) else {
+            return tek;
+        };
+        if self.kind != PeerKind::Ours || tek.activation > now {
+            return tek;
+        }
+        let wait = self.schedule().scaled(MERGE_SEND_WAIT);
+        let end = tek.expiry.before(Duration::from_nanos(1));
+        let activation = now.after(wait).min(last.expiry).min(end);
+        Tek { activation, ..tek }
     }
 
     /// When the next record or Rekey SA is over.

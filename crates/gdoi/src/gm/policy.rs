@@ -22,7 +22,7 @@ use crate::machine::Output;
 use crate::policy_blob::{Assembly, PolicyBlob};
 use crate::rekey_sa::random_below;
 
-/// What a policy is fetched for.
+/// What a policy is fetched for, and what keys came by.
 #[derive(Copy, Clone, Debug, PartialEq, Eq)]
 pub(super) enum Purpose {
     /// A registration waits for it.

@@ -507,7 +507,7 @@ impl Member {
             }
             cx.out.report(Gdoi::SA_KEK_UPDATED {});
         }
-        self.install_teks(cx, &offer, &received);
+        self.install_teks(cx, &offer, &received, Purpose::Registration);
         self.expire(cx);
         self.registered(cx, run.server);
         self.retry_pushes(cx);
@@ -620,7 +620,13 @@ impl Member {
     }
 
     /// Installs the traffic keys of an offer; the data plane receives on them at once.
-    pub(super) fn install_teks(&mut self, cx: &mut Context<'_>, offer: &Offer, got: &Received) {
+    pub(super) fn install_teks(
+        &mut self,
+        cx: &mut Context<'_>,
+        offer: &Offer,
+        got: &Received,
+        by: Purpose,
+    ) {
         let group = self.config.group.clone();
         let Some(held) = &mut self.held else { return };
         //= getvpn P23
@@ -661,6 +667,10 @@ impl Member {
                 let (group, spi) = (group.clone(), oldest);
                 cx.out.push(Output::RemoveSa { group, spi });
             }
+            let tek = match by {
+                Purpose::Registration => tek,
+                Purpose::Rekey => held.sent_on_later(tek, now),
+            };
             updated = true;
             held.teks.insert(tek.spi, tek.clone());
             if cx.keylog {

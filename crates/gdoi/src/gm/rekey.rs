@@ -18,6 +18,7 @@ use wire::private::{AckFlags, AckStatus};
 use super::Member;
 use super::held::{Held, Kek};
 use super::multicast::{Acknowledgement, DelayedAck};
+use super::policy::Purpose;
 use super::registration::Plan;
 use crate::ack;
 use crate::context::Context;
@@ -310,7 +311,7 @@ impl Member {
             }
             cx.out.report(Gdoi::SA_KEK_UPDATED {});
         }
-        self.install_teks(cx, offer, got);
+        self.install_teks(cx, offer, got, Purpose::Rekey);
         if let Some(name) = &offer.policy {
             self.policy_named(cx, name);
         }

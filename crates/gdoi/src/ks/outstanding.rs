@@ -388,10 +388,17 @@ impl Rekeying {
     }
 
     /// A member holds that Rekey SA: what went to it under others, and it did not acknowledge, it
-    /// could not read. That is not repeated; says what it was about, but for calls to register.
-    pub(crate) fn take_unread(&mut self, member: Ipv4Addr, held: &KekSpi) -> Vec<Content> {
+    /// could not read; when it has begun `anew`, it has forgotten everything. That is not repeated;
+    /// says what it was about, but for calls to register.
+    pub(crate) fn take_unread(
+        &mut self,
+        member: Ipv4Addr,
+        held: &KekSpi,
+        anew: bool,
+    ) -> Vec<Content> {
         let mut unread = Vec::new();
-        for push in self.pushes.iter_mut().filter(|own| own.push.kek != *held) {
+        let of_others = |own: &&mut Outstanding| anew || own.push.kek != *held;
+        for push in self.pushes.iter_mut().filter(of_others) {
             let awaited = push.awaiting.remove(&member).is_some();
             let was = awaited | push.missed.remove(&member) | push.silent.remove(&member);
             let content = &push.push.content;
@@ -575,10 +582,10 @@ mod tests {
             rekeying.due(Time::from_secs(s), COPIES);
         }
         // All copies have left in vain.
-        let unread = rekeying.take_unread(member(1), &kek());
+        let unread = rekeying.take_unread(member(1), &kek(), false);
         assert_eq!(unread, [Content::Teks(Spi(7))]);
-        assert!(rekeying.take_unread(member(1), &kek()).is_empty());
-        let unread = rekeying.take_unread(member(1), &other);
+        assert!(rekeying.take_unread(member(1), &kek(), false).is_empty());
+        let unread = rekeying.take_unread(member(1), &kek(), true);
         assert_eq!(unread, [Content::Teks(Spi(7))]);
         let late = rekeying.acknowledged(&kek(), 7, member(1));
         assert_eq!(late, Answer::Again);

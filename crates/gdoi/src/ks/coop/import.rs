@@ -341,11 +341,12 @@ impl KeyServer {
         );
         let elsewhere = (before.0, before.1) != (held.joined, held.server);
         if kek != before.2 || elsewhere {
-            let unread = self.rekeying.take_unread(address, &kek);
+            let unread = self.rekeying.take_unread(address, &kek, elsewhere);
             let unread = unread.into_iter().map(|content| (address, content));
             changes.unread.extend(unread);
         }
         if changed && elsewhere {
+            // It may have registered where the last key was not known yet.
             self.rekeying.forget(address);
             // It may have come to a key server that had not heard of a removal.
             self.summon_again(address);
