@@ -387,18 +387,24 @@ impl Rekeying {
         }
     }
 
+    /// What rekeys to this kind of members were about that began since; calls to register are none.
+    pub(crate) fn begun_since(&self, kind: PeerKind, since: Time) -> Vec<Content> {
+        let mut begun = Vec::new();
+        for own in &self.pushes {
+            let content = &own.push.content;
+            let fits = own.push.kind == kind && own.began >= since;
+            if fits && *content != Content::Register && !begun.contains(content) {
+                begun.push(content.clone());
+            }
+        }
+        begun
+    }
+
     /// A member holds that Rekey SA: what went to it under others, and it did not acknowledge, it
-    /// could not read; when it has begun `anew`, it has forgotten everything. That is not repeated;
-    /// says what it was about, but for calls to register.
-    pub(crate) fn take_unread(
-        &mut self,
-        member: Ipv4Addr,
-        held: &KekSpi,
-        anew: bool,
-    ) -> Vec<Content> {
+    /// could not read. That is not repeated; says what it was about, but for calls to register.
+    pub(crate) fn take_unread(&mut self, member: Ipv4Addr, held: &KekSpi) -> Vec<Content> {
         let mut unread = Vec::new();
-        let of_others = |own: &&mut Outstanding| anew || own.push.kek != *held;
-        for push in self.pushes.iter_mut().filter(of_others) {
+        for push in self.pushes.iter_mut().filter(|own| own.push.kek != *held) {
             let awaited = push.awaiting.remove(&member).is_some();
             let was = awaited | push.missed.remove(&member) | push.silent.remove(&member);
             let content = &push.push.content;
@@ -582,15 +588,20 @@ mod tests {
             rekeying.due(Time::from_secs(s), COPIES);
         }
         // All copies have left in vain.
-        let unread = rekeying.take_unread(member(1), &kek(), false);
+        let unread = rekeying.take_unread(member(1), &kek());
         assert_eq!(unread, [Content::Teks(Spi(7))]);
-        assert!(rekeying.take_unread(member(1), &kek(), false).is_empty());
-        let unread = rekeying.take_unread(member(1), &kek(), true);
+        assert!(rekeying.take_unread(member(1), &kek()).is_empty());
+        let unread = rekeying.take_unread(member(1), &other);
         assert_eq!(unread, [Content::Teks(Spi(7))]);
         let late = rekeying.acknowledged(&kek(), 7, member(1));
         assert_eq!(late, Answer::Again);
         let of_another = rekeying.acknowledged(&kek(), 7, member(2));
         assert_eq!(of_another, Answer::First);
+        let (ours, plain) = (PeerKind::Ours, PeerKind::Rfc6407);
+        let begun = rekeying.begun_since(ours, Time::ZERO);
+        assert_eq!(begun, [Content::Teks(Spi(7)), Content::Kek(kek())]);
+        assert!(rekeying.begun_since(ours, Time::from_secs(1)).is_empty());
+        assert!(rekeying.begun_since(plain, Time::ZERO).is_empty());
     }
 
     #[test]

@@ -37,8 +37,9 @@ struct Changes {
     members: Vec<Ipv4Addr>,
     /// Those of them of which a later registration is known here than the peer told of.
     later_here: Vec<Ipv4Addr>,
-    /// What was on its way to members under a Rekey SA that they do not hold.
-    unread: Vec<(Ipv4Addr, Content)>,
+    /// Rekeys that members have not seen: they could not read them, or began anew where they were not
+    /// known yet.
+    untold: Vec<(Ipv4Addr, Content)>,
     /// Members that were taken out, or rises of the generation.
     removals: bool,
 }
@@ -139,20 +140,20 @@ impl KeyServer {
         if changes.group || !changes.members.is_empty() {
             self.unify_keks(cx);
         }
-        self.tell_unread(cx, &changes.unread);
+        self.tell_again(cx, &changes.untold);
         self.tell_returned(cx, &changes.members);
     }
 
     /// Members turned out to hold another Rekey SA than their rekeys went under, from a key server
-    /// that was not heard: they are told the same under that one.
+    /// that was not heard, or have registered elsewhere meanwhile: they are told the same again.
     //= getvpn P15
-    fn tell_unread(&mut self, cx: &mut Context<'_>, unread: &[(Ipv4Addr, Content)]) {
+    fn tell_again(&mut self, cx: &mut Context<'_>, untold: &[(Ipv4Addr, Content)]) {
         let now = self.clock.at(cx.now);
         for kind in KINDS {
             // Then who comes from another key server is told all keys in any case.
             let removing = self.keys.compromised_kek(kind, now).is_some();
             let mut by_content: Vec<(&Content, Vec<Ipv4Addr>)> = Vec::new();
-            for (address, content) in unread {
+            for (address, content) in untold {
                 let member = self.members.find(*address);
                 if member.is_none_or(|member| member.kind != kind) {
                     continue;
@@ -335,22 +336,24 @@ impl KeyServer {
         if newer_kek {
             held.kek = kek;
         }
-        let (changed, kek) = (
-            before != (held.joined, held.server, held.kek, held.leases.len()),
-            held.kek,
-        );
+        let changed = before != (held.joined, held.server, held.kek, held.leases.len());
         let elsewhere = (before.0, before.1) != (held.joined, held.server);
-        if kek != before.2 || elsewhere {
-            let unread = self.rekeying.take_unread(address, &kek, elsewhere);
-            let unread = unread.into_iter().map(|content| (address, content));
-            changes.unread.extend(unread);
-        }
-        if changed && elsewhere {
-            // It may have registered where the last key was not known yet.
+        let (kek, kind) = (held.kek, held.kind);
+        let untold = if elsewhere {
+            // What was told by then may not have been known where it registered.
+            let ago = now.since(held.joined) + self.replication_wait();
+            let since = at.since(Time::ZERO).saturating_sub(ago);
             self.rekeying.forget(address);
             // It may have come to a key server that had not heard of a removal.
             self.summon_again(address);
-        }
+            self.rekeying.begun_since(kind, Time::ZERO + since)
+        } else if kek == before.2 {
+            Vec::new()
+        } else {
+            self.rekeying.take_unread(address, &kek)
+        };
+        let untold = untold.into_iter().map(|content| (address, content));
+        changes.untold.extend(untold);
         changed
     }
 
