@@ -344,14 +344,17 @@ impl KeyServer {
             let ago = now.since(held.joined) + self.replication_wait();
             let since = at.since(Time::ZERO).saturating_sub(ago);
             self.rekeying.forget(address);
-            // It may have come to a key server that had not heard of a removal.
-            self.summon_again(address);
             self.rekeying.begun_since(kind, Time::ZERO + since)
         } else if kek == before.2 {
             Vec::new()
         } else {
             self.rekeying.take_unread(address, &kek)
         };
+        if elsewhere || kek != before.2 {
+            // It may have come to a key server that had not heard of a removal, or not been able to
+            // read that it is to come.
+            self.summon_again(address);
+        }
         let untold = untold.into_iter().map(|content| (address, content));
         changes.untold.extend(untold);
         changed
