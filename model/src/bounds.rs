@@ -106,6 +106,42 @@ impl Bounds {
         }
     }
 
+    /// Two key servers that do not hear each other for longer than a key is sent on, with the members
+    /// on one side, and one message that is lost.
+    #[must_use]
+    pub const fn sided() -> Self {
+        Self {
+            servers: 2,
+            faults: 2,
+            member_cuts: 0,
+            crashes: 0,
+            overtakings: 0,
+            delays: 0,
+            orders: 0,
+            clears: 0,
+            sided: true,
+            longest: Duration::from_secs(70),
+            ..Self::small()
+        }
+    }
+
+    /// A rekey is ordered, a message lost, a key server dies, and a member starts anew.
+    #[must_use]
+    pub const fn anew() -> Self {
+        Self {
+            servers: 2,
+            faulty: Duration::from_secs(12),
+            faults: 4,
+            cuts: 0,
+            member_cuts: 0,
+            overtakings: 0,
+            delays: 0,
+            clears: 0,
+            restarts: 1,
+            ..Self::small()
+        }
+    }
+
     /// When faults begin.
     #[must_use]
     pub fn faults_until(&self) -> policy::Time {

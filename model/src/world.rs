@@ -34,6 +34,9 @@ pub const SEEN: [&str; 5] = [
     "two lead at a time, and one steps down",
 ];
 
+/// Of [`SEEN`], what only those see that let key servers stop.
+pub const COMES_BACK: usize = 3;
+
 /// What is on its way.
 #[derive(Clone)]
 enum Packet {
@@ -461,7 +464,7 @@ impl World {
         let at = usize::from(place);
         self.runs[at] += 1;
         if self.runs[at] > 1 {
-            self.seen |= 1 << 3;
+            self.seen |= 1 << COMES_BACK;
         }
         let (config, mut out) = (self.bounds.server_config(at), Vec::new());
         let disk = Arc::clone(&self.disks[at]);

@@ -14,7 +14,7 @@ use std::process::ExitCode;
 use anyhow::{Context as _, Result, bail};
 
 const USAGE: &str = "usage: cargo xtask tidy | rfc [--texts DIR] | mutants [NAME...] |
-       model [small | full] [NAME=NUMBER...] | model ablations [NAME...]
+       model [small | full | sided | anew] [NAME=NUMBER...] | model ablations [NAME...]
 
 tidy     dependency graph, file, function and line length, core lints, banned words, show paths
 rfc      the matrix of quoted rules; with --texts DIR each quotation is looked up in DIR/rfcNNNN.txt
