@@ -107,17 +107,16 @@ impl Bounds {
     }
 
     /// Two key servers that do not hear each other for longer than a key is sent on, with the members
-    /// on one side, and one message that is lost.
+    /// on one side, an ordered rekey, and one message that is lost.
     #[must_use]
     pub const fn sided() -> Self {
         Self {
             servers: 2,
-            faults: 2,
+            faults: 3,
             member_cuts: 0,
             crashes: 0,
             overtakings: 0,
             delays: 0,
-            orders: 0,
             clears: 0,
             sided: true,
             longest: Duration::from_secs(70),

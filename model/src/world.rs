@@ -215,7 +215,8 @@ impl World {
                     actions.push(Action::DieWriting(place));
                 }
             }
-            let all_hear = self.member_cuts.is_empty();
+            let parted = self.bounds.sided && !self.cuts.is_empty();
+            let all_hear = self.member_cuts.is_empty() && !parted;
             if self.left.orders > 0 && all_hear && self.role(place) == Some(Role::Primary) {
                 actions.push(Action::Order(place));
             }
@@ -243,7 +244,11 @@ impl World {
 
     fn link_faults(&self, actions: &mut Vec<Action>) {
         let servers = self.bounds.servers;
-        if self.left.cuts > 0 {
+        // Whoever is not reached by an ordered rekey while that is on its way cannot know it.
+        let spreads = self
+            .ordered
+            .is_some_and(|at| self.now.since(at) < ORDER_SPREADS);
+        if self.left.cuts > 0 && !(self.bounds.sided && spreads) {
             for a in 0..servers {
                 for b in (a + 1)..servers {
                     if !self.is_cut(a, b) {
@@ -252,9 +257,7 @@ impl World {
                 }
             }
         }
-        // Whoever is not reached by an ordered rekey while that is on its way cannot know it.
-        let spreads = |at| self.now.since(at) < ORDER_SPREADS;
-        if self.left.member_cuts > 0 && !self.ordered.is_some_and(spreads) {
+        if self.left.member_cuts > 0 && !spreads {
             for server in 0..servers {
                 for member in 0..self.bounds.members {
                     // Nobody promises packets to a member that no key server reaches.
