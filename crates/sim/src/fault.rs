@@ -60,9 +60,6 @@ impl Sort {
     /// What may happen to a group of so many key servers. One that stands alone has nobody to ask
     /// what its restored disk has forgotten (PROTOCOL P22 needs an operator then), or what the
     /// group's clock reads after its machine was off (PROTOCOL P27).
-    ///
-    /// A change of the transform set is not among them yet: after one in a split some members of the
-    /// other side are not told this side's running key when it has healed.
     pub(crate) fn of_group(key_servers: usize) -> Vec<Self> {
         let mut sorts = vec![
             Self::Rekey,

@@ -408,7 +408,7 @@ impl Held {
 
 #[cfg(test)]
 mod tests {
-    use ::policy::{KekCipher, SigHash};
+    use ::policy::{Encryption, Integrity, KekCipher, KeyBits, KsIndex, SigHash, Transform};
     use crypto::SeededRng;
 
     use super::*;
@@ -430,6 +430,51 @@ mod tests {
             replaced: false,
             signed_by: None,
         }
+    }
+
+    #[test]
+    fn a_late_key_is_sent_on_later_unless_there_is_nothing_else() {
+        let at = PseudoTime::from_secs;
+        let tek = |spi: u32, activation_s: u64, expiry_s: u64| Tek {
+            spi: Spi(spi),
+            activation: at(activation_s),
+            expiry: at(expiry_s),
+            transform: Transform::new(Encryption::AesGcm(KeyBits::B256), Integrity::Combined)
+                .expect("it exists"),
+            generation: Generation::default(),
+            ks_list_hash: [0; 8],
+            minted_by: KsIndex::default(),
+            orig_lifetime_s: 600,
+        };
+        let server = SocketAddrV4::new(Ipv4Addr::LOCALHOST, 848);
+        let mut held = Held {
+            server,
+            kind: PeerKind::Ours,
+            clock: PseudoClock::reading(at(0), Time::ZERO),
+            generation: Generation::default(),
+            keks: Keks::default(),
+            public_key: None,
+            spi_key: None,
+            ack_base: Secret::copy_of(&[]),
+            teks: BTreeMap::new(),
+            sids: Vec::new(),
+            sid_size: None,
+            policy: Policy {
+                acl: Arc::default(),
+                tbar_window_s: None,
+                activation: None,
+                blob: None,
+            },
+            dead: VecDeque::new(),
+            last_rekey: None,
+        };
+        let late = tek(2, 90, 700);
+        let later = |held: &Held, now: u64| held.sent_on_later(late.clone(), at(now)).activation;
+        assert_eq!(later(&held, 100), at(90), "there is nothing else");
+        held.teks.insert(Spi(1), tek(1, 0, 600));
+        assert_eq!(later(&held, 80), at(90), "it is early");
+        assert_eq!(later(&held, 100), at(130));
+        assert_eq!(later(&held, 590), at(600), "then the other one ends");
     }
 
     #[test]
