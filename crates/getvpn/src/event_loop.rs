@@ -38,6 +38,7 @@ use crate::logging::Sink;
 use crate::ports::Ports;
 use crate::resumption::{self, Pending, Resumption};
 use crate::rsa;
+use crate::seal::Sealer;
 use crate::service::Service;
 use crate::storage::{Batch, Done, Folder, Writer};
 
@@ -46,6 +47,7 @@ pub(crate) struct Setup {
     pub(crate) config: PathBuf,
     pub(crate) state: PathBuf,
     pub(crate) socket: PathBuf,
+    pub(crate) seal_key: Option<PathBuf>,
     pub(crate) keylog: Option<PathBuf>,
 }
 
@@ -178,7 +180,8 @@ struct World {
 impl World {
     fn start(setup: &Setup) -> Result<(Self, Sources)> {
         let folder = Folder::open(&setup.state)?;
-        let (store, restored) = folder.load()?;
+        let sealer = setup.seal_key.as_deref().map(Sealer::read).transpose()?;
+        let (store, restored) = folder.load(sealer)?;
         let keylog = setup.keylog.as_deref().map(KeyLog::open).transpose()?;
         let mut netlink = Socket::open().context("cannot speak to the kernel by netlink")?;
         // Before the list: what changes after it is heard.

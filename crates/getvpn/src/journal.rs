@@ -95,6 +95,15 @@ impl Journal {
         Ok(Ok(records))
     }
 
+    /// Overwrites everything: what the journal holds is in the state file, and nobody is to find it here.
+    ///
+    /// # Errors
+    /// Nothing can be written.
+    pub(crate) fn wipe(&mut self) -> io::Result<()> {
+        self.file.write_all_at(&vec![0; JOURNAL_LEN], 0)?;
+        self.file.sync_all()
+    }
+
     /// Begins an epoch: what the journal holds is in the state file.
     pub(crate) const fn begin(&mut self, epoch: u64) {
         self.epoch = epoch;

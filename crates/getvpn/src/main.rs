@@ -14,6 +14,7 @@ mod logging;
 mod ports;
 mod resumption;
 mod rsa;
+mod seal;
 mod service;
 mod simulate;
 mod steering;
@@ -61,6 +62,10 @@ enum Verb {
         /// The control socket
         #[arg(long, default_value = SOCKET)]
         socket: PathBuf,
+        /// Seal the state file with the key in this file, at least 32 random octets; by default with
+        /// the credential getvpn.seal of the service manager, if there is one
+        #[arg(long, value_name = "FILE")]
+        seal_key: Option<PathBuf>,
         /// Write session keys to a folder that Wireshark reads; for tests only
         #[arg(long)]
         keylog: Option<PathBuf>,
@@ -115,12 +120,14 @@ fn main() -> ExitCode {
             config,
             state,
             socket,
+            seal_key,
             keylog,
         } => {
             let setup = Setup {
                 config,
                 state,
                 socket,
+                seal_key: seal_key.or_else(seal::credential),
                 keylog,
             };
             event_loop::run(&setup).map(|()| 0)

@@ -21,11 +21,18 @@ use redb::{Database, ReadableDatabase, ReadableTable, TableDefinition};
 use tokio::sync::mpsc as channel;
 
 use crate::journal::{Damaged, Journal};
+use crate::seal::Sealer;
 
 const ROWS: TableDefinition<'_, &[u8], &[u8]> = TableDefinition::new("rows");
 /// What stands before the rows: under which epoch entries of the journal are not yet among them.
 const EPOCH: TableDefinition<'_, (), u64> = TableDefinition::new("epoch");
+/// A value that only the right key opens, if the rows are sealed.
+const SEAL: TableDefinition<'_, (), &[u8]> = TableDefinition::new("seal");
+/// What it is, and under which name: no row has it.
+const SEALED: (&[u8], &[u8]) = (b"", b"sealed");
 const FILE: &str = "state.redb";
+/// A state file in the making.
+const NEW_FILE: &str = "state.redb.new";
 const JOURNAL: &str = "state.journal";
 const LOCK: &str = "lock";
 
@@ -94,12 +101,47 @@ impl Folder {
         })
     }
 
-    /// Opens the state file and reads what is in it.
+    /// Opens the state file and reads what is in it. With a sealer its rows are sealed, those of before
+    /// too.
     ///
     /// # Errors
-    /// The file cannot be read or is damaged; the message says what to do.
-    pub(crate) fn load(&self) -> Result<(Store, Vec<Record>)> {
+    /// The file cannot be read, is damaged, or is sealed otherwise; the message says what to do.
+    pub(crate) fn load(&self, sealer: Option<Sealer>) -> Result<(Store, Vec<Record>)> {
         let path = self.path.join(FILE);
+        let _ = std::fs::remove_file(self.path.join(NEW_FILE));
+        let database = self.database(FILE)?;
+        let journal_path = self.path.join(JOURNAL);
+        let journal = Journal::open(&journal_path)
+            .with_context(|| format!("cannot open {}", journal_path.display()))?;
+        let mut store =
+            Store::open(database, journal).map_err(|error| self.explain(&journal_path, &error))?;
+        let mark = mark(&store.database).map_err(|error| self.explain(&path, &error))?;
+        match (&sealer, &mark) {
+            (Some(sealer), Some(mark)) if sealer.open(SEALED.0, mark).is_err() => bail!(
+                "the state file {} is sealed with another key than {}",
+                path.display(),
+                sealer.file.display()
+            ),
+            (None, Some(_)) => bail!(
+                "the state file {} is sealed: name the file of its key with --seal-key",
+                path.display()
+            ),
+            (Some(_), None | Some(_)) | (None, None) => {}
+        }
+        let mut rows = read(&store.database).map_err(|error| self.explain(&path, &error))?;
+        if let Some(sealer) = sealer {
+            if mark.is_none() {
+                store = self.sealed(store, sealer, &rows)?;
+            } else {
+                open_all(&sealer, &mut rows).map_err(|error| self.explain(&path, &error))?;
+                store.sealer = Some(sealer);
+            }
+        }
+        Ok((store, rows))
+    }
+
+    fn database(&self, name: &str) -> Result<Database> {
+        let path = self.path.join(name);
         let file = OpenOptions::new()
             .read(true)
             .write(true)
@@ -108,16 +150,29 @@ impl Folder {
             .mode(0o600)
             .open(&path)
             .with_context(|| format!("cannot open {}", path.display()))?;
-        let database = FileBackend::new(file)
+        FileBackend::new(file)
             .and_then(|backend| redb::Builder::new().create_with_backend(backend))
-            .map_err(|error| self.explain(&path, &error.into()))?;
-        let journal_path = self.path.join(JOURNAL);
-        let journal = Journal::open(&journal_path)
-            .with_context(|| format!("cannot open {}", journal_path.display()))?;
-        let store =
-            Store::open(database, journal).map_err(|error| self.explain(&journal_path, &error))?;
-        let rows = read(&store.database).map_err(|error| self.explain(&path, &error))?;
-        Ok((store, rows))
+            .map_err(|error| self.explain(&path, &error.into()))
+    }
+
+    /// The rows in a new file, sealed: the pages of the one before may hold them in clear for ever.
+    fn sealed(&self, mut store: Store, sealer: Sealer, rows: &[Record]) -> Result<Store> {
+        let path = self.path.join(NEW_FILE);
+        store.journal.wipe()?;
+        let Store { journal, epoch, .. } = store;
+        let mut sealed = Store {
+            database: self.database(NEW_FILE)?,
+            journal,
+            epoch,
+            journalled: BTreeMap::new(),
+            sealer: Some(sealer),
+        };
+        sealed.seal()?;
+        sealed.transfer(rows.to_vec())?;
+        std::fs::rename(&path, self.path.join(FILE))
+            .and_then(|()| File::open(&self.path)?.sync_all())
+            .with_context(|| format!("cannot put {} in its place", path.display()))?;
+        Ok(sealed)
     }
 
     fn explain(&self, path: &Path, error: &anyhow::Error) -> anyhow::Error {
@@ -144,6 +199,22 @@ fn read(database: &Database) -> Result<Vec<Record>> {
     Ok(rows)
 }
 
+fn open_all(sealer: &Sealer, rows: &mut [Record]) -> Result<()> {
+    for row in rows {
+        let sealed = row.value.take().unwrap_or_default();
+        let value = sealer.open(&row.key, sealed.expose());
+        let value = value.map_err(|_| anyhow!("a row was not sealed by it, or was changed"))?;
+        row.value = Some(value);
+    }
+    Ok(())
+}
+
+/// What says that the rows are sealed.
+fn mark(database: &Database) -> Result<Option<Vec<u8>>> {
+    let table = database.begin_read()?.open_table(SEAL)?;
+    Ok(table.get(())?.map(|mark| mark.value().to_vec()))
+}
+
 /// The open state file, and the journal in front of it.
 pub(crate) struct Store {
     database: Database,
@@ -151,6 +222,7 @@ pub(crate) struct Store {
     epoch: u64,
     /// What is in the journal and not yet in the state file.
     journalled: BTreeMap<Vec<u8>, Option<Secret>>,
+    sealer: Option<Sealer>,
 }
 
 impl Store {
@@ -162,27 +234,58 @@ impl Store {
             journal,
             epoch,
             journalled: BTreeMap::new(),
+            sealer: None,
         };
         match store.journal.read(epoch)? {
-            Ok(records) => store.transfer(records)?,
+            // They are sealed already if the others are.
+            Ok(records) => store.transfer_as_they_are(records)?,
             Err(Damaged) => bail!("it is damaged: an entry is not whole, but later ones are"),
         }
         Ok(store)
     }
 
+    /// Says in the state file that its rows are sealed, and with which key.
+    fn seal(&mut self) -> Result<()> {
+        let Some(sealer) = &mut self.sealer else {
+            return Ok(());
+        };
+        let mark = sealer.seal(SEALED.0, &Secret::copy_of(SEALED.1))?;
+        let transaction = self.database.begin_write()?;
+        transaction.open_table(SEAL)?.insert((), mark.expose())?;
+        transaction.commit()?;
+        Ok(())
+    }
+
     /// Writes rows; when it returns they are on disk.
     fn write(&mut self, records: Vec<Record>) -> Result<()> {
+        let records = self.as_they_are_kept(records)?;
         if !self.journal.append(records.iter())? {
-            return self.transfer(records);
+            return self.transfer_as_they_are(records);
         }
         let rows = records.into_iter().map(|record| (record.key, record.value));
         self.journalled.extend(rows);
         Ok(())
     }
 
+    fn as_they_are_kept(&mut self, mut records: Vec<Record>) -> Result<Vec<Record>> {
+        if let Some(sealer) = &mut self.sealer {
+            for record in &mut records {
+                if let Some(value) = &mut record.value {
+                    *value = sealer.seal(&record.key, value)?;
+                }
+            }
+        }
+        Ok(records)
+    }
+
+    fn transfer(&mut self, records: Vec<Record>) -> Result<()> {
+        let records = self.as_they_are_kept(records)?;
+        self.transfer_as_they_are(records)
+    }
+
     /// Puts what is in the journal, and these rows after it, into the state file. The journal begins
     /// anew in the same transaction.
-    fn transfer(&mut self, records: Vec<Record>) -> Result<()> {
+    fn transfer_as_they_are(&mut self, records: Vec<Record>) -> Result<()> {
         let later = records.into_iter().map(|record| (record.key, record.value));
         self.journalled.extend(later);
         let epoch = self.epoch + 1;
@@ -211,6 +314,7 @@ fn epoch(database: &Database) -> Result<u64> {
     let transaction = database.begin_write()?;
     transaction.open_table(ROWS)?;
     transaction.open_table(EPOCH)?;
+    transaction.open_table(SEAL)?;
     transaction.commit()?;
     let table = database.begin_read()?.open_table(EPOCH)?;
     Ok(table.get(())?.map_or(0, |epoch| epoch.value()))
@@ -313,7 +417,7 @@ mod tests {
         let (sender, mut done) = channel::unbounded_channel();
         {
             let folder = Folder::open(&path).unwrap();
-            let (store, rows) = folder.load().unwrap();
+            let (store, rows) = folder.load(None).unwrap();
             assert!(rows.is_empty());
             let writer = Writer::start(store, sender).unwrap();
             for number in 1..=50_u8 {
@@ -331,7 +435,7 @@ mod tests {
             assert_eq!(done.blocking_recv().unwrap().unwrap(), number);
         }
         let folder = Folder::open(&path).unwrap();
-        let rows = seen(folder.load().unwrap().1);
+        let rows = seen(folder.load(None).unwrap().1);
         assert_eq!(rows.len(), 49);
         assert_eq!(rows[0], (vec![1], b"last".to_vec()));
         let mode = |path: &Path| path.metadata().unwrap().permissions().mode() & 0o777;
@@ -345,7 +449,7 @@ mod tests {
         let path = folder("crash");
         let written = |numbers: std::ops::Range<u8>| {
             let folder = Folder::open(&path).unwrap();
-            let mut store = folder.load().unwrap().0;
+            let mut store = folder.load(None).unwrap().0;
             for number in numbers {
                 store.write(vec![row(number, Some(b"new"))]).unwrap();
             }
@@ -356,7 +460,7 @@ mod tests {
         written(0..10);
         written(5..40);
         let folder = Folder::open(&path).unwrap();
-        let rows = seen(folder.load().unwrap().1);
+        let rows = seen(folder.load(None).unwrap().1);
         let numbers: Vec<u8> = rows.iter().map(|(key, _)| key[0]).collect();
         assert_eq!(numbers, (0..40).filter(|n| *n != 1).collect::<Vec<u8>>());
         std::fs::remove_dir_all(&path).unwrap();
@@ -368,7 +472,7 @@ mod tests {
         let value = [7; 60_000];
         {
             let folder = Folder::open(&path).unwrap();
-            let mut store = folder.load().unwrap().0;
+            let mut store = folder.load(None).unwrap().0;
             for number in 0..100 {
                 store.write(vec![row(number, Some(&value))]).unwrap();
             }
@@ -377,7 +481,7 @@ mod tests {
             store.write(vec![row(0, Some(b"last"))]).unwrap();
         }
         let folder = Folder::open(&path).unwrap();
-        let rows = seen(folder.load().unwrap().1);
+        let rows = seen(folder.load(None).unwrap().1);
         assert_eq!(rows.len(), 101);
         assert_eq!(rows[0].1, b"last");
         assert_eq!(rows[100].1.len(), 2 * crate::limits::JOURNAL_LEN);
@@ -405,11 +509,65 @@ mod tests {
         let path = folder("damaged");
         let folder = Folder::open(&path).unwrap();
         std::fs::write(path.join(FILE), [0x55; 8_192]).unwrap();
-        let error = folder.load().err().unwrap().to_string();
+        let error = folder.load(None).err().unwrap().to_string();
         assert!(
             error.contains("state.redb") && error.contains("move the folder's files away"),
             "{error}"
         );
         std::fs::remove_dir_all(&path).unwrap();
+    }
+
+    fn files(path: &Path) -> Vec<u8> {
+        [FILE, JOURNAL]
+            .iter()
+            .flat_map(|name| std::fs::read(path.join(name)).unwrap())
+            .collect()
+    }
+
+    fn holds(octets: &[u8], words: &[u8]) -> bool {
+        octets.windows(words.len()).any(|seen| seen == words)
+    }
+
+    #[test]
+    fn what_was_there_in_clear_is_sealed_and_nothing_of_it_is_left() {
+        let path = folder("seal");
+        let key = crate::seal::tests::key_file("seal-key", &[3; 32]);
+        let secret = b"a secret of the group";
+        let load = |sealer: Option<Sealer>| Folder::open(&path).unwrap().load(sealer);
+        {
+            let mut store = load(None).unwrap().0;
+            store.write(vec![row(1, Some(secret))]).unwrap();
+            assert!(holds(&files(&path), secret), "else this proves nothing");
+        }
+        for number in 2..5 {
+            let (mut store, rows) = load(Some(Sealer::read(&key).unwrap())).unwrap();
+            let rows = seen(rows);
+            assert_eq!(rows.len(), usize::from(number) - 1);
+            assert!(rows.iter().all(|(_, value)| value == secret));
+            store.write(vec![row(number, Some(secret))]).unwrap();
+            drop(store);
+            assert!(!holds(&files(&path), secret));
+        }
+        std::fs::remove_dir_all(&path).unwrap();
+        std::fs::remove_file(&key).unwrap();
+    }
+
+    #[test]
+    fn a_sealed_file_is_refused_without_its_key_and_with_another() {
+        let path = folder("sealed");
+        let [key, other] = [[3; 32], [4; 32]].map(|octets: [u8; 32]| {
+            crate::seal::tests::key_file(&format!("sealed-key-{}", octets[0]), &octets)
+        });
+        let load = |sealer: Option<Sealer>| Folder::open(&path).unwrap().load(sealer);
+        drop(load(Some(Sealer::read(&key).unwrap())).unwrap());
+        let error = load(None).err().unwrap().to_string();
+        assert!(error.contains("--seal-key"), "{error}");
+        let error = load(Some(Sealer::read(&other).unwrap())).err().unwrap();
+        assert!(error.to_string().contains("another key than"), "{error}");
+        load(Some(Sealer::read(&key).unwrap())).unwrap();
+        std::fs::remove_dir_all(&path).unwrap();
+        for file in [key, other] {
+            std::fs::remove_file(file).unwrap();
+        }
     }
 }

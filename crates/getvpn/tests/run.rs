@@ -5,8 +5,9 @@
 #[path = "../../netio/tests/support/mod.rs"]
 mod support;
 
-use std::fs::File;
+use std::fs::{File, Permissions};
 use std::net::{Ipv4Addr, UdpSocket};
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
@@ -96,11 +97,16 @@ struct Running {
 
 impl Running {
     fn start(folder: &Path, name: &str, config: &str) -> Self {
+        Self::start_with(folder, name, config, &[])
+    }
+
+    fn start_with(folder: &Path, name: &str, config: &str, more: &[&str]) -> Self {
         let of = |what: &str| folder.join(format!("{name}.{what}")).display().to_string();
         let log = File::create(of("log")).unwrap();
         let socket = of("sock");
         let child = program(&["run", "--config", config, "--state", &of("state")])
             .args(["--socket", &socket])
+            .args(more)
             .stderr(log.try_clone().unwrap())
             .stdout(log)
             .spawn()
@@ -371,6 +377,34 @@ fn a_state_folder_and_a_socket_serve_one_box() {
         status(&["exec", "--socket", &socket, "show version"]),
         Some(2)
     );
+    std::fs::remove_dir_all(&folder).unwrap();
+}
+
+#[test]
+fn a_sealed_state_folder_opens_with_its_key_only_also_after_a_kill() {
+    if !isolated("a_sealed_state_folder_opens_with_its_key_only_also_after_a_kill") {
+        return;
+    }
+    let folder = folder("sealed");
+    let key = folder.join("seal.key");
+    std::fs::write(&key, [7; 32]).unwrap();
+    std::fs::set_permissions(&key, Permissions::from_mode(0o600)).unwrap();
+    let file = config(&folder, "ks.cfg", KEY_SERVER, MEMBER);
+    let with_key = ["--seal-key", key.to_str().unwrap()];
+    let made = "crypto key generate rsa label get modulus 2048";
+    let shown = "show crypto key mypubkey rsa";
+    let first = Running::start_with(&folder, "ks", &file, &with_key);
+    assert!(first.exec(made).status.success());
+    let before = first.exec(shown).stdout;
+    first.kill();
+    let state = folder.join("ks.state").display().to_string();
+    let without = run(&["run", "--config", &file, "--state", &state]);
+    assert_eq!(without.status.code(), Some(2));
+    let said = String::from_utf8(without.stderr).unwrap();
+    assert!(said.contains("is sealed"), "{said}");
+    let again = Running::start_with(&folder, "ks", &file, &with_key);
+    assert_eq!(again.exec(shown).stdout, before);
+    assert_eq!(again.stop(), Some(0));
     std::fs::remove_dir_all(&folder).unwrap();
 }
 

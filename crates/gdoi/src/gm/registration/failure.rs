@@ -86,6 +86,7 @@ impl Member {
         self.last_failure = Some(reason.to_string());
         self.plan.failures = self.plan.failures.saturating_add(1);
         (self.plan.next_server, self.plan.rejected) = (true, true);
+        self.plan.refusals = 0;
         let rounds = self.plan.failures;
         let pause = back_off(cx, REJECT_BACK_OFF_MIN, REJECT_BACK_OFF_MAX, rounds);
         self.plan.at = Some(cx.now + pause);
