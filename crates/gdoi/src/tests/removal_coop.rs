@@ -262,3 +262,44 @@ fn who_was_away_repeats_no_rekey_that_was_handed_to_it_long_ago() {
     network.run_s(60);
     assert_eq!(pushes(&network, KS2), before, "{}", network.transcript);
 }
+
+/// Either key server dies after any of its writes while a removal goes on, the one that was told too,
+/// and is back some seconds later: the others lose nothing, and who was removed learns nothing.
+#[test]
+fn either_key_server_may_die_after_any_write_of_a_removal() {
+    let run = |victim: &str, dies_after: Option<usize>| {
+        let mut network = group(17, 2, 4, 600, 10);
+        network.run_s(30);
+        let adversary = Adversary::of(&network, 4, "ks1");
+        let before = network.node(victim).writes;
+        network.node_mut(victim).dies_after = dies_after.map(|writes| before + writes);
+        network.command("ks1", clear(Some(4), false));
+        let mut down = 0;
+        for _ in 0..1_200 {
+            network.run(TICK);
+            assert_others_understand(&network, 4, 4);
+            down += u32::from(network.node(victim).machine.is_none());
+            if down == 100 {
+                network.start(victim);
+                down += 1;
+            }
+        }
+        adversary.assert_deaf(&network, 4, 4);
+        for name in ["ks1", "ks2"] {
+            let members = network.ks(name).members;
+            let out = members.iter().any(|member| member.address == gm(4));
+            assert!(!out, "{name} {dies_after:?}\n{}", network.transcript);
+        }
+        network.assert_sids_unique();
+        assert_eq!(dies_after.is_some(), down > 0);
+        network.node(victim).writes - before
+    };
+    for victim in ["ks1", "ks2"] {
+        let writes = run(victim, None);
+        assert!(writes > 5, "{writes}");
+        // Later ones are of what a removal leaves behind.
+        for dies_after in 1..=writes.min(25) {
+            run(victim, Some(dies_after));
+        }
+    }
+}
