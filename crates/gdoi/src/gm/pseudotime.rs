@@ -137,7 +137,7 @@ mod tests {
         assert!((reading_s(&filter, 100 + day) - (90.0 + day as f64)).abs() < 1e-6);
     }
 
-    /// The worst crystals and a network whose delay varies by 50 ms: the reading stays within half of
+    /// The worst crystals and a network whose delay varies by 30 ms: the reading stays within half of
     /// the smallest usual window of 10 s.
     #[test]
     fn the_worst_crystals_do_not_carry_a_member_away_from_its_key_server() {
