@@ -15,6 +15,8 @@ use crypto::Secret;
 use crypto::rsa::PublicKey;
 use wire::iana::AckType;
 
+use super::policy::Purpose;
+use crate::group_sa::Received;
 use crate::limits::{KEKS_BESIDES_MAX, MERGE_SEND_WAIT};
 use crate::policy_blob::PolicyBlob;
 use crate::rekey_sa::RekeySa;
@@ -376,11 +378,23 @@ impl Held {
             .map(|tek| tek.spi)
     }
 
+    /// A record that came, with the moment from which this member sends on it.
+    pub(super) fn timed(&self, tek: Tek, got: &Received, by: Purpose, now: PseudoTime) -> Tek {
+        match by {
+            Purpose::Registration if self.soonest_of(got, now) == Some(tek.spi) => Tek {
+                activation: now,
+                ..tek
+            },
+            Purpose::Registration => tek,
+            Purpose::Rekey => self.sent_on_later(tek, now),
+        }
+    }
+
     /// A record of a rekey that came after the moment from which it is sent on. Either this member is
     /// late, or it is one of the other side of a split, which others of this side do not hold yet:
     /// it is sent on when they can have it, or there is nothing else to send on.
     //= getvpn P15
-    pub(super) fn sent_on_later(&self, tek: Tek, now: PseudoTime) -> Tek {
+    fn sent_on_later(&self, tek: Tek, now: PseudoTime) -> Tek {
         let running = self.teks.values().filter(|own| own.is_active(now));
         let last = running.max_by_key(|own| own.expiry);
         let Some(last) = last.filter(|last| last.generation == tek.generation) else {
@@ -393,6 +407,20 @@ impl Held {
         let end = tek.expiry.before(Duration::from_nanos(1));
         let activation = now.after(wait).min(last.expiry).min(end);
         Tek { activation, ..tek }
+    }
+
+    /// Of the records of a registration the one that is sent on first, if that is later and there is
+    /// nothing else to send on until then. A key server delays a record that came from another one so
+    /// that all members learn it first; to say nothing meanwhile would lose more than to be ahead.
+    //= getvpn P15
+    fn soonest_of(&self, got: &Received, now: PseudoTime) -> Option<Spi> {
+        let records = got.teks.values().filter_map(|(_, record)| record.as_ref());
+        let good: Vec<&Tek> = records
+            .filter(|tek| now < tek.expiry && tek.generation.is_alive_in(&self.generation))
+            .collect();
+        let idle = self.outbound(now).is_none() && !good.iter().any(|tek| tek.is_active(now));
+        let soonest = good.iter().min_by_key(|tek| (tek.activation, tek.spi));
+        soonest.filter(|_| idle).map(|tek| tek.spi)
     }
 
     /// When the next record or Rekey SA is over.

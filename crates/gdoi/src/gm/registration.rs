@@ -667,10 +667,7 @@ impl Member {
                 let (group, spi) = (group.clone(), oldest);
                 cx.out.push(Output::RemoveSa { group, spi });
             }
-            let tek = match by {
-                Purpose::Registration => tek,
-                Purpose::Rekey => held.sent_on_later(tek, now),
-            };
+            let tek = held.timed(tek, got, by, now);
             updated = true;
             held.teks.insert(tek.spi, tek.clone());
             if cx.keylog {

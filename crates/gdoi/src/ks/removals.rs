@@ -167,6 +167,12 @@ impl Removals {
         news
     }
 
+    /// Whether something is to come here that another key server did not tell.
+    pub(crate) fn has_more_than(&self, theirs: &Self) -> bool {
+        let news = |raise: &Raise| !theirs.raises.contains(raise);
+        self.cleared > theirs.cleared || self.raises.iter().any(news)
+    }
+
     /// What is told to other key servers beside the tombstones.
     pub(crate) fn encode(&self) -> Result<Vec<u8>, Error> {
         let mut w = Writer::new();

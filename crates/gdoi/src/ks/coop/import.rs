@@ -42,6 +42,8 @@ struct Changes {
     untold: Vec<(Ipv4Addr, Content)>,
     /// Members that were taken out, or rises of the generation.
     removals: bool,
+    /// Of the rises, more are known here than the peer told.
+    raises_here: bool,
 }
 
 impl KeyServer {
@@ -105,6 +107,12 @@ impl KeyServer {
 
     /// What came is on disk before it is acknowledged.
     fn write_down(&mut self, cx: &mut Context<'_>, index: KsIndex, changes: &Changes) {
+        // One record holds the rises of all: what the peer told is in it, and what it does not know.
+        if changes.removals && changes.raises_here {
+            self.coop.log.comes_from(None);
+            self.note_removals();
+            self.coop.log.comes_from(Some(index));
+        }
         if changes.removals {
             self.persist_removals(cx);
         }
@@ -214,6 +222,7 @@ impl KeyServer {
             Record::Removals(removals) => {
                 let generation = self.keys.generation;
                 changes.removals |= self.keys.removals.join_raises(&removals, &generation);
+                changes.raises_here |= self.keys.removals.has_more_than(&removals);
             }
             Record::HandedPush(handed) => self.repeat(cx, index, handed),
             Record::HandedAck(handed) => self.handed_ack(cx, &handed),

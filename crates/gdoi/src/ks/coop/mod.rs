@@ -349,14 +349,10 @@ impl KeyServer {
         }
     }
 
-    /// Puts what changed of keys and policy into the log.
-    pub(in crate::ks) fn note_changes(&mut self, now: Time) {
-        if self.coop.is_alone() {
-            return;
-        }
+    /// Puts what changed of removals into the log. Says whether anything did.
+    fn note_removals(&mut self) -> bool {
         let log = &mut self.coop.log;
         let mut urgent = false;
-        // Who was removed, before any key that was made because of it.
         let removals = &self.keys.removals;
         for (member, word) in &removals.tombstones {
             let shape = u64::from(word.count) << 2 | 1;
@@ -367,6 +363,17 @@ impl KeyServer {
             let shape = raises.fold(removals.cleared.made.as_nanos(), u64::wrapping_add);
             urgent |= log.note(Key::Removals, shape);
         }
+        urgent
+    }
+
+    /// Puts what changed of keys and policy into the log.
+    pub(in crate::ks) fn note_changes(&mut self, now: Time) {
+        if self.coop.is_alone() {
+            return;
+        }
+        // Who was removed, before any key that was made because of it.
+        let mut urgent = self.note_removals();
+        let log = &mut self.coop.log;
         for record in &self.keys.teks {
             let shape = u64::from(record.announced)
                 | u64::from(record.delivered) << 1
