@@ -785,4 +785,16 @@ mod tests {
         assert_eq!(withdrawn.held, [held]);
         assert_eq!(keys.alive(now).count(), 2);
     }
+
+    #[test]
+    fn what_another_primary_told_its_members_is_given_here_when_that_one_leads() {
+        let (mut rng, now) = (SeededRng::from_number(3), PseudoTime::from_secs(10));
+        let (mut keys, wanted) = (GroupKeys::new(&mut rng), wanted(60, 120));
+        for _ in 0..3 {
+            keys.mint_tek(&wanted, Activation::InTurn, Duration::ZERO, now, &mut rng);
+        }
+        keys.teks[1].send_from = Some(now);
+        assert!(keys.follow_others() && !keys.follow_others());
+        assert!(keys.teks[1].announced && !keys.teks[2].announced);
+    }
 }
