@@ -428,8 +428,12 @@ impl KeyServer {
         if let Some(spi) = newer_kek {
             self.send_apart(cx, pull.kind, &Content::Kek(spi), address);
         }
+        // A plain member is told the newest only; after a merge others may have been announced, too.
         let newest = self.keys.usable(now).last().map(|record| record.tek.spi);
-        if let Some(spi) = newest.filter(|spi| !pull.teks.contains(spi)) {
+        let ours = pull.kind == PeerKind::Ours;
+        let untold = |spi| !pull.teks.contains(&spi) && (ours || Some(spi) == newest);
+        let any = self.keys.usable(now).any(|record| untold(record.tek.spi));
+        if let Some(spi) = newest.filter(|_| any) {
             self.send_apart(cx, pull.kind, &Content::Teks(spi), address);
         }
         self.tick(cx);
