@@ -21,7 +21,7 @@ sim *ARGS:
 
 # a long run of seeds, with the slower build of the faster program: just sim-long 201 2000
 sim-long FIRST COUNT:
-    cargo run --profile dist --locked -- sim --seed {{FIRST}} --seeds {{COUNT}}
+    cargo run --profile dist --locked -p getvpn-sim --example seeds -- {{FIRST}} {{COUNT}} 24 2..8 2..64
 
 # does the simulator notice what mutants/*.patch break: just mutants [NAME...]
 mutants *ARGS:

@@ -1,4 +1,4 @@
-//! Random seeds without the rest of the program: what the mutation check builds and runs.
+//! Random seeds without the rest of the program: what the mutation check and long runs build.
 //!
 //! `seeds FIRST COUNT HOURS KEY_SERVERS MEMBERS [explain]`; sizes are `LOW..HIGH`.
 
@@ -6,6 +6,10 @@ use std::process::ExitCode;
 
 use sim::command::{Outcome, Work, run};
 use sim::topology::Sizes;
+
+/// A seed makes and drops millions of small messages.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
     let words: Vec<String> = std::env::args().skip(1).collect();

@@ -67,6 +67,8 @@ struct Outstanding {
     /// Those of them that are asked and have not acknowledged yet.
     silent: BTreeSet<Ipv4Addr>,
     missed: BTreeSet<Ipv4Addr>,
+    /// Those that have acknowledged a later PUSH under the same Rekey SA, and take no copy any more.
+    overtaken: BTreeSet<Ipv4Addr>,
     queue: BTreeSet<(Time, Ipv4Addr)>,
     began: Time,
     ended: Option<Time>,
@@ -107,12 +109,28 @@ pub(crate) struct Due {
     pub(crate) silent: Vec<Ipv4Addr>,
     /// Members that are not asked whether they hold this Rekey SA, and were told it.
     pub(crate) told: Vec<(KekSpi, Vec<Ipv4Addr>)>,
-    /// Members that need a new PUSH, because this one is too old to be repeated (PROTOCOL P8).
+    /// Members that need a new PUSH, because they do not take this one any more (PROTOCOL P8).
     pub(crate) again: Vec<(PeerKind, Content, Vec<Ipv4Addr>)>,
     /// Datagrams that are also repeated by other key servers.
     pub(crate) handed: Vec<(Departure, KekSpi)>,
     /// Rekeys that are over.
     pub(crate) over: Vec<Content>,
+}
+
+impl Due {
+    /// A member needs what that PUSH is about in a new one.
+    fn anew(&mut self, push: &Push, member: Ipv4Addr) {
+        let same = |(kind, content, _): &&mut (PeerKind, Content, Vec<Ipv4Addr>)| {
+            *kind == push.kind && *content == push.content
+        };
+        match self.again.iter_mut().find(same) {
+            Some((_, _, members)) => members.push(member),
+            None => {
+                let content = push.content.clone();
+                self.again.push((push.kind, content, vec![member]));
+            }
+        }
+    }
 }
 
 /// What an acknowledgement is.
@@ -196,6 +214,7 @@ impl Rekeying {
             audience,
             silent,
             missed: BTreeSet::new(),
+            overtaken: BTreeSet::new(),
             began: now,
             ended: None,
             outdated: false,
@@ -264,16 +283,21 @@ impl Rekeying {
             return false;
         };
         let is_multicast = push.push.destination.is_some();
+        let is_overtaken = push.overtaken.contains(&member);
         //= getvpn P24
         let in_vain = target.datagrams >= HAND_OVER_AFTER || target.datagrams > copies.number;
-        if !is_multicast && in_vain && !target.handed {
+        if !is_multicast && in_vain && !target.handed && !is_overtaken {
             target.handed = true;
             due.handed.push((push.push.copy_to(member), push.push.kek));
         }
-        if target.datagrams > copies.number {
+        if target.datagrams > copies.number && !is_overtaken {
             push.awaiting.remove(&member);
             if is_multicast {
                 push.missed = std::mem::take(&mut push.silent);
+                for overtaken in &push.overtaken {
+                    push.missed.remove(overtaken);
+                    due.anew(&push.push, *overtaken);
+                }
                 due.silent.extend(&push.missed);
             } else if push.push.asks {
                 push.missed.insert(member);
@@ -283,17 +307,9 @@ impl Rekeying {
         }
         // Nobody says which copies of a multicast rekey arrived: all of them are the same.
         let is_late = target.datagrams > 0 && now.since(push.began) > PUSH_IDENTICAL;
-        if !is_multicast && (is_late || push.outdated) {
+        if !is_multicast && (is_late || push.outdated || is_overtaken) {
             push.awaiting.remove(&member);
-            let key = (push.push.kind, push.push.content.clone());
-            match due
-                .again
-                .iter_mut()
-                .find(|(kind, content, _)| (*kind, content) == (key.0, &key.1))
-            {
-                Some((_, _, members)) => members.push(member),
-                None => due.again.push((key.0, key.1, vec![member])),
-            }
+            due.anew(&push.push, member);
             return false;
         }
         let copy = target.datagrams > 0;
@@ -337,6 +353,14 @@ impl Rekeying {
 
     /// `member` has acknowledged; the acknowledgement was verified.
     pub(crate) fn acknowledged(&mut self, kek: &KekSpi, seq: u32, member: Ipv4Addr) -> Answer {
+        let answer = self.answered(kek, seq, member);
+        if answer == Answer::First {
+            self.overtake(kek, seq, member);
+        }
+        answer
+    }
+
+    fn answered(&mut self, kek: &KekSpi, seq: u32, member: Ipv4Addr) -> Answer {
         let Some(push) = self
             .pushes
             .iter_mut()
@@ -344,6 +368,7 @@ impl Rekeying {
         else {
             return Answer::Unasked;
         };
+        push.overtaken.remove(&member);
         match push.awaiting.remove(&member) {
             Some(target) if target.datagrams > 0 => Answer::First,
             Some(target) => {
@@ -357,6 +382,19 @@ impl Rekeying {
                 Answer::First
             }
             None => Answer::Again,
+        }
+    }
+
+    /// A member takes nothing below the number that it has acknowledged: what it still lacks of that
+    /// goes to it anew when its next copy is due, together with what others lack.
+    //= getvpn P8
+    fn overtake(&mut self, kek: &KekSpi, seq: u32, member: Ipv4Addr) {
+        let below = |own: &&mut Outstanding| own.push.kek == *kek && own.push.seq < seq;
+        for push in self.pushes.iter_mut().filter(below) {
+            let lacks = push.awaiting.contains_key(&member) || push.silent.contains(&member);
+            if lacks && push.push.asks {
+                push.overtaken.insert(member);
+            }
         }
     }
 
@@ -384,6 +422,7 @@ impl Rekeying {
         for push in &mut self.pushes {
             push.awaiting.remove(&member);
             push.silent.remove(&member);
+            push.overtaken.remove(&member);
         }
     }
 
@@ -407,6 +446,7 @@ impl Rekeying {
         for push in self.pushes.iter_mut().filter(|own| own.push.kek != *held) {
             let awaited = push.awaiting.remove(&member).is_some();
             let was = awaited | push.missed.remove(&member) | push.silent.remove(&member);
+            push.overtaken.remove(&member);
             let content = &push.push.content;
             let told = match content {
                 Content::Teks(_) => true,
@@ -463,7 +503,8 @@ impl Rekeying {
             for (member, target) in &push.awaiting {
                 (member, target.datagrams, target.first.map(&rel)).hash(h);
             }
-            (&push.missed, rel(push.began), push.outdated).hash(h);
+            (&push.missed, &push.overtaken).hash(h);
+            (rel(push.began), push.outdated).hash(h);
             for (at, member) in &push.queue {
                 (rel(*at), member).hash(h);
             }
@@ -570,6 +611,52 @@ mod tests {
         let due = rekeying.due(Time::from_secs(80), slow);
         assert!(due.departures.is_empty() && due.missed.is_empty());
         assert_eq!(due.again[0].2, [member(1)]);
+    }
+
+    #[test]
+    fn who_has_acknowledged_a_later_rekey_gets_the_missed_one_anew() {
+        let mut rekeying = rekeying(&[1, 2, 3], 7);
+        add(&mut rekeying, Time::ZERO, &[1, 2, 3], 8);
+        rekeying.due(Time::ZERO, COPIES);
+        rekeying.due(Time::from_secs(1), COPIES);
+        for n in [1, 2] {
+            assert_eq!(rekeying.acknowledged(&kek(), 8, member(n)), Answer::First);
+        }
+        // Its acknowledgement was only late.
+        assert_eq!(rekeying.acknowledged(&kek(), 7, member(2)), Answer::First);
+        let due = rekeying.due(Time::from_secs(10), COPIES);
+        let copies: Vec<_> = due.departures.iter().map(|d| (d.member, d.seq)).collect();
+        assert_eq!(copies, [(member(3), 7)]);
+        let again = (PeerKind::Ours, Content::Teks(Spi(7)), vec![member(1)]);
+        assert_eq!(due.again, [again]);
+    }
+
+    #[test]
+    fn who_has_acknowledged_a_later_multicast_rekey_gets_the_missed_one_anew() {
+        let mut rekeying = Rekeying::default();
+        let group = Some(Ipv4Addr::new(239, 0, 0, 1));
+        for seq in [7, 8] {
+            let push = Push {
+                destination: group,
+                ..push(seq, Content::Teks(Spi(seq)))
+            };
+            rekeying.add(Time::ZERO, push, [1, 2].into_iter().map(member));
+        }
+        let mut again = Vec::new();
+        let mut silent = Vec::new();
+        for s in 0..60 {
+            let due = rekeying.due(Time::from_secs(s), COPIES);
+            again.extend(due.again);
+            silent.extend(due.silent);
+            if s == 2 {
+                assert_eq!(rekeying.acknowledged(&kek(), 8, member(1)), Answer::First);
+                assert_eq!(rekeying.acknowledged(&kek(), 8, member(2)), Answer::First);
+                assert_eq!(rekeying.acknowledged(&kek(), 7, member(2)), Answer::First);
+            }
+        }
+        let missed = (PeerKind::Ours, Content::Teks(Spi(7)), vec![member(1)]);
+        assert_eq!(again, [missed]);
+        assert!(silent.is_empty());
     }
 
     #[test]

@@ -260,7 +260,7 @@ impl KeyServer {
         kek.is_some_and(|kek| self.keys.is_compromised(kek))
     }
 
-    /// Members that hold no Rekey SA of now are asked to register again, once.
+    /// Members that hold no Rekey SA of now, or perhaps none, are asked to register again, once.
     //= getvpn P16
     pub(super) fn summon(&mut self, cx: &mut Context<'_>) {
         let now = self.clock.at(cx.now);
@@ -287,7 +287,7 @@ impl KeyServer {
                 .iter()
                 .filter(|(address, member)| {
                     member.kind == kind
-                        && self.is_left_behind(member, now)
+                        && (self.is_left_behind(member, now) || self.is_doubted(member))
                         && !self.summoned.members.contains(address)
                 })
                 .map(|(address, _)| address)
@@ -313,6 +313,12 @@ impl KeyServer {
         let good = keks.filter(|kek| kek.kind == member.kind && !self.keys.is_compromised(kek));
         let first = good.map(|kek| kek.minted).min();
         first.is_some_and(|first| member.joined < first)
+    }
+
+    /// Whether nobody knows which Rekey SA a member holds: it may have got one, since, of a key
+    /// server that had not heard of a removal.
+    fn is_doubted(&self, member: &Member) -> bool {
+        self.keys.kek_by_spi(&member.kek).is_none()
     }
 
     /// A member has registered.

@@ -214,18 +214,40 @@ fn a_removal_that_no_member_could_hear_of_is_made_good_when_the_split_heals() {
 
 #[test]
 fn a_member_that_came_to_a_key_server_which_had_not_heard_of_the_removal_comes_again() {
+    comes_again(("ks1", KS), ("ks2", KS2), false);
+}
+
+/// The call to register has a higher number than the rekeys of the key server where the members
+/// registered: that one does not even know that they hold its Rekey SA.
+#[test]
+fn a_member_that_reads_no_rekey_of_such_a_key_server_comes_again_too() {
+    comes_again(("ks2", KS2), ("ks1", KS), true);
+}
+
+/// `knows` removes a member in a split, others register at `other`, which may rekey them in vain.
+fn comes_again(knows: (&str, Ipv4Addr), other: (&str, Ipv4Addr), rekeyed: bool) {
     let mut network = group(16, 2, 4, 600, 0);
     network.run_s(30);
     split(&mut network, KS, &[KS2]);
     network.run_s(75);
-    network.command("ks1", clear(Some(1), false));
+    network.command(knows.0, clear(Some(1), false));
     network.run_s(42);
-    let of_two = |network: &Network| {
+    let of_other = |network: &Network| {
         let at = |n| network.gm(n).server.map(|server| *server.ip());
-        (2..=4).filter(|n| at(*n) == Some(KS2)).count()
+        (2..=4).filter(|n| at(*n) == Some(other.1)).count()
     };
-    assert!(of_two(&network) > 0, "{}", network.transcript);
-    let adversary = Adversary::of(&network, 1, "ks2");
+    assert!(of_other(&network) > 0, "{}", network.transcript);
+    if rekeyed {
+        network.command(other.0, Command::Rekey { group: None });
+        network.run_s(60);
+        let refused = |n: &u8| {
+            network
+                .node(&format!("gm{n}"))
+                .has_event("GDOI_REKEY_SEQ_FAILURE")
+        };
+        assert!((2..=4).any(|n| refused(&n)), "{}", network.transcript);
+    }
+    let adversary = Adversary::of(&network, 1, other.0);
     heal(&mut network);
     network.run_s(60);
     network.watch(Duration::from_secs(900), TICK, |network| {
