@@ -694,6 +694,7 @@ pub(crate) fn read_member(octets: &[u8]) -> Result<Member, Error> {
         server,
         joined,
         kek,
+        is_kek_doubted: false,
         kind,
         version: (!version.is_empty()).then_some(version),
         ack_base,

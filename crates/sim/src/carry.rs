@@ -396,7 +396,11 @@ impl VirtualWorld {
                 format!("0x{:08X} {from}..{to} s", tek.spi.0)
             })
             .collect();
-        format!("{} held, when it last did something, {}", node.name, shown.join(", "))
+        format!(
+            "{} held, when it last did something, {}",
+            node.name,
+            shown.join(", ")
+        )
     }
 
     /// The router behind which a host's address lies.

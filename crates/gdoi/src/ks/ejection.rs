@@ -38,9 +38,7 @@ impl KeyServer {
         member.missed_in_row = member.missed_in_row.saturating_add(counts.into());
         // Perhaps it does not hold that Rekey SA any more; which one it got on the other side of a
         // split is known since from there.
-        if member.kek == *kek {
-            member.kek = KekSpi::default();
-        }
+        member.is_kek_doubted |= member.kek == *kek;
         let stale = member.is_stale() && member.missed_in_row == MISSED_STALE;
         self.summon_again(address);
         if counts && stale {

@@ -22,8 +22,10 @@ pub(crate) struct Member {
     pub(crate) server: Ipv4Addr,
     /// When, in pseudotime.
     pub(crate) joined: PseudoTime,
-    /// The Rekey SA that it certainly holds.
+    /// The Rekey SA that it got last.
     pub(crate) kek: KekSpi,
+    /// Whether it has not acknowledged a rekey under that one since: it may hold another one by now.
+    pub(crate) is_kek_doubted: bool,
     /// What it proved to be.
     pub(crate) kind: PeerKind,
     /// Its version as its vendor id says.
@@ -55,6 +57,20 @@ pub(crate) struct Member {
 }
 
 impl Member {
+    /// The Rekey SA that it certainly holds; none that there is, if that is not known.
+    pub(crate) fn certain_kek(&self) -> KekSpi {
+        if self.is_kek_doubted {
+            KekSpi::default()
+        } else {
+            self.kek
+        }
+    }
+
+    /// It holds this Rekey SA.
+    pub(crate) fn holds(&mut self, kek: KekSpi) {
+        (self.kek, self.is_kek_doubted) = (kek, false);
+    }
+
     /// How many identifiers the current registration holds.
     pub(crate) fn sids(&self) -> usize {
         self.leases
@@ -134,6 +150,7 @@ impl Default for Member {
             server: Ipv4Addr::UNSPECIFIED,
             joined: PseudoTime::ZERO,
             kek: KekSpi::default(),
+            is_kek_doubted: false,
             kind: PeerKind::Rfc6407,
             version: None,
             ack_base: Secret::default(),

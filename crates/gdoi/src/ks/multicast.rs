@@ -79,8 +79,8 @@ impl KeyServer {
         for (kek, members) in told {
             for address in members {
                 let member = self.members.find_mut(*address);
-                if let Some(member) = member.filter(|member| member.kek != *kek) {
-                    member.kek = *kek;
+                if let Some(member) = member.filter(|member| member.certain_kek() != *kek) {
+                    member.holds(*kek);
                     self.coop.changed_here(Key::Member(*address), now);
                 }
             }

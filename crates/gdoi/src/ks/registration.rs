@@ -310,6 +310,7 @@ impl KeyServer {
             server: self.config.address,
             joined: now,
             kek: pull.kek,
+            is_kek_doubted: false,
             kind: pull.kind,
             version: pull.version.clone(),
             ack_base,

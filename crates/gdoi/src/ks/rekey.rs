@@ -249,7 +249,7 @@ impl KeyServer {
             let strangers: Vec<Ipv4Addr> = self
                 .members
                 .iter()
-                .filter(|(_, member)| member.kind == kind && member.kek != current)
+                .filter(|(_, member)| member.kind == kind && member.certain_kek() != current)
                 .filter(|(_, member)| !self.holds_compromised(member))
                 .map(|(address, _)| address)
                 .collect();
@@ -324,7 +324,7 @@ impl KeyServer {
         now: PseudoTime,
     ) -> Option<KekSpi> {
         let member = self.members.find(member);
-        let known = member.and_then(|member| self.keys.kek_by_spi(&member.kek));
+        let known = member.and_then(|member| self.keys.kek_by_spi(&member.certain_kek()));
         let new = match content {
             Content::Teks(_) => None,
             Content::Kek(new) => Some(new),
@@ -593,13 +593,13 @@ impl KeyServer {
             member.acknowledged(seq);
             member.policy_behind = old_policy;
             // It holds what it could read, whatever was doubted before.
-            moved = member.kek == KekSpi::default();
+            moved = member.certain_kek() == KekSpi::default();
             if moved {
-                member.kek = *kek;
+                member.holds(*kek);
             }
             if let Some(Content::Kek(new)) = learned {
                 moved |= member.kek != new;
-                member.kek = new;
+                member.holds(new);
             }
         }
         if moved {

@@ -260,7 +260,7 @@ impl KeyServer {
         kek.is_some_and(|kek| self.keys.is_compromised(kek))
     }
 
-    /// Members that hold no Rekey SA of now, or perhaps none, are asked to register again, once.
+    /// Members that hold no Rekey SA of now are asked to register again, once.
     //= getvpn P16
     pub(super) fn summon(&mut self, cx: &mut Context<'_>) {
         let now = self.clock.at(cx.now);
@@ -287,7 +287,7 @@ impl KeyServer {
                 .iter()
                 .filter(|(address, member)| {
                     member.kind == kind
-                        && (self.is_left_behind(member, now) || self.is_doubted(member))
+                        && self.is_left_behind(member, now)
                         && !self.summoned.members.contains(address)
                 })
                 .map(|(address, _)| address)
@@ -300,7 +300,7 @@ impl KeyServer {
         }
     }
 
-    /// Whether a member holds no Rekey SA of now: which one it holds is known, or it has not
+    /// Whether a member holds no Rekey SA of now: which one it got last is known, or it has not
     /// registered since the first of them was made.
     pub(super) fn is_left_behind(&self, member: &Member, now: PseudoTime) -> bool {
         if self.keys.compromised_kek(member.kind, now).is_none() {
@@ -313,12 +313,6 @@ impl KeyServer {
         let good = keks.filter(|kek| kek.kind == member.kind && !self.keys.is_compromised(kek));
         let first = good.map(|kek| kek.minted).min();
         first.is_some_and(|first| member.joined < first)
-    }
-
-    /// Whether nobody knows which Rekey SA a member holds: it may have got one, since, of a key
-    /// server that had not heard of a removal.
-    fn is_doubted(&self, member: &Member) -> bool {
-        self.keys.kek_by_spi(&member.kek).is_none()
     }
 
     /// A member has registered.

@@ -335,19 +335,25 @@ impl KeyServer {
         };
         // What an older registration got since, the member has forgotten.
         let same = (theirs.joined, theirs.server) == (held.joined, held.server);
-        let newer_kek = same && minted(&theirs.kek) > minted(&held.kek);
-        let before = (held.joined, held.server, held.kek, held.leases.len());
+        let newer_kek = same && minted(&theirs.kek) > minted(&held.certain_kek());
+        let before = (
+            held.joined,
+            held.server,
+            held.certain_kek(),
+            held.leases.len(),
+        );
         let kek = theirs.kek;
         let Some(held) = self.members.find_mut(address) else {
             return false;
         };
         held.join(theirs, until.unwrap_or(now), now);
         if newer_kek {
-            held.kek = kek;
+            held.holds(kek);
         }
-        let changed = before != (held.joined, held.server, held.kek, held.leases.len());
+        let kek = held.certain_kek();
+        let changed = before != (held.joined, held.server, kek, held.leases.len());
         let elsewhere = (before.0, before.1) != (held.joined, held.server);
-        let (kek, kind) = (held.kek, held.kind);
+        let kind = held.kind;
         let untold = if elsewhere {
             // What was told by then may not have been known where it registered.
             let ago = now.since(held.joined) + self.replication_wait();

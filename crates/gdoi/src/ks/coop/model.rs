@@ -265,6 +265,7 @@ impl KeyServer {
             server: self.config.address,
             joined: self.clock.at(cx.now),
             kek,
+            is_kek_doubted: false,
             kind,
             ack_base,
             registered: Some(cx.now),
@@ -382,7 +383,7 @@ impl KeyServer {
         }
         for (address, member) in self.members.iter() {
             (address, member.local, member.server, member.kek.0).hash(h);
-            member.joined.as_nanos().hash(h);
+            (member.is_kek_doubted, member.joined.as_nanos()).hash(h);
         }
         self.rekeying.fingerprint(|at| rel.of(at), h);
         rel.pseudo_time(self.last_sync).hash(h);
