@@ -3,6 +3,7 @@
 //! Decides what is said and logged. Which key may go, and what a text holds, is decided below.
 
 use crypto::Secret;
+use crypto::key_pair::Kind;
 use crypto::pem::{self, Protection};
 use event::Gdoi;
 use gdoi::machine;
@@ -109,7 +110,7 @@ impl Router {
     pub(crate) fn import_key(&mut self, import: &KeyImport, text: &str) -> Result<(), Refusal> {
         let label = &import.label;
         self.check_label(label)?;
-        let pkcs8 = pem::open(text, &import.passphrase)
+        let pkcs8 = pem::open(Kind::Rsa, text, &import.passphrase)
             .map_err(|refusal| Refusal::new(format!("% Key pair import failed: {refusal}")))?;
         self.drive(machine::Input::RsaKey {
             label: label.clone(),

@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use crypto::key_pair::PublicKey;
 use crypto::pem::{self, Protection};
 use crypto::{Error, Secret};
 use event::Gdoi;
@@ -49,7 +50,7 @@ impl Machine {
         }
         let private = pem::seal(&key.pkcs8, passphrase, protection, self.rng.as_mut())
             .map_err(ExportRefusal::Library)?;
-        Ok(pem::public(key.public_key()) + &private)
+        Ok(pem::public(&PublicKey::Rsa(key.public_key().clone())) + &private)
     }
 
     /// `crypto key zeroize rsa`: groups that sign with it are not served until it is there again.
