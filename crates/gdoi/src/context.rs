@@ -18,7 +18,7 @@ pub(crate) struct Context<'a> {
     /// Randomness.
     pub(crate) rng: &'a mut dyn Rng,
     /// The rekey keys of this box.
-    pub(crate) rsa: &'a RsaKeys,
+    pub(crate) key_pairs: &'a KeyPairs,
     /// Whether session keys are told to the key log.
     pub(crate) keylog: bool,
     /// Whether what goes to key servers leaves as values (`crate::model`).
@@ -30,12 +30,12 @@ pub(crate) struct Context<'a> {
 
 /// `crypto key generate rsa`: the keys of this box by label.
 #[derive(Default)]
-pub(crate) struct RsaKeys {
-    by_label: BTreeMap<String, RsaKey>,
+pub(crate) struct KeyPairs {
+    by_label: BTreeMap<String, KeyPair>,
 }
 
 /// One RSA key.
-pub(crate) struct RsaKey {
+pub(crate) struct KeyPair {
     /// Whether it may be exported.
     pub(crate) exportable: bool,
     /// PKCS#8 DER.
@@ -43,7 +43,7 @@ pub(crate) struct RsaKey {
     key: PrivateKey,
 }
 
-impl RsaKey {
+impl KeyPair {
     /// The key of PKCS#8 octets.
     ///
     /// # Errors
@@ -72,9 +72,9 @@ impl RsaKey {
     }
 }
 
-impl RsaKeys {
+impl KeyPairs {
     /// Puts a key in place of what its label had before.
-    pub(crate) fn insert(&mut self, label: String, key: RsaKey) {
+    pub(crate) fn insert(&mut self, label: String, key: KeyPair) {
         self.by_label.insert(label, key);
     }
 
@@ -84,7 +84,7 @@ impl RsaKeys {
     }
 
     /// The key of a label.
-    pub(crate) fn key(&self, label: &str) -> Option<&RsaKey> {
+    pub(crate) fn key(&self, label: &str) -> Option<&KeyPair> {
         self.by_label.get(label)
     }
 
@@ -101,7 +101,7 @@ impl RsaKeys {
     }
 
     /// All keys by label.
-    pub(crate) fn iter(&self) -> impl Iterator<Item = (&String, &RsaKey)> {
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (&String, &KeyPair)> {
         self.by_label.iter()
     }
 }

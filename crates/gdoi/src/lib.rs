@@ -33,5 +33,5 @@ mod transform;
 
 pub use config::Config;
 pub use machine::{Input, Outbox, Output};
-pub use node::{ExportRefusal, Machine, RsaKeyView};
+pub use node::{ExportRefusal, KeyPairView, Machine};
 pub use persist::{BootId, Corrupt};

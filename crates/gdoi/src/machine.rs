@@ -30,8 +30,8 @@ pub enum Input<'a> {
     Configure(Arc<Config>),
     /// An operator's command.
     Command(Command),
-    /// The world made the RSA key that `Output::GenerateRsa` asked for.
-    RsaKey {
+    /// The world made the RSA key that `Output::GenerateKeyPair` asked for.
+    KeyPair {
         /// The key's label.
         label: String,
         /// Whether it may be exported.
@@ -112,7 +112,7 @@ pub enum Command {
         group: Option<GroupName>,
     },
     /// `crypto key generate rsa label NAME modulus N [exportable]`.
-    GenerateRsa {
+    GenerateKeyPair {
         /// The key's label.
         label: String,
         /// 2048..=4096.
@@ -121,7 +121,7 @@ pub enum Command {
         exportable: bool,
     },
     /// `crypto key zeroize rsa LABEL`.
-    ZeroizeRsa {
+    ZeroizeKeyPair {
         /// The key's label.
         label: String,
     },
@@ -221,8 +221,8 @@ pub enum Output {
         /// The group.
         group: GroupName,
     },
-    /// Make an RSA key and bring it back as `Input::RsaKey`.
-    GenerateRsa {
+    /// Make an RSA key and bring it back as `Input::KeyPair`.
+    GenerateKeyPair {
         /// The key's label.
         label: String,
         /// Bits of the modulus.

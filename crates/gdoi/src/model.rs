@@ -15,7 +15,7 @@ use event::Event;
 use policy::{Generation, KekSpi, KsIndex, Spi, Time};
 
 use crate::config;
-use crate::context::{Context, RsaKey, RsaKeys};
+use crate::context::{Context, KeyPair, KeyPairs};
 use crate::ike::Isakmp;
 use crate::ks::KeyServer;
 use crate::machine::{Outbox, Output, Record};
@@ -338,10 +338,10 @@ const fn seed(box_number: u8, runs: u8, now: Time) -> u64 {
 pub const REKEY_KEY: &str = "get";
 
 thread_local! {
-    static RSA: RsaKeys = {
-        let mut keys = RsaKeys::default();
+    static PAIRS: KeyPairs = {
+        let mut keys = KeyPairs::default();
         let pkcs8 = Secret::copy_of(crypto::fixture::NOT_SECRET_RSA_2048_PKCS8);
-        if let Ok(key) = RsaKey::new(pkcs8, true) {
+        if let Ok(key) = KeyPair::new(pkcs8, true) {
             keys.insert(REKEY_KEY.to_owned(), key);
         }
         keys
@@ -356,12 +356,12 @@ fn step<R>(
 ) -> R {
     let (mut isakmp, mut outbox) = (Isakmp::new(false), Outbox::default());
     let mut rng = Lazy(seed, None);
-    let result = RSA.with(|rsa| {
+    let result = PAIRS.with(|key_pairs| {
         let mut cx = Context {
             now,
             isakmp: &mut isakmp,
             rng: &mut rng,
-            rsa,
+            key_pairs,
             keylog: false,
             decoded: true,
             out: &mut outbox,
@@ -405,7 +405,7 @@ fn effect(output: Output) -> Option<Effect> {
         | Output::LimitBlocks { .. }
         | Output::SetClock { .. }
         | Output::CloseGroup { .. }
-        | Output::GenerateRsa { .. }
+        | Output::GenerateKeyPair { .. }
         | Output::KeyLog(_) => None,
     }
 }

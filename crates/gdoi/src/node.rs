@@ -2,7 +2,7 @@
 //!
 //! Only routes: every input goes to whom it concerns. What it means is decided there.
 
-mod rsa_keys;
+mod key_pairs;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, Ipv4Addr, SocketAddrV4};
@@ -16,7 +16,7 @@ use wire::isakmp::{Builder, Chain, Header};
 use wire::private::{Announcement, PolicyChunk, PolicyRequest};
 
 use crate::config::Config;
-use crate::context::{Context, RsaKey, RsaKeys};
+use crate::context::{Context, KeyPair, KeyPairs};
 use crate::ike::{self, Expect, Isakmp, SaId, Upcall};
 use crate::ks::{KeyServer, PullMessage};
 use crate::machine::{Command, Input, Outbox, Output, Record};
@@ -36,7 +36,7 @@ pub struct Machine {
     rng: Box<dyn Rng + Send>,
     keylog: bool,
     boot: BootId,
-    rsa: RsaKeys,
+    key_pairs: KeyPairs,
     restored: BTreeMap<GroupName, (GroupRow, ks::Members)>,
     restored_coop: BTreeMap<GroupName, CoopRow>,
     servers: BTreeMap<GroupName, KeyServer>,
@@ -47,11 +47,11 @@ pub struct Machine {
     joined: BTreeSet<(Ipv4Addr, Ipv4Addr)>,
 }
 
-pub use rsa_keys::ExportRefusal;
+pub use key_pairs::ExportRefusal;
 
 /// A rekey key as it can be seen.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct RsaKeyView {
+pub struct KeyPairView {
     /// Its label.
     pub label: String,
     /// Bits of the modulus.
@@ -82,7 +82,7 @@ impl Machine {
             rng,
             keylog,
             boot,
-            rsa: restored.rsa,
+            key_pairs: restored.key_pairs,
             restored: restored.groups,
             restored_coop: restored.coop,
             servers: BTreeMap::new(),
@@ -103,11 +103,11 @@ impl Machine {
             Input::Timer => self.timer(now, out),
             Input::Configure(config) => self.configure(now, config, out),
             Input::Command(command) => self.command(now, command, out),
-            Input::RsaKey {
+            Input::KeyPair {
                 label,
                 exportable,
                 pkcs8,
-            } => self.made_rsa_key(now, label, exportable, pkcs8, out),
+            } => self.made_key_pair(now, label, exportable, pkcs8, out),
             Input::SidsLow { group } => self.with_member(now, &group, out, gm::Member::sids_low),
             Input::KeySpent { group, spi } => {
                 self.with_member(now, &group, out, |member, cx| member.key_spent(cx, spi));
@@ -159,7 +159,7 @@ impl Machine {
     pub fn ks_views(&self, now: Time) -> Vec<ks::View> {
         self.servers
             .values()
-            .map(|group| group.view(now, &self.rsa, HANDLE_FIRST))
+            .map(|group| group.view(now, &self.key_pairs, HANDLE_FIRST))
             .collect()
     }
 
@@ -183,10 +183,10 @@ impl Machine {
 
     /// The rekey keys of this box.
     #[must_use]
-    pub fn rsa_keys(&self) -> Vec<RsaKeyView> {
-        self.rsa
+    pub fn key_pairs(&self) -> Vec<KeyPairView> {
+        self.key_pairs
             .iter()
-            .map(|(label, key)| RsaKeyView {
+            .map(|(label, key)| KeyPairView {
                 label: label.clone(),
                 modulus_bits: key.modulus_bits(),
                 exportable: key.exportable,
@@ -208,7 +208,7 @@ impl Machine {
             now,
             isakmp: &mut self.isakmp,
             rng: self.rng.as_mut(),
-            rsa: &self.rsa,
+            key_pairs: &self.key_pairs,
             keylog: self.keylog,
             #[cfg(feature = "model")]
             decoded: false,
@@ -370,21 +370,21 @@ impl Machine {
                     server.clear_coop_role(&mut cx);
                 }
             }
-            Command::GenerateRsa {
+            Command::GenerateKeyPair {
                 label,
                 modulus_bits,
                 exportable,
-            } => out.push(Output::GenerateRsa {
+            } => out.push(Output::GenerateKeyPair {
                 label,
                 modulus_bits,
                 exportable,
             }),
-            Command::ZeroizeRsa { label } => self.zeroize_rsa(now, &label, out),
+            Command::ZeroizeKeyPair { label } => self.zeroize_key_pair(now, &label, out),
         }
     }
 
     /// A key that an operator ordered is there. One that the primary of a group signs with stays.
-    fn made_rsa_key(
+    fn made_key_pair(
         &mut self,
         now: Time,
         label: String,
@@ -400,10 +400,10 @@ impl Machine {
             let reason = "the primary key server's key of this name is in use".to_owned();
             return out.report(Gdoi::RSA_KEY_REFUSED { label, reason });
         }
-        let public = |keys: &RsaKeys| keys.key(&label).map(|key| key.public_der().to_vec());
-        let before = public(&self.rsa);
-        self.rsa_key(now, label.clone(), exportable, pkcs8, out);
-        if before.is_none() || before == public(&self.rsa) {
+        let public = |keys: &KeyPairs| keys.key(&label).map(|key| key.public_der().to_vec());
+        let before = public(&self.key_pairs);
+        self.take_key_pair(now, label.clone(), exportable, pkcs8, out);
+        if before.is_none() || before == public(&self.key_pairs) {
             return;
         }
         let signs = |config: &&crate::config::KeyServer| config.rekey_key.as_ref() == Some(&label);
@@ -413,7 +413,7 @@ impl Machine {
         }
     }
 
-    fn rsa_key(
+    fn take_key_pair(
         &mut self,
         now: Time,
         label: String,
@@ -421,10 +421,10 @@ impl Machine {
         pkcs8: Secret,
         out: &mut Outbox,
     ) {
-        match RsaKey::new(pkcs8, exportable) {
+        match KeyPair::new(pkcs8, exportable) {
             Ok(key) => {
-                out.push(Output::Persist(persist::rsa_record(&label, &key)));
-                self.rsa.insert(label, key);
+                out.push(Output::Persist(persist::key_pair_record(&label, &key)));
+                self.key_pairs.insert(label, key);
                 self.configure_servers(now, out);
             }
             Err(error) => out.report(Gdoi::RSA_KEY_REFUSED {
@@ -439,7 +439,7 @@ impl Machine {
         let servers = self.servers.values_mut();
         let adopted: Vec<_> = servers.filter_map(KeyServer::take_adopted_key).collect();
         for key in adopted {
-            self.rsa_key(now, key.label, key.exportable, key.pkcs8, out);
+            self.take_key_pair(now, key.label, key.exportable, key.pkcs8, out);
         }
     }
 

@@ -18,7 +18,7 @@ use policy::{
 use wire::codec::{Error, Reader, Writer};
 use wire::private::CoopMarks;
 
-use crate::context::{RsaKey, RsaKeys};
+use crate::context::{KeyPair, KeyPairs};
 use crate::ks::{GroupKeys, Kek, Member, Members, Removals, SidAllocator, SidLease, TekRecord};
 use crate::limits::{PSEUDOTIME_MAX, REBOOT_MARGIN};
 use crate::machine::{Record, TekKey};
@@ -120,7 +120,7 @@ pub(crate) struct Restored {
     /// What groups remember of their key servers.
     pub(crate) coop: BTreeMap<GroupName, CoopRow>,
     /// Rekey keys.
-    pub(crate) rsa: RsaKeys,
+    pub(crate) key_pairs: KeyPairs,
 }
 
 impl Restored {
@@ -156,8 +156,8 @@ impl Restored {
                 let removed = read_removals(value.expose()).map_err(corrupt)?;
                 removals.insert(GroupName::new(name), removed);
             } else if let Some(label) = row.strip_prefix(RSA) {
-                let key = read_rsa(value.expose()).map_err(corrupt)?;
-                restored.rsa.insert(label.to_owned(), key);
+                let key = read_key_pair(value.expose()).map_err(corrupt)?;
+                restored.key_pairs.insert(label.to_owned(), key);
             }
         }
         for (name, members) in members {
@@ -712,7 +712,7 @@ pub(crate) fn read_member(octets: &[u8]) -> Result<Member, Error> {
 }
 
 /// The row of a rekey key.
-pub(crate) fn rsa_record(label: &str, key: &RsaKey) -> Record {
+pub(crate) fn key_pair_record(label: &str, key: &KeyPair) -> Record {
     let mut w = Writer::new();
     w.u8(VERSION);
     w.u8(u8::from(key.exportable));
@@ -721,17 +721,17 @@ pub(crate) fn rsa_record(label: &str, key: &RsaKey) -> Record {
 }
 
 /// Removes the row of a rekey key.
-pub(crate) fn no_rsa_record(label: &str) -> Record {
+pub(crate) fn no_key_pair_record(label: &str) -> Record {
     no_record(format!("{RSA}{label}").into_bytes())
 }
 
-fn read_rsa(octets: &[u8]) -> Result<RsaKey, Error> {
+fn read_key_pair(octets: &[u8]) -> Result<KeyPair, Error> {
     let mut r = Reader::new("rekey key", octets);
     version(&mut r)?;
     let exportable = r.u8()? == 1;
     let pkcs8 = read_secret(&mut r)?;
     r.end()?;
-    RsaKey::new(pkcs8, exportable)
+    KeyPair::new(pkcs8, exportable)
         .map_err(|_| r.bad("octets", octets.len() as u64, "an RSA key in PKCS#8"))
 }
 

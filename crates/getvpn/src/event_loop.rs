@@ -30,6 +30,7 @@ use crate::control::{self, Control, Request};
 use crate::datagrams::Datagrams;
 use crate::forward::{Forwarder, Published, Report};
 use crate::key_files;
+use crate::key_pairs;
 use crate::keylog::KeyLog;
 use crate::limits::{
     CONTROL_QUEUE, GATHER, GATHERED, INTERFACES_SETTLE, REPORT_QUEUE, WAKE_MAX, WORKERS,
@@ -37,7 +38,6 @@ use crate::limits::{
 use crate::logging::Sink;
 use crate::ports::Ports;
 use crate::resumption::{self, Pending, Resumption};
-use crate::rsa;
 use crate::seal::Sealer;
 use crate::service::Service;
 use crate::storage::{Batch, Done, Folder, Writer};
@@ -363,7 +363,7 @@ impl World {
 
     fn key_made(&mut self, key: MadeKey) {
         match key.pkcs8 {
-            Ok(pkcs8) => self.handle(Input::RsaKey {
+            Ok(pkcs8) => self.handle(Input::KeyPair {
                 label: key.label,
                 exportable: key.exportable,
                 pkcs8,
@@ -427,7 +427,7 @@ impl World {
                         keylog.write(&line)?;
                     }
                 }
-                Output::GenerateRsa {
+                Output::GenerateKeyPair {
                     label,
                     modulus_bits,
                     exportable,
@@ -477,7 +477,7 @@ impl World {
     fn make_key(&self, label: String, modulus_bits: u16, exportable: bool) {
         let made = self.made_keys.clone();
         tokio::task::spawn_blocking(move || {
-            let pkcs8 = rsa::generate(modulus_bits);
+            let pkcs8 = key_pairs::generate(modulus_bits);
             // The loop may have ended.
             let _ = made.send(MadeKey {
                 label,

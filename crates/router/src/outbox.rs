@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 use gdoi::machine::{KeyLogLine, Record};
 
-use crate::rsa_keys::KeyImport;
+use crate::key_pairs::KeyImport;
 
 /// One effect.
 pub enum Output {
@@ -72,8 +72,8 @@ pub enum Output {
     SaveConfig(String),
     /// Secrets for packet analysis, if the key log is on.
     KeyLog(KeyLogLine),
-    /// Make an RSA key and hand it in as `Input::RsaKey`.
-    GenerateRsa {
+    /// Make an RSA key and hand it in as `Input::KeyPair`.
+    GenerateKeyPair {
         /// Its label.
         label: String,
         /// Bits of the modulus.

@@ -43,7 +43,12 @@ impl Router {
             return Vec::new();
         }
         let label = after.rekey_key.clone().unwrap_or_default();
-        if self.machine.rsa_keys().iter().all(|key| key.label != label) {
+        if self
+            .machine
+            .key_pairs()
+            .iter()
+            .all(|key| key.label != label)
+        {
             return vec![format!(
                 "% Group {group}: members are not served any more: there is no RSA key {label}"
             )];

@@ -99,7 +99,7 @@ pub(crate) enum Happening {
         records: Vec<Record>,
     },
     /// A rekey key is made.
-    RsaKey {
+    KeyPair {
         /// By which box.
         node: NodeId,
         /// In which life.
@@ -395,7 +395,7 @@ impl VirtualWorld {
                 number,
                 records,
             } => self.written(node, boot, number, records),
-            Happening::RsaKey {
+            Happening::KeyPair {
                 node,
                 boot,
                 label,
@@ -405,7 +405,7 @@ impl VirtualWorld {
                     let pkcs8 = crypto::Secret::copy_of(crypto::fixture::NOT_SECRET_RSA_2048_PKCS8);
                     self.input(
                         node,
-                        Input::RsaKey {
+                        Input::KeyPair {
                             label,
                             exportable,
                             pkcs8,
@@ -539,10 +539,10 @@ impl VirtualWorld {
             Output::Listen(addresses) => running.listening = addresses,
             Output::Publish(snapshot) => running.snapshot = snapshot,
             Output::Log { line, .. } => self.logged(id, line),
-            Output::GenerateRsa {
+            Output::GenerateKeyPair {
                 label, exportable, ..
             } => {
-                let made = Happening::RsaKey {
+                let made = Happening::KeyPair {
                     node: id,
                     boot,
                     label,

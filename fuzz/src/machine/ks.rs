@@ -153,7 +153,7 @@ impl Member {
     /// A member that has a phase-1 SA with a key server.
     pub(super) fn join(form: u8) -> Self {
         let mut world = World::new(KS, GM);
-        world.give_rsa_key();
+        world.give_key_pair();
         world.configure(configuration(form));
         world.take_sent();
         let kin = form & PLAIN == 0;

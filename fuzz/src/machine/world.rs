@@ -90,8 +90,8 @@ impl World {
     }
 
     /// Gives the box the rekey key that everybody knows.
-    pub(super) fn give_rsa_key(&mut self) {
-        self.give(Input::RsaKey {
+    pub(super) fn give_key_pair(&mut self) {
+        self.give(Input::KeyPair {
             label: RSA_LABEL.to_owned(),
             exportable: false,
             pkcs8: Secret::copy_of(fixture::NOT_SECRET_RSA_2048_PKCS8),
@@ -123,7 +123,7 @@ impl World {
                 | Output::LimitBlocks { .. }
                 | Output::SetClock { .. }
                 | Output::CloseGroup { .. }
-                | Output::GenerateRsa { .. }
+                | Output::GenerateKeyPair { .. }
                 | Output::Report(..)
                 | Output::KeyLog(_) => {}
             }

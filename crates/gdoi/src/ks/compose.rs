@@ -48,7 +48,7 @@ impl KeyServer {
         content: &Content,
     ) -> Option<Sealed> {
         let kek = self.keys.kek_by_spi(under)?;
-        let key = cx.rsa.private_key(&kek.label)?;
+        let key = cx.key_pairs.private_key(&kek.label)?;
         let encoding = if self.config.raw_hash {
             Encoding::RawHash
         } else {
@@ -103,7 +103,7 @@ impl KeyServer {
                     let known = kek.label == under.label;
                     composed.dispensable = usize::from(known).min(room);
                     public_key = cx
-                        .rsa
+                        .key_pairs
                         .public_key_der(&kek.label)
                         .filter(|_| !known || composed.dispensable > 0);
                     offer.kek = Some(self.kek_offer(cx, kek, now, None));
@@ -176,7 +176,7 @@ impl KeyServer {
     ) -> KekOffer {
         let remaining_s = kek.expiry.since(now).as_secs();
         let bits = cx
-            .rsa
+            .key_pairs
             .private_key(&kek.label)
             .map_or(0, crypto::rsa::PrivateKey::modulus_bits);
         KekOffer {

@@ -177,7 +177,7 @@ impl KeyServer {
         self.coop.configure(cx.now, plan.wanted.index, &self.config);
         self.note_members();
         self.compare_configs(cx);
-        if cx.rsa.private_key(&plan.label).is_none() {
+        if cx.key_pairs.private_key(&plan.label).is_none() {
             let label = Some(plan.label.clone());
             // The primary may send it: what else the plan says is needed to talk to it.
             self.plan = Some(plan);

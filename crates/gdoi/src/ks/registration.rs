@@ -397,7 +397,7 @@ impl KeyServer {
         sids: &[::policy::Sid],
     ) -> Result<wire::isakmp::Built, Refusal> {
         let kek = self.keys.kek_by_spi(&pull.kek).ok_or(Refusal::NoPull)?;
-        let public_key = cx.rsa.public_key_der(&kek.label);
+        let public_key = cx.key_pairs.public_key_der(&kek.label);
         let mut grant = Grant {
             kek: Some(KekGrant {
                 sa: &kek.sa,

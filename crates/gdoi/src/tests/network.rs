@@ -379,13 +379,13 @@ impl Network {
                     ..DataPlane::default()
                 };
             }
-            Output::GenerateRsa {
+            Output::GenerateKeyPair {
                 label, exportable, ..
             } => {
                 let pkcs8 = Secret::copy_of(fixture::NOT_SECRET_RSA_2048_PKCS8);
                 self.input(
                     at,
-                    Input::RsaKey {
+                    Input::KeyPair {
                         label,
                         exportable,
                         pkcs8,
@@ -680,7 +680,7 @@ pub(super) fn seconds(at: Time) -> f64 {
 }
 
 pub(super) fn generate_rsa() -> Command {
-    Command::GenerateRsa {
+    Command::GenerateKeyPair {
         label: "get".into(),
         modulus_bits: 2_048,
         exportable: true,

@@ -23,7 +23,7 @@ fn taken_over(seed: u64, change: fn(&mut KeyServer)) -> Network {
     for name in ["ks1", "ks2"] {
         network.give(
             name,
-            Input::RsaKey {
+            Input::KeyPair {
                 label: "other".into(),
                 exportable: false,
                 pkcs8: Secret::copy_of(fixture::NOT_SECRET_RSA_2048_PKCS8_SECOND),
@@ -77,7 +77,7 @@ fn a_member_whose_acknowledgements_are_lost_believes_both_signing_keys_under_the
     network.run_s(5);
     network.give(
         "ks1",
-        Input::RsaKey {
+        Input::KeyPair {
             label: "other".into(),
             exportable: false,
             pkcs8: Secret::copy_of(fixture::NOT_SECRET_RSA_2048_PKCS8_SECOND),

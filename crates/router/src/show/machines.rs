@@ -15,7 +15,7 @@ pub trait Machines {
     /// Phase 1.
     fn isakmp(&self) -> gdoi::ike::View;
     /// The RSA keys of this box, in the order of their labels.
-    fn rsa_keys(&self) -> Vec<gdoi::RsaKeyView>;
+    fn key_pairs(&self) -> Vec<gdoi::KeyPairView>;
     /// What passed under a group's policy at an interface.
     fn traffic(&self, interface: &str, group: &GroupName) -> Traffic;
 }

@@ -427,7 +427,7 @@ impl KeyServer {
     /// What is told of the rekey key: all of it, or with `no key sync` its fingerprint.
     pub(super) fn rekey_key_record(&self, cx: &Context<'_>) -> Option<records::RekeyKey> {
         let label = &self.plan.as_ref()?.label;
-        let key = cx.rsa.key(label)?;
+        let key = cx.key_pairs.key(label)?;
         Some(records::RekeyKey {
             term: self.coop.rekey_key_term,
             label: label.clone(),
@@ -445,7 +445,7 @@ impl KeyServer {
         };
         let label = self.config.rekey_key.clone().unwrap_or_default();
         let own = cx
-            .rsa
+            .key_pairs
             .key(&label)
             .map(|key| records::fingerprint(key.public_der()));
         if own == Some(key.fingerprint) {

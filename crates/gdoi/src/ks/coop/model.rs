@@ -235,7 +235,7 @@ impl KeyServer {
         let kind = PeerKind::Ours;
         let (offer, kek) = self.registration_offer(cx, kind, address);
         let sa = self.keys.kek_by_spi(&kek)?;
-        let public_key = cx.rsa.public_key_der(&sa.label);
+        let public_key = cx.key_pairs.public_key_der(&sa.label);
         let records = offer.teks.iter();
         let grant = Grant {
             kek: Some(KekGrant {

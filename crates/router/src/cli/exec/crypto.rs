@@ -156,7 +156,7 @@ fn generate(call: &mut Call<'_>) -> Result<Outcome, Refusal> {
          % The key modulus size is {modulus_bits} bits\n\
          % Generating {modulus_bits} bit RSA keys, keys will be {is}...\n"
     );
-    call.host.order(Command::GenerateRsa {
+    call.host.order(Command::GenerateKeyPair {
         label: label.to_owned(),
         modulus_bits,
         exportable,

@@ -238,7 +238,7 @@ fn orders_reach_the_machines_once_the_operator_is_sure() {
         ]
     ));
     let group = Some(policy::GroupName::new("G1"));
-    let key = |label: &str, modulus_bits| Command::GenerateRsa {
+    let key = |label: &str, modulus_bits| Command::GenerateKeyPair {
         label: label.to_owned(),
         modulus_bits,
         exportable: true,

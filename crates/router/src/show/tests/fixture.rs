@@ -8,7 +8,7 @@ use std::time::Duration;
 use dataplane::{Drops, Hits, Totals};
 use event::{DropReason, Event, Gdoi, Step};
 use gdoi::config::{IsakmpCipher, IsakmpHash};
-use gdoi::{RsaKeyView, gm, ike, ks};
+use gdoi::{KeyPairView, gm, ike, ks};
 use policy::transform_set::{Encryption, Integrity, KeyBits};
 use policy::{
     Ace, Acl, Action, AddressMatch, Generation, GroupId, GroupName, GroupSize, KekCipher, KekSpi,
@@ -622,8 +622,8 @@ impl Machines for Guide {
         }
     }
 
-    fn rsa_keys(&self) -> Vec<RsaKeyView> {
-        vec![RsaKeyView {
+    fn key_pairs(&self) -> Vec<KeyPairView> {
+        vec![KeyPairView {
             label: "get".into(),
             modulus_bits: 1024,
             exportable: true,
@@ -712,7 +712,7 @@ impl Machines for Unregistered {
         Idle.isakmp()
     }
 
-    fn rsa_keys(&self) -> Vec<RsaKeyView> {
+    fn key_pairs(&self) -> Vec<KeyPairView> {
         Vec::new()
     }
 
@@ -754,7 +754,7 @@ impl Machines for Electing {
         Idle.isakmp()
     }
 
-    fn rsa_keys(&self) -> Vec<RsaKeyView> {
+    fn key_pairs(&self) -> Vec<KeyPairView> {
         Vec::new()
     }
 
@@ -786,7 +786,7 @@ impl Machines for Idle {
         }
     }
 
-    fn rsa_keys(&self) -> Vec<RsaKeyView> {
+    fn key_pairs(&self) -> Vec<KeyPairView> {
         Vec::new()
     }
 

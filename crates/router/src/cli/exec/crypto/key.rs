@@ -7,7 +7,7 @@ use gdoi::machine::Command;
 use super::super::{Call, Exec, Order, Outcome};
 use crate::cli::grammar::Syntax;
 use crate::config::Refusal;
-use crate::rsa_keys::{KeyExport, KeyImport};
+use crate::key_pairs::{KeyExport, KeyImport};
 use crate::show::Page;
 
 const HELP: &[(&str, &str)] = &[
@@ -97,7 +97,7 @@ fn zeroize(call: &mut Call<'_>) -> Result<Outcome, Refusal> {
     let label = call.line.word("label")?.to_owned();
     let context = call.host.context();
     let machines = context.machines;
-    if machines.rsa_keys().iter().all(|key| key.label != label) {
+    if machines.key_pairs().iter().all(|key| key.label != label) {
         return Err(Refusal::new(format!("% There is no RSA key {label}.")));
     }
     let signs = |group: &str| {
@@ -125,6 +125,6 @@ fn zeroize(call: &mut Call<'_>) -> Result<Outcome, Refusal> {
             "% Keys to be removed are named '{label}'.\n{warning}\
              Do you really want to remove these keys? [yes/no]: "
         ),
-        order: Order::Machine(Command::ZeroizeRsa { label }),
+        order: Order::Machine(Command::ZeroizeKeyPair { label }),
     })
 }

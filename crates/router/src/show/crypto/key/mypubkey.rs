@@ -46,7 +46,7 @@ pub struct Key {
 /// The keys of the box.
 #[must_use]
 pub fn view(context: &Context<'_>) -> View {
-    let keys = context.machines.rsa_keys().into_iter().map(|key| Key {
+    let keys = context.machines.key_pairs().into_iter().map(|key| Key {
         key_data: key_data(&key.public_key),
         label: key.label,
         modulus_bits: key.modulus_bits,

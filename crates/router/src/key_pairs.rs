@@ -61,7 +61,7 @@ impl Router {
         }
         let pem = self
             .machine
-            .export_rsa(label, passphrase, *protection)
+            .export_key_pair(label, passphrase, *protection)
             .map_err(|refusal| Refusal::new(format!("% RSA key {label}: {refusal}")))?;
         self.report(Gdoi::RSA_KEY_EXPORTED {
             label: label.clone(),
@@ -112,7 +112,7 @@ impl Router {
         self.check_label(label)?;
         let pkcs8 = pem::open(Kind::Rsa, text, &import.passphrase)
             .map_err(|refusal| Refusal::new(format!("% Key pair import failed: {refusal}")))?;
-        self.drive(machine::Input::RsaKey {
+        self.drive(machine::Input::KeyPair {
             label: label.clone(),
             exportable: import.exportable,
             pkcs8,
@@ -139,7 +139,10 @@ impl Router {
     }
 
     fn has_key(&self, label: &str) -> bool {
-        self.machine.rsa_keys().iter().any(|key| key.label == label)
+        self.machine
+            .key_pairs()
+            .iter()
+            .any(|key| key.label == label)
     }
 }
 

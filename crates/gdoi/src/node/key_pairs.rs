@@ -38,13 +38,13 @@ impl Machine {
     ///
     /// # Errors
     /// See [`ExportRefusal`].
-    pub fn export_rsa(
+    pub fn export_key_pair(
         &mut self,
         label: &str,
         passphrase: &Secret,
         protection: Protection,
     ) -> Result<String, ExportRefusal> {
-        let key = self.rsa.key(label).ok_or(ExportRefusal::NotFound)?;
+        let key = self.key_pairs.key(label).ok_or(ExportRefusal::NotFound)?;
         if !key.exportable {
             return Err(ExportRefusal::NotExportable);
         }
@@ -54,9 +54,9 @@ impl Machine {
     }
 
     /// `crypto key zeroize rsa`: groups that sign with it are not served until it is there again.
-    pub(super) fn zeroize_rsa(&mut self, now: Time, label: &str, out: &mut Outbox) {
-        if self.rsa.remove(label) {
-            out.push(Output::Persist(persist::no_rsa_record(label)));
+    pub(super) fn zeroize_key_pair(&mut self, now: Time, label: &str, out: &mut Outbox) {
+        if self.key_pairs.remove(label) {
+            out.push(Output::Persist(persist::no_key_pair_record(label)));
             let label = label.to_owned();
             out.report(Gdoi::RSA_KEY_ZEROIZED { label });
             self.configure_servers(now, out);
