@@ -129,7 +129,7 @@ impl PrivateKey {
 }
 
 /// A public key.
-#[derive(Clone, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum PublicKey {
     /// RSA.
     Rsa(rsa::PublicKey),

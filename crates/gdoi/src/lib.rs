@@ -13,6 +13,7 @@ pub mod exchange;
 pub mod gm;
 mod group_sa;
 pub mod ike;
+pub mod key_pairs;
 pub mod kin;
 pub mod ks;
 pub mod limits;

@@ -10,13 +10,15 @@ use std::hash::{Hash, Hasher};
 use std::net::{Ipv4Addr, SocketAddrV4};
 use std::sync::Arc;
 
+use crypto::key_pair::Kind;
 use crypto::{Rng, Secret, SeededRng};
 use event::Event;
 use policy::{Generation, KekSpi, KsIndex, Spi, Time};
 
-use crate::config;
-use crate::context::{Context, KeyPair, KeyPairs};
+use crate::config::{self, RekeyKey};
+use crate::context::Context;
 use crate::ike::Isakmp;
+use crate::key_pairs::{KeyPair, KeyPairs};
 use crate::ks::KeyServer;
 use crate::machine::{Outbox, Output, Record};
 use crate::persist::{BootId, Restored};
@@ -334,15 +336,20 @@ const fn seed(box_number: u8, runs: u8, now: Time) -> u64 {
     now.as_nanos() ^ ((box_number as u64) << 56) ^ ((runs as u64) << 48)
 }
 
-/// The labels of `Config`.
-pub const REKEY_KEY: &str = "get";
+const LABEL: &str = "get";
+
+/// The rekey key that every box has.
+#[must_use]
+pub fn rekey_key() -> RekeyKey {
+    RekeyKey::new(Kind::Rsa, LABEL)
+}
 
 thread_local! {
     static PAIRS: KeyPairs = {
         let mut keys = KeyPairs::default();
         let pkcs8 = Secret::copy_of(crypto::fixture::NOT_SECRET_RSA_2048_PKCS8);
-        if let Ok(key) = KeyPair::new(pkcs8, true) {
-            keys.insert(REKEY_KEY.to_owned(), key);
+        if let Ok(key) = KeyPair::new(Kind::Rsa, pkcs8, true) {
+            keys.insert(LABEL.to_owned(), key);
         }
         keys
     };

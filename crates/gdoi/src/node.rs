@@ -8,7 +8,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, Ipv4Addr, SocketAddrV4};
 use std::sync::Arc;
 
-use crypto::{Rng, Secret};
+use crypto::Rng;
+use crypto::key_pair::Kind;
 use event::{Crypto, Gdoi};
 use policy::{GroupId, GroupName, Time};
 use wire::iana::{ExchangeType, PayloadType};
@@ -16,11 +17,12 @@ use wire::isakmp::{Builder, Chain, Header};
 use wire::private::{Announcement, PolicyChunk, PolicyRequest};
 
 use crate::config::Config;
-use crate::context::{Context, KeyPair, KeyPairs};
+use crate::context::Context;
 use crate::ike::{self, Expect, Isakmp, SaId, Upcall};
+use crate::key_pairs::{KeyPair, KeyPairs};
 use crate::ks::{KeyServer, PullMessage};
 use crate::machine::{Command, Input, Outbox, Output, Record};
-use crate::persist::{self, BootId, CoopRow, Corrupt, GroupRow, Restored};
+use crate::persist::{BootId, CoopRow, Corrupt, GroupRow, Restored};
 use crate::pull::Message1;
 use crate::push::kek_spi;
 use crate::refusal::{Refusal, Refusals};
@@ -49,13 +51,15 @@ pub struct Machine {
 
 pub use key_pairs::ExportRefusal;
 
-/// A rekey key as it can be seen.
+/// A key pair as it can be seen.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct KeyPairView {
     /// Its label.
     pub label: String,
-    /// Bits of the modulus.
-    pub modulus_bits: usize,
+    /// Its kind.
+    pub kind: Kind,
+    /// Bits of the modulus or the curve.
+    pub bits: usize,
     /// Whether it may be exported.
     pub exportable: bool,
     /// The public half, DER SubjectPublicKeyInfo.
@@ -105,9 +109,13 @@ impl Machine {
             Input::Command(command) => self.command(now, command, out),
             Input::KeyPair {
                 label,
+                kind,
                 exportable,
                 pkcs8,
-            } => self.made_key_pair(now, label, exportable, pkcs8, out),
+            } => {
+                let made = KeyPair::new(kind, pkcs8, exportable);
+                self.made_key_pair(now, label, kind, made, out);
+            }
             Input::SidsLow { group } => self.with_member(now, &group, out, gm::Member::sids_low),
             Input::KeySpent { group, spi } => {
                 self.with_member(now, &group, out, |member, cx| member.key_spent(cx, spi));
@@ -181,14 +189,15 @@ impl Machine {
         }
     }
 
-    /// The rekey keys of this box.
+    /// The key pairs of this box.
     #[must_use]
     pub fn key_pairs(&self) -> Vec<KeyPairView> {
         self.key_pairs
             .iter()
             .map(|(label, key)| KeyPairView {
                 label: label.clone(),
-                modulus_bits: key.modulus_bits(),
+                kind: key.kind(),
+                bits: key.public_key().bits(),
                 exportable: key.exportable,
                 public_key: key.public_der().to_vec(),
             })
@@ -372,74 +381,14 @@ impl Machine {
             }
             Command::GenerateKeyPair {
                 label,
-                modulus_bits,
+                size,
                 exportable,
             } => out.push(Output::GenerateKeyPair {
                 label,
-                modulus_bits,
+                size,
                 exportable,
             }),
             Command::ZeroizeKeyPair { label } => self.zeroize_key_pair(now, &label, out),
-        }
-    }
-
-    /// A key that an operator ordered is there. One that the primary of a group signs with stays.
-    fn made_key_pair(
-        &mut self,
-        now: Time,
-        label: String,
-        exportable: bool,
-        pkcs8: Secret,
-        out: &mut Outbox,
-    ) {
-        if self
-            .servers
-            .values()
-            .any(|group| group.keeps_rekey_key(&label))
-        {
-            let reason = "the primary key server's key of this name is in use".to_owned();
-            return out.report(Gdoi::RSA_KEY_REFUSED { label, reason });
-        }
-        let public = |keys: &KeyPairs| keys.key(&label).map(|key| key.public_der().to_vec());
-        let before = public(&self.key_pairs);
-        self.take_key_pair(now, label.clone(), exportable, pkcs8, out);
-        if before.is_none() || before == public(&self.key_pairs) {
-            return;
-        }
-        let signs = |config: &&crate::config::KeyServer| config.rekey_key.as_ref() == Some(&label);
-        let affected = self.config.key_servers.iter().filter(signs);
-        for group in affected.map(|config| config.group.clone()) {
-            out.report(Gdoi::RSA_KEY_CHANGED { group });
-        }
-    }
-
-    fn take_key_pair(
-        &mut self,
-        now: Time,
-        label: String,
-        exportable: bool,
-        pkcs8: Secret,
-        out: &mut Outbox,
-    ) {
-        match KeyPair::new(pkcs8, exportable) {
-            Ok(key) => {
-                out.push(Output::Persist(persist::key_pair_record(&label, &key)));
-                self.key_pairs.insert(label, key);
-                self.configure_servers(now, out);
-            }
-            Err(error) => out.report(Gdoi::RSA_KEY_REFUSED {
-                label,
-                reason: error.to_string(),
-            }),
-        }
-    }
-
-    /// Rekey keys that a primary sent are this box's from now on (PROTOCOL P26).
-    fn adopt_rekey_keys(&mut self, now: Time, out: &mut Outbox) {
-        let servers = self.servers.values_mut();
-        let adopted: Vec<_> = servers.filter_map(KeyServer::take_adopted_key).collect();
-        for key in adopted {
-            self.take_key_pair(now, key.label, key.exportable, key.pkcs8, out);
         }
     }
 

@@ -74,6 +74,8 @@ pub enum Input<'a> {
     KeyPair {
         /// Its label.
         label: String,
+        /// Its kind.
+        kind: crypto::key_pair::Kind,
         /// Whether it may be exported.
         exportable: bool,
         /// PKCS#8 DER.
@@ -209,11 +211,13 @@ impl Router {
             Input::Persisted(number) => self.outbox.persisted(number),
             Input::KeyPair {
                 label,
+                kind,
                 exportable,
                 pkcs8,
             } => {
                 self.drive(machine::Input::KeyPair {
                     label,
+                    kind,
                     exportable,
                     pkcs8,
                 });
@@ -395,12 +399,12 @@ impl Router {
             }
             machine::Output::GenerateKeyPair {
                 label,
-                modulus_bits,
+                size,
                 exportable,
             } => {
                 self.outbox.push(Output::GenerateKeyPair {
                     label,
-                    modulus_bits,
+                    size,
                     exportable,
                 });
             }

@@ -117,6 +117,7 @@ fn latest_shows_each_entry_once_whoever_asks() {
 fn give_key(router: &mut Router, label: &str, exportable: bool) {
     let now = Time::from_secs(1_001);
     let made = Input::KeyPair {
+        kind: crypto::key_pair::Kind::Rsa,
         label: label.to_owned(),
         exportable,
         pkcs8: Secret::copy_of(NOT_SECRET_RSA_2048_PKCS8),

@@ -6,8 +6,9 @@ use std::time::Duration;
 
 use crypto::hash::Hash;
 use crypto::hmac::prf;
+use crypto::key_pair::Kind;
 use crypto::{Secret, SeededRng};
-use gdoi::config::{Acknowledgement, IpsecSa, Isakmp, KeyServer, Multicast};
+use gdoi::config::{Acknowledgement, IpsecSa, Isakmp, KeyServer, Multicast, RekeyKey};
 use gdoi::kin::{self, Bond};
 use gdoi::machine::Command;
 use gdoi::{Config, Input};
@@ -70,7 +71,7 @@ pub(super) fn configuration(form: u8) -> Config {
             address: *KS.ip(),
             servers: vec![*KS.ip()],
             priority: 1,
-            rekey_key: Some(RSA_LABEL.to_owned()),
+            rekey_key: Some(RekeyKey::new(Kind::Rsa, RSA_LABEL)),
             transport: if has(MULTICAST) {
                 RekeyTransport::Multicast
             } else {

@@ -5,6 +5,7 @@ use std::net::{Ipv4Addr, SocketAddrV4};
 use std::sync::Arc;
 use std::time::Duration;
 
+use crypto::key_pair::Kind;
 use crypto::{Secret, SeededRng, fixture};
 use gdoi::config::{Isakmp, IsakmpCipher, IsakmpHash, IsakmpPolicy, PresharedKey};
 use gdoi::machine::Record;
@@ -93,6 +94,7 @@ impl World {
     pub(super) fn give_key_pair(&mut self) {
         self.give(Input::KeyPair {
             label: RSA_LABEL.to_owned(),
+            kind: Kind::Rsa,
             exportable: false,
             pkcs8: Secret::copy_of(fixture::NOT_SECRET_RSA_2048_PKCS8),
         });

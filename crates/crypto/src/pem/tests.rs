@@ -6,7 +6,8 @@ use std::process::{Command, Stdio};
 use super::*;
 use crate::SeededRng;
 use crate::ecdsa::Curve;
-use crate::fixture::{NOT_SECRET_RSA_2048_PKCS8, not_secret_ec_pkcs8, not_secret_rsa_2048};
+use crate::fixture::{NOT_SECRET_RSA_2048_PKCS8, not_secret_pkcs8, not_secret_rsa_2048};
+use crate::key_pair::Size;
 
 const BOTH: [Protection; 2] = [Protection::TripleDes, Protection::Aes256];
 
@@ -243,7 +244,7 @@ fn elliptic(curve: &str) -> [String; 8] {
 fn ec_keys_of_each_curve_go_out_and_come_back_and_openssl_reads_them() {
     let phrase = secret("correct horse");
     for curve in Curve::ALL {
-        let pkcs8 = not_secret_ec_pkcs8(curve);
+        let pkcs8 = not_secret_pkcs8(Size::Ec(curve));
         let own = PrivateKey::from_pkcs8(Kind::Ec, pkcs8.expose()).unwrap();
         let own = public(&own.public_key());
         let mut rng = SeededRng::from_number(1);

@@ -10,7 +10,7 @@ use super::policy::Plan;
 use super::removals::Standing;
 use super::{KekView, KeyServer, MemberView, SaView, Serving, SidView, TekView, View};
 use super::{MemberState, RemovalView};
-use crate::context::KeyPairs;
+use crate::key_pairs::{KeyPair, KeyPairs};
 
 impl KeyServer {
     /// The group as it is at `at`.
@@ -111,9 +111,8 @@ impl KeyServer {
             .filter_map(|kind| self.keys.kek(kind))
             .filter(shown)
             .map(|kek| {
-                let key = key_pairs
-                    .private_key(&kek.label)
-                    .map(|key| key.public_key());
+                let pair = key_pairs.signer(&kek.label, kek.sa.signature);
+                let key = pair.map(KeyPair::public_key);
                 let ahead = self.keys.kek_ahead(kek.kind);
                 let due = plan
                     .filter(|_| ahead.is_none())
@@ -122,9 +121,9 @@ impl KeyServer {
                     kind: kek.kind,
                     spi: kek.sa.spi,
                     cipher: kek.sa.cipher,
-                    sig_hash: kek.sa.sig_hash,
+                    signature: kek.sa.signature,
                     sig_key_len: key.map_or(0, |key| key.to_spki_der().len()),
-                    sig_size: key.map_or(0, |key| key.modulus_len()),
+                    sig_size: key.map_or(0, |key| key.signature_len()),
                     sig_key_name: kek.label.clone(),
                     orig_lifetime_s: kek.orig_lifetime_s,
                     remaining: kek.expiry.since(now),

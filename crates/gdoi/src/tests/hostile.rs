@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crypto::fixture::not_secret_rsa_2048;
-use crypto::rsa::PrivateKey;
+use crypto::key_pair::PrivateKey;
 use policy::{Ace, Acl, AddressMatch, GroupId, PeerKind, Tek, Time};
 use wire::gdoi::Seq;
 use wire::iana::{AckType, PayloadType};
@@ -124,6 +124,11 @@ fn stolen(network: &Network) -> Stolen {
     }
 }
 
+/// The key server's own key.
+fn forger() -> PrivateKey {
+    PrivateKey::Rsa(not_secret_rsa_2048())
+}
+
 /// A PUSH that says `tek` again, as whoever holds the KEK can make it.
 fn push(stolen: &Stolen, seq: u32, tek: &Tek, key: &PrivateKey) -> Packet {
     let offer = Offer {
@@ -209,7 +214,7 @@ fn a_sequence_number_that_is_not_above_the_last_raises_the_three_messages_of_the
     let stolen = stolen(&network);
     let before = state_of(&network);
     network.node_mut("gm1").events.clear();
-    network.transmit(push(&stolen, 1, &stolen.tek.tek, &not_secret_rsa_2048()));
+    network.transmit(push(&stolen, 1, &stolen.tek.tek, &forger()));
     network.run_s(1);
     assert_eq!(
         network.node("gm1").events,
@@ -229,7 +234,7 @@ fn a_rekey_with_a_wrong_signature_changes_nothing_not_even_the_sequence_number()
     let mut network = settled();
     let stolen = stolen(&network);
     let before = state_of(&network);
-    let forged = push(&stolen, 500, &stolen.tek.tek, &not_secret_rsa_2048());
+    let forged = push(&stolen, 500, &stolen.tek.tek, &forger());
     network.transmit(with_a_wrong_signature(forged, &stolen));
     network.run_s(1);
     assert_eq!(state_of(&network), before);
@@ -245,7 +250,7 @@ fn a_rekey_with_a_wrong_signature_changes_nothing_not_even_the_sequence_number()
 fn no_altered_octet_of_a_true_rekey_is_accepted() {
     let mut network = settled();
     let stolen = stolen(&network);
-    let genuine = push(&stolen, 12, &stolen.tek.tek, &not_secret_rsa_2048());
+    let genuine = push(&stolen, 12, &stolen.tek.tek, &forger());
     let before = state_of(&network);
     for at in 0..genuine.bytes.len() {
         let mut altered = genuine.clone();
@@ -290,7 +295,7 @@ fn captured_rekeys_replayed_later_change_nothing() {
 fn a_signed_rekey_that_lies_is_refused_by_name_and_bounded() {
     let mut network = settled();
     let stolen = stolen(&network);
-    let key = not_secret_rsa_2048();
+    let key = forger();
     let held = network.node("gm1").plane().sas.len();
     let mut endless = stolen.tek.tek.clone();
     endless.spi.0 ^= 0xF0F0;

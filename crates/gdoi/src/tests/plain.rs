@@ -6,10 +6,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crypto::fixture::not_secret_rsa_2048;
+use crypto::key_pair::PrivateKey;
 use crypto::{Rng as _, Secret, SeededRng};
 use policy::{
     Ace, Acl, AddressMatch, GroupId, GroupSize, KekCipher, KekSpi, PeerKind, PortMatch, PseudoTime,
-    Sid, SigHash, Spi, Tek, Transform,
+    Sid, SigHash, Signature, Spi, Tek, Transform,
 };
 use wire::gdoi::Seq;
 use wire::iana::{AckType, ExchangeType, PayloadType};
@@ -306,7 +307,6 @@ fn a_plain_member_is_rekeyed_with_the_delay_that_is_left_and_its_acknowledgement
         .public_key
         .clone()
         .unwrap();
-    let key = crypto::rsa::PublicKey::from_der(&key).unwrap();
     assert!(opened.verify(&sa, &key).is_some());
     assert_eq!(opened.seq, 1);
     let chain = opened.chain();
@@ -410,7 +410,6 @@ fn a_member_of_rfc_3547_has_a_rekey_sa_of_its_own_and_hears_no_word_of_rfc_6407(
         .public_key
         .clone()
         .unwrap();
-    let key = crypto::rsa::PublicKey::from_der(&key).unwrap();
     assert!(opened.verify(&sa, &key).is_some());
     let chain = opened.chain();
     for absent in [PayloadType::GAP, PayloadType::DELETE] {
@@ -600,7 +599,8 @@ struct PlainServer {
 impl PlainServer {
     fn new(network: &Network) -> Self {
         let mut plain = Plain::new(KS, network);
-        let sa = RekeySa::mint(&mut plain.rng, KekCipher::TripleDes, SigHash::Sha1);
+        let signature = Signature::Rsa(SigHash::Sha1);
+        let sa = RekeySa::mint(&mut plain.rng, KekCipher::TripleDes, signature);
         let mut server = Self {
             plain,
             sa,
@@ -639,7 +639,7 @@ impl PlainServer {
                 spi: self.sa.spi,
                 cipher: self.sa.cipher,
                 lifetime_s: 900,
-                sig_hash: self.sa.sig_hash,
+                signature: self.sa.signature,
                 sig_key_bits: 2_048,
                 ack: Some(AckType::KEK_SHA256),
                 record: None,
@@ -724,7 +724,8 @@ impl PlainServer {
             ..Grant::default()
         };
         grant.with_wire(KIND, |kd| builder.push(kd)).unwrap();
-        let bytes = seal(&self.sa, &not_secret_rsa_2048(), Encoding::RawHash, builder);
+        let key = PrivateKey::Rsa(not_secret_rsa_2048());
+        let bytes = seal(&self.sa, &key, Encoding::RawHash, builder);
         Packet {
             from: socket(KS),
             to: socket(gm(1)),

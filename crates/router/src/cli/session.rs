@@ -50,7 +50,7 @@ pub trait Operated {
     fn order(&mut self, command: Command) -> Result<(), Refusal>;
     /// Empties the buffered log.
     fn clear_log(&mut self);
-    /// Exports an RSA key: the text for the operator.
+    /// Exports a key: the text for the operator.
     ///
     /// # Errors
     /// When there is none, or it may not leave this box.

@@ -14,6 +14,7 @@ use super::log::Key;
 use super::records::{self, Piece, Record};
 use super::view::Role;
 use crate::context::Context;
+use crate::key_pairs::KeyPair;
 use crate::ks::keys::KINDS;
 use crate::ks::outstanding::Content;
 use crate::ks::{Kek, KeyServer, Member, TekRecord};
@@ -426,11 +427,11 @@ impl KeyServer {
 
     /// What is told of the rekey key: all of it, or with `no key sync` its fingerprint.
     pub(super) fn rekey_key_record(&self, cx: &Context<'_>) -> Option<records::RekeyKey> {
-        let label = &self.plan.as_ref()?.label;
-        let key = cx.key_pairs.key(label)?;
+        let named = &self.plan.as_ref()?.key;
+        let key = cx.key_pairs.named(named)?;
         Some(records::RekeyKey {
             term: self.coop.rekey_key_term,
-            label: label.clone(),
+            label: named.label.clone(),
             exportable: key.exportable,
             fingerprint: records::fingerprint(key.public_der()),
             pkcs8: self.config.key_sync.then(|| key.pkcs8.clone()),
@@ -443,11 +444,12 @@ impl KeyServer {
         let Some(peer) = self.coop.peers.get(&index).map(|peer| peer.address) else {
             return;
         };
-        let label = self.config.rekey_key.clone().unwrap_or_default();
-        let own = cx
-            .key_pairs
-            .key(&label)
-            .map(|key| records::fingerprint(key.public_der()));
+        let Some(named) = self.config.rekey_key.clone() else {
+            return;
+        };
+        let (kind, label) = (named.kind, named.label);
+        let labelled = cx.key_pairs.labelled(&label);
+        let own = labelled.map(|key| records::fingerprint(key.public_der()));
         if own == Some(key.fingerprint) {
             self.coop.primary_key = own;
             self.coop.rekey_key_term = self.coop.rekey_key_term.max(key.term);
@@ -457,17 +459,21 @@ impl KeyServer {
         if self.coop.leads() || !leads_there {
             return;
         }
-        match key.pkcs8.filter(|_| self.config.key_sync) {
-            Some(pkcs8) => {
+        // A label names one key: one of another kind than is configured here is left alone.
+        let room = labelled.is_none_or(|own| own.kind() == kind);
+        let pkcs8 = key.pkcs8.filter(|_| self.config.key_sync && room);
+        let pair = pkcs8.and_then(|pkcs8| KeyPair::new(kind, pkcs8, key.exportable).ok());
+        match pair {
+            Some(pair) => {
                 self.coop.rekey_key_term = key.term;
                 self.coop.primary_key = Some(key.fingerprint);
                 self.coop.adopted = Some(super::AdoptedKey {
                     label: label.clone(),
-                    exportable: key.exportable,
-                    pkcs8,
+                    pair,
                 });
                 let hex = |octet: &u8| format!("{octet:02X}");
                 cx.out.report(Gdoi::COOP_REKEY_KEY_ADOPTED {
+                    kind: kind.to_string(),
                     label,
                     group: self.config.group.clone(),
                     ks: peer,
@@ -478,6 +484,7 @@ impl KeyServer {
             None if self.coop.alarmed_key != Some(key.fingerprint) => {
                 self.coop.alarmed_key = Some(key.fingerprint);
                 cx.out.report(Gdoi::COOP_REKEY_KEY_MISMATCH {
+                    kind: kind.to_string(),
                     label,
                     group: self.config.group.clone(),
                     ks: peer,

@@ -25,12 +25,13 @@ use std::net::Ipv4Addr;
 use std::time::Duration;
 
 use ::policy::{KsIndex, Time};
-use crypto::{Rng, Secret};
+use crypto::Rng;
 use wire::private::CoopMarks;
 
 use super::{KeyServer, Serving};
 use crate::config;
 use crate::context::Context;
+use crate::key_pairs::KeyPair;
 use crate::limits::{COOP_SEQUENCE_BLOCK, COOP_START_WAIT, PEER_YIELD, REPLICATION_WAIT_MAX};
 use crate::machine::Output;
 use crate::persist::CoopRow;
@@ -91,10 +92,8 @@ pub(crate) struct Coop {
 pub(crate) struct AdoptedKey {
     /// Its label.
     pub(crate) label: String,
-    /// Whether it may be exported.
-    pub(crate) exportable: bool,
-    /// PKCS#8 DER.
-    pub(crate) pkcs8: Secret,
+    /// The key.
+    pub(crate) pair: KeyPair,
 }
 
 impl Coop {

@@ -240,7 +240,7 @@ fn orders_reach_the_machines_once_the_operator_is_sure() {
     let group = Some(policy::GroupName::new("G1"));
     let key = |label: &str, modulus_bits| Command::GenerateKeyPair {
         label: label.to_owned(),
-        modulus_bits,
+        size: crypto::key_pair::Size::Rsa { modulus_bits },
         exportable: true,
     };
     assert_eq!(
