@@ -46,7 +46,7 @@ impl Router {
             let found = self.kind_of_key(label);
             let why = match found.filter(|found| found != kind) {
                 Some(other) => format!(
-                    "{label} is {} key, not {}",
+                    "{label} is {} key, not {} key",
                     other.with_article(),
                     kind.with_article()
                 ),

@@ -103,13 +103,13 @@ fn a_proxy_that_changes_nothing_is_not_noticed() {
 // ---------------------------------------------------------------- forged and replayed rekeys
 
 /// What an insider, or a thief of the key server's disk, knows.
-struct Stolen {
-    kek: Kek,
-    tek: TekRecord,
+pub(super) struct Stolen {
+    pub(super) kek: Kek,
+    pub(super) tek: TekRecord,
     ack_base: crypto::Secret,
 }
 
-fn stolen(network: &Network) -> Stolen {
+pub(super) fn stolen(network: &Network) -> Stolen {
     let mut restored = network.restored("ks1");
     let (row, members) = restored.groups.remove(&g1()).expect("the group is there");
     let member = members.find(gm(1)).expect("the member is there");
@@ -130,7 +130,7 @@ fn forger() -> PrivateKey {
 }
 
 /// A PUSH that says `tek` again, as whoever holds the KEK can make it.
-fn push(stolen: &Stolen, seq: u32, tek: &Tek, key: &PrivateKey) -> Packet {
+pub(super) fn push(stolen: &Stolen, seq: u32, tek: &Tek, key: &PrivateKey) -> Packet {
     let offer = Offer {
         stamp: Some(GroupStamp {
             pseudotime: tek.activation,
@@ -158,7 +158,8 @@ fn push(stolen: &Stolen, seq: u32, tek: &Tek, key: &PrivateKey) -> Packet {
     grant
         .with_wire(PeerKind::Ours, |kd| builder.push(kd))
         .unwrap();
-    let bytes = seal(&stolen.kek.sa, key, Encoding::DigestInfo, builder);
+    let encoding = Encoding::of(stolen.kek.sa.signature, false);
+    let bytes = seal(&stolen.kek.sa, key, encoding, builder);
     Packet {
         from: socket(KS),
         to: socket(gm(1)),

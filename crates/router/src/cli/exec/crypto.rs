@@ -178,6 +178,14 @@ fn generate(call: &mut Call<'_>, size: Size, of: &str) -> Result<Outcome, Refusa
         return Err(Refusal::new("% A key needs a name: label NAME"));
     };
     let (kind, bits) = (size.kind(), size.bits());
+    let pairs = call.host.context().machines.key_pairs();
+    let named = pairs.iter().find(|pair| pair.label == label);
+    if let Some(other) = named.map(|pair| pair.kind).filter(|other| *other != kind) {
+        let is = other.with_article();
+        return Err(Refusal::new(format!(
+            "% {label} is {is} key: choose another label, or zeroize it first"
+        )));
+    }
     let exportable = line.has("exportable");
     let is = if exportable {
         "exportable"

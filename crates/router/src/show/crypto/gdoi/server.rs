@@ -109,7 +109,7 @@ pub(crate) fn not_serving(serving: &Serving) -> Option<String> {
             key,
             other: Some(other),
         } => Some(format!(
-            "key {} is {} key, not {}: rekey authentication mypubkey {} {}",
+            "key {} is {} key, not {} key: rekey authentication mypubkey {} {}",
             key.label,
             other.with_article(),
             key.kind.with_article(),
