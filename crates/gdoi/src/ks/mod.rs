@@ -183,7 +183,8 @@ impl KeyServer {
             let other = cx.key_pairs.labelled(&key.label).map(KeyPair::kind);
             // The primary may send it: what else the plan says is needed to talk to it.
             self.plan = Some(plan);
-            return self.stop(cx, Serving::NoRekeyKey { key, other });
+            self.stop(cx, Serving::NoRekeyKey { key, other });
+            return self.recall_rekey_key(cx);
         }
         self.use_sid_space(SidSpace {
             size: self.config.size,

@@ -286,6 +286,42 @@ fn a_key_server_that_has_no_ec_key_gets_the_primarys_keeps_it_on_disk_and_takes_
     }
 }
 
+/// Each change is made on the primary first, a while before the other one.
+#[test]
+fn a_running_group_changes_its_key_and_every_key_server_holds_the_old_and_the_new_one() {
+    let mut network = group(27, 2, 2, 600, 10);
+    network.run_s(20);
+    let mut keys: Vec<_> = EACH
+        .map(|(curve, ..)| (Kind::Ec, format!("{curve:?}")))
+        .into();
+    for (curve, ..) in EACH {
+        network.command("ks1", generate(curve, &format!("{curve:?}")));
+    }
+    keys.push((Kind::Rsa, "get".to_owned()));
+    keys.push((Kind::Ec, "P256".to_owned()));
+    for (kind, label) in keys {
+        for name in ["ks1", "ks2"] {
+            let key = RekeyKey::new(kind, &label);
+            network.reconfigure(name, |own| own.rekey_key = Some(key));
+            network.watch(Duration::from_secs(8), TICK, Network::assert_understood);
+        }
+        let of = |name: &str| network.node(name).machine.as_ref().unwrap().key_pairs();
+        let held = |name: &str| of(name).into_iter().find(|key| key.label == label);
+        assert_eq!(held("ks1"), held("ks2"), "{}", network.transcript);
+        assert_eq!(network.ks("ks2").serving, Serving::Yes);
+    }
+    let keys = network.node("ks2").machine.as_ref().unwrap().key_pairs();
+    let labels: Vec<_> = keys.into_iter().map(|key| key.label).collect();
+    assert_eq!(labels, ["P256", "P384", "P521", "get"]);
+    network.kill("ks1");
+    network.watch(Duration::from_secs(60), TICK, Network::assert_understood);
+    network.command("ks2", machine::Command::Rekey { group: None });
+    network.watch(Duration::from_secs(10), TICK, Network::assert_understood);
+    assert_eq!(network.ks("ks2").keks[0].signature, Signature::Ecdsa256);
+    assert_eq!(network.gm(1).last_rekey_from, Some(super::network::KS2));
+    assert_nothing_was_refused(&network);
+}
+
 #[test]
 fn two_ec_keys_without_key_sync_raise_the_alarm() {
     let mut network = group(31, 2, 0, 600, 10);

@@ -459,8 +459,13 @@ impl KeyServer {
         if self.coop.leads() || !leads_there {
             return;
         }
-        // A label names one key: one of another kind than is configured here is left alone.
-        let room = labelled.is_none_or(|own| own.kind() == kind);
+        self.coop.told_key = Some((index, key.clone()));
+        // A label names one key: one of another kind than is configured here is left alone, and so is
+        // one that signs under a Rekey SA in use, when the primary has gone over to another.
+        let now = self.clock.at(cx.now);
+        let signs = |kek: &Kek| kek.label == label && now < kek.expiry;
+        let signs = key.label != label && self.keys.keks.iter().any(signs);
+        let room = labelled.is_none_or(|own| own.kind() == kind && !signs);
         let pkcs8 = key.pkcs8.filter(|_| self.config.key_sync && room);
         let pair = pkcs8.and_then(|pkcs8| KeyPair::new(kind, pkcs8, key.exportable).ok());
         match pair {
@@ -491,6 +496,13 @@ impl KeyServer {
                 });
             }
             None => {}
+        }
+    }
+
+    /// The key that is configured now is not there: it may be the one that the primary told.
+    pub(in crate::ks) fn recall_rekey_key(&mut self, cx: &mut Context<'_>) {
+        if let Some((index, key)) = self.coop.told_key.clone() {
+            self.join_rekey_key(cx, index, key);
         }
     }
 
