@@ -1,6 +1,7 @@
 //! Rekeys that an EC key signs: on each curve, over changes of the key, among several key servers,
 //! and forged.
 
+use std::net::Ipv4Addr;
 use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
@@ -8,18 +9,20 @@ use std::time::Duration;
 use crypto::ecdsa::{self, Curve};
 use crypto::key_pair::{Kind, PrivateKey, PublicKey, Size};
 use crypto::{Secret, SeededRng, fixture, pem};
-use policy::{KekSpi, PeerKind, PseudoTime, SigHash, Signature};
+use policy::{GroupSize, KekSpi, PeerKind, PseudoTime, SigHash, Signature};
 use wire::gdoi::Seq;
 use wire::iana::{PayloadType, SigAlgorithm, SigHashAlgorithm};
 use wire::isakmp::Builder;
 
 use super::coop::{group, role};
 use super::hostile::{Stolen, push, stolen};
-use super::network::{KS, Network, Packet, generate_rsa, gm, key_server, socket};
+use super::network::{KS, Network, Packet, cbc, generate_rsa, gm, key_server, socket};
+use super::plain::{Plain, mixed, of_rfc3547, register, sayable};
 use crate::config::{KeyServer, RekeyKey};
 use crate::group_sa::{Grant, KekGrant, KekOffer, Offer, Received, TekGrant, TekOffer};
 use crate::ks::{Role, Serving};
-use crate::machine::{self, Input};
+use crate::machine::{self, Input, Record};
+use crate::persist::Restored;
 use crate::private::{GroupStamp, KekRecord};
 use crate::push::{Encoding, open, seal};
 use crate::rekey_sa::RekeySa;
@@ -398,6 +401,69 @@ fn a_label_names_one_key_and_the_other_kind_is_refused_by_name() {
     assert!(said(&network, "ks1", "EC_KEY_ZEROIZED: EC key get"));
     network.command("ks1", generate_rsa());
     assert!(network.node("ks1").disk.contains_key(&b"rsa/get"[..]));
+}
+
+#[test]
+fn rfc_6407_is_told_of_an_ec_key_and_rfc_3547_refused_by_the_name_of_the_command() {
+    let mut config = sayable(cbc(), GroupSize::Medium);
+    of_rfc3547(&mut config);
+    let (mut network, mut older) = mixed(&own(&config));
+    network.command("ks1", generate(Curve::P384, "curve"));
+    older.kind = PeerKind::Rfc3547;
+    let refused = register(&mut older, &mut network).err();
+    let refused = refused.expect("it knows RSA only");
+    let named = "`rekey authentication mypubkey ec curve` cannot be told to an RFC 3547 member";
+    assert!(refused.contains(named), "{refused}");
+    assert!(said(&network, "ks1", "KS_POLICY_NOT_SUPPORTED"));
+    let mut newer = Plain::new(Ipv4Addr::new(10, 1, 51, 2), &network);
+    let got = register(&mut newer, &mut network).expect("it is served");
+    let kek = got.offer.kek.expect("with a Rekey SA");
+    assert_eq!(kek.signature, Signature::Ecdsa384);
+    let key = got.received.kek.unwrap().public_key;
+    assert!(key == Some(known(Curve::P384).public_key()));
+}
+
+/// A row of a key pair as it has always been: version, whether it may be exported, PKCS#8.
+fn row(name: &str, pkcs8: &[u8]) -> Record {
+    let len = u16::try_from(pkcs8.len()).unwrap().to_be_bytes();
+    let value = [&[2, 1], &len[..], pkcs8].concat();
+    Record {
+        key: name.as_bytes().to_vec(),
+        value: Some(Secret::new(value)),
+    }
+}
+
+#[test]
+fn rows_of_key_pairs_are_read_by_the_kind_in_their_name_and_no_other_kind_is_taken_for_it() {
+    let rsa = fixture::NOT_SECRET_RSA_2048_PKCS8;
+    let curves = EACH.map(|(curve, ..)| fixture::not_secret_pkcs8(Size::Ec(curve)));
+    let restored = Restored::read(vec![
+        row("rsa/get", rsa),
+        row("ec/a", curves[0].expose()),
+        row("ec/b/c", curves[1].expose()),
+        row("ec/d", curves[2].expose()),
+        row("else/get", b"of a later build"),
+    ]);
+    let restored = restored
+        .map_err(|corrupt| corrupt.to_string())
+        .ok()
+        .unwrap();
+    let pairs = restored.key_pairs.iter();
+    let bits: Vec<_> = pairs
+        .map(|(label, pair)| (&**label, pair.public_key().bits()))
+        .collect();
+    assert_eq!(bits, [("a", 256), ("b/c", 384), ("d", 521), ("get", 2_048)]);
+    let damaged = &curves[0].expose()[1..];
+    for (name, pkcs8) in [
+        ("ec/get", rsa),
+        ("rsa/a", curves[0].expose()),
+        ("ec/a", damaged),
+        ("ec/a", b""),
+    ] {
+        let corrupt = Restored::read(vec![row(name, pkcs8)]).err().unwrap();
+        assert_eq!(corrupt.row, name);
+        assert!(corrupt.to_string().contains("key in PKCS#8"), "{corrupt}");
+    }
 }
 
 // ---------------------------------------------------------------- forged

@@ -29,11 +29,11 @@ use crate::rekey_sa::RekeySa;
 const KIND: PeerKind = PeerKind::Rfc6407;
 
 /// Phase 1 of a plain peer, beside the network.
-struct Plain {
+pub(super) struct Plain {
     address: Ipv4Addr,
     isakmp: Isakmp,
     rng: SeededRng,
-    kind: PeerKind,
+    pub(super) kind: PeerKind,
     /// How much of the network's log it has seen.
     seen: usize,
     pushes: Vec<Packet>,
@@ -41,7 +41,7 @@ struct Plain {
 }
 
 impl Plain {
-    fn new(address: Ipv4Addr, network: &Network) -> Self {
+    pub(super) fn new(address: Ipv4Addr, network: &Network) -> Self {
         let mut engine = Isakmp::new(false);
         engine.configure(Arc::new(isakmp()));
         Self {
@@ -129,9 +129,9 @@ impl Plain {
 }
 
 /// What a plain member got by its PULL.
-struct Registered {
-    offer: Offer,
-    received: Received,
+pub(super) struct Registered {
+    pub(super) offer: Offer,
+    pub(super) received: Received,
     seq: u32,
 }
 
@@ -148,7 +148,7 @@ fn exchange(upcall: Upcall) -> Option<(PayloadType, zeroize::Zeroizing<Vec<u8>>)
 }
 
 /// A plain member registers; the refusal if it is refused.
-fn register(plain: &mut Plain, network: &mut Network) -> Result<Registered, String> {
+pub(super) fn register(plain: &mut Plain, network: &mut Network) -> Result<Registered, String> {
     let mut out = Outbox::default();
     let connection = plain.isakmp.connect(
         network.now,
@@ -226,7 +226,7 @@ fn assert_nothing_private(sa: &wire::gdoi::Sa, kind: PeerKind) {
 }
 
 /// A policy that can be said to a plain member: permits only.
-fn sayable(transform: Transform, size: GroupSize) -> KeyServer {
+pub(super) fn sayable(transform: Transform, size: GroupSize) -> KeyServer {
     let mut config = key_server(600, 1_200);
     config.size = size;
     config.sas[0].transform = transform;
@@ -243,7 +243,7 @@ fn sayable(transform: Transform, size: GroupSize) -> KeyServer {
     config
 }
 
-fn mixed(config: &KeyServer) -> (Network, Plain) {
+pub(super) fn mixed(config: &KeyServer) -> (Network, Plain) {
     let mut network = Network::of(21, config, 1);
     network.run_s(5);
     let plain = Plain::new(Ipv4Addr::new(10, 1, 50, 2), &network);
@@ -357,7 +357,7 @@ fn a_plain_member_of_a_cleared_group_has_its_keys_deleted() {
 }
 
 /// A policy that can be said to a member of RFC 3547, which this one is.
-fn of_rfc3547(config: &mut KeyServer) {
+pub(super) fn of_rfc3547(config: &mut KeyServer) {
     config.sig_hash = SigHash::Sha1;
     config.rfc3547 = Some(Arc::new(Acl {
         name: "OLD".into(),
