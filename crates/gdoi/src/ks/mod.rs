@@ -194,14 +194,10 @@ impl KeyServer {
             self.warn(cx, &plan);
         }
         let lifetimes = |plan: &Plan| (plan.wanted.tek_lifetime_s, plan.wanted.kek_lifetime_s);
-        let other_key = before.as_ref().is_some_and(|before| before.key != plan.key);
         let lifetime_only = before.is_some_and(|before| lifetimes(&before) != lifetimes(&plan));
         self.plan = Some(plan);
         self.serving = Serving::Yes;
-        //= getvpn P26
-        if other_key && self.coop.leads() {
-            self.coop.changed(coop::Key::Signing, cx.now);
-        }
+        self.tell_rekey_key(cx);
         let follows = self.coop.leads() && self.follow(cx);
         if !follows && lifetime_only {
             cx.out.report(Gdoi::POLICY_CHANGE {

@@ -438,6 +438,21 @@ impl KeyServer {
         })
     }
 
+    /// The fingerprint of the rekey key that is configured, if it is there.
+    pub(super) fn rekey_key_fingerprint(&self, cx: &Context<'_>) -> Option<Sha256> {
+        let pair = cx.key_pairs.named(&self.plan.as_ref()?.key)?;
+        Some(records::fingerprint(pair.public_der()))
+    }
+
+    /// A primary that signs with another key than it told tells that one.
+    pub(in crate::ks) fn tell_rekey_key(&mut self, cx: &Context<'_>) {
+        let own = self.rekey_key_fingerprint(cx);
+        if self.coop.leads() && self.coop.own_key != own {
+            self.coop.own_key = own;
+            self.coop.changed(Key::Signing, cx.now);
+        }
+    }
+
     /// The rekey key of a primary wins (PROTOCOL P26).
     //= getvpn P26
     fn join_rekey_key(&mut self, cx: &mut Context<'_>, index: KsIndex, key: records::RekeyKey) {

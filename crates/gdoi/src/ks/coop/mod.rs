@@ -78,6 +78,8 @@ pub(crate) struct Coop {
     /// The fingerprint of a rekey key that differs and may not be taken over.
     alarmed_key: Option<Sha256>,
     adopted: Option<AdoptedKey>,
+    /// The fingerprint of the rekey key that this key server told as primary.
+    own_key: Option<Sha256>,
     /// The rekey key that a primary told last.
     told_key: Option<(KsIndex, records::RekeyKey)>,
     /// When the clock was set by the primary's last.
@@ -123,6 +125,7 @@ impl Coop {
             primary_key: None,
             alarmed_key: None,
             adopted: None,
+            own_key: None,
             told_key: None,
             synchronised: None,
             waiting_since: None,
