@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use gdoi::config;
-use gdoi::model::REKEY_KEY;
+use gdoi::model::rekey_key;
 use policy::{
     Ace, Acl, Encryption, GroupId, GroupName, GroupSize, Integrity, KekCipher, KeyBits,
     RekeyTransport, SigHash, Transform,
@@ -190,7 +190,7 @@ impl Bounds {
             address: Self::server(place),
             servers: self.server_list(),
             priority: 10 - u8::try_from(place).unwrap_or(9),
-            rekey_key: Some(REKEY_KEY.to_owned()),
+            rekey_key: Some(rekey_key()),
             transport: RekeyTransport::Unicast,
             multicast: config::Multicast::default(),
             reminder_s: None,

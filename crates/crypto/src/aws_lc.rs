@@ -11,6 +11,7 @@ use std::ptr::{NonNull, null_mut};
 use aws_lc_sys as lc;
 
 use crate::hash::{Hash, OUTPUT_LEN_MAX};
+use crate::key_pair::Kind;
 
 /// A pointer that the library gave, with the function that gives it back.
 struct Owned<T>(NonNull<T>, unsafe extern "C" fn(*mut T));
@@ -195,10 +196,14 @@ impl Rsa {
     }
 }
 
-/// The private key of a PEM block under `passphrase`, which ends in its only NUL: `None` if it does
-/// not open, an inner `None` if it is of another kind than RSA, else PKCS#8 that is the caller's to
-/// cleanse.
-pub(crate) fn private_key_of_pem(pem: &[u8], passphrase: &[u8]) -> Option<Option<Vec<u8>>> {
+/// The private key of a kind in a PEM block under `passphrase`, which ends in its only NUL: `None`
+/// if it does not open, an inner `None` if it is of another kind, else PKCS#8 that is the caller's
+/// to cleanse.
+pub(crate) fn private_key_of_pem(
+    kind: Kind,
+    pem: &[u8],
+    passphrase: &[u8],
+) -> Option<Option<Vec<u8>>> {
     if passphrase.iter().position(|octet| *octet == 0) != passphrase.len().checked_sub(1) {
         return None;
     }
@@ -212,8 +217,12 @@ pub(crate) fn private_key_of_pem(pem: &[u8], passphrase: &[u8]) -> Option<Option
         lc::ERR_clear_error();
         Owned::new(key, lc::EVP_PKEY_free)?
     };
+    let id = match kind {
+        Kind::Rsa => lc::EVP_PKEY_RSA,
+        Kind::Ec => lc::EVP_PKEY_EC,
+    };
     // SAFETY: the key is valid.
-    if unsafe { lc::EVP_PKEY_id(key.as_ptr()) } != lc::EVP_PKEY_RSA {
+    if unsafe { lc::EVP_PKEY_id(key.as_ptr()) } != id {
         return Some(None);
     }
     let mut builder = MaybeUninit::<lc::CBB>::uninit();

@@ -31,6 +31,16 @@ impl Curve {
     /// Every curve, smallest first.
     pub const ALL: [Self; 3] = [Self::P256, Self::P384, Self::P521];
 
+    /// Bits of its field, by which it is named.
+    #[must_use]
+    pub const fn bits(self) -> u16 {
+        match self {
+            Self::P256 => 256,
+            Self::P384 => 384,
+            Self::P521 => 521,
+        }
+    }
+
     /// The hash that belongs to the curve.
     #[must_use]
     pub const fn hash(self) -> Hash {

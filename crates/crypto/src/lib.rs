@@ -21,6 +21,7 @@ mod error;
 pub mod fixture;
 pub mod hash;
 pub mod hmac;
+pub mod key_pair;
 pub mod pem;
 mod rng;
 pub mod rsa;

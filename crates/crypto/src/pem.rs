@@ -1,4 +1,4 @@
-//! RSA keys as text that other programs read and write: PEM (RFC 7468).
+//! Key pairs as text that other programs read and write: PEM (RFC 7468).
 //!
 //! A private key leaves encrypted only: PKCS#8 with PBES2 (RFC 8018), the key from PBKDF2 over
 //! HMAC-SHA-256. What is read may be of any form that the library knows and that is encrypted:
@@ -11,7 +11,7 @@ use zeroize::Zeroizing;
 
 use crate::aws_lc;
 use crate::cbc::{Algorithm, Cipher};
-use crate::rsa::{PrivateKey, PublicKey};
+use crate::key_pair::{Kind, PrivateKey, PublicKey};
 use crate::{Error, Rng, Secret};
 
 /// Characters of the longest text that is read.
@@ -63,9 +63,9 @@ pub enum Refusal {
     Clear,
     /// The passphrase is wrong, or the block is damaged; from outside they look the same.
     Passphrase,
-    /// The key is none of RSA.
-    NotRsa,
-    /// The key is of RSA, and unfit.
+    /// The key is not of this kind.
+    OtherKind(Kind),
+    /// The key is of the kind, and unfit.
     Unfit(Error),
     /// The public key beside it is of another private key, or none.
     OtherPublicKey,
@@ -78,7 +78,7 @@ impl fmt::Display for Refusal {
             Self::TooLong => write!(f, "the text is longer than {LEN_MAX} characters"),
             Self::Clear => f.write_str("the private key is not encrypted"),
             Self::Passphrase => f.write_str("wrong passphrase, or the key is damaged"),
-            Self::NotRsa => f.write_str("not an RSA key"),
+            Self::OtherKind(kind) => write!(f, "not {} key", kind.with_article()),
             Self::Unfit(error) => write!(f, "{error}"),
             Self::OtherPublicKey => {
                 f.write_str("the public key does not belong to the private key")
@@ -132,11 +132,11 @@ pub fn seal(
     Ok(armour("ENCRYPTED PRIVATE KEY", &der))
 }
 
-/// The private key in `text`, PKCS#8 DER; with a public key in the same text it must be its half.
+/// The private key of a kind in `text`, PKCS#8 DER; with a public key in the same text it must be its half.
 ///
 /// # Errors
 /// See [`Refusal`].
-pub fn open(text: &str, passphrase: &Secret) -> Result<Secret, Refusal> {
+pub fn open(kind: Kind, text: &str, passphrase: &Secret) -> Result<Secret, Refusal> {
     if text.len() > LEN_MAX {
         return Err(Refusal::TooLong);
     }
@@ -155,10 +155,12 @@ pub fn open(text: &str, passphrase: &Secret) -> Result<Secret, Refusal> {
     if phrase.len() > PASSPHRASE_LEN_MAX || phrase[..passphrase.len()].contains(&0) {
         return Err(Refusal::Passphrase);
     }
-    let read = aws_lc::private_key_of_pem(block.as_bytes(), &phrase);
-    let pkcs8 = read.ok_or(Refusal::Passphrase)?.ok_or(Refusal::NotRsa)?;
+    let read = aws_lc::private_key_of_pem(kind, block.as_bytes(), &phrase);
+    let pkcs8 = read
+        .ok_or(Refusal::Passphrase)?
+        .ok_or(Refusal::OtherKind(kind))?;
     let pkcs8 = Secret::new(pkcs8);
-    let key = PrivateKey::from_pkcs8(pkcs8.expose()).map_err(Refusal::Unfit)?;
+    let key = PrivateKey::from_pkcs8(kind, pkcs8.expose()).map_err(Refusal::Unfit)?;
     let beside = found.iter().find(|(label, _)| label == "PUBLIC KEY");
     if let Some((_, public)) = beside {
         let der = body(public).ok_or(Refusal::OtherPublicKey)?;

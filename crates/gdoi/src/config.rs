@@ -3,11 +3,13 @@
 //! `router` makes it from IOS text and has checked it; the machines compare it with what they run
 //! and act on the difference.
 
+use std::fmt;
 use std::net::Ipv4Addr;
 use std::sync::Arc;
 
 use crate::ike::AdmissionLimits;
 use crypto::Secret;
+use crypto::key_pair::Kind;
 use policy::{Acl, GroupId, GroupName, GroupSize, KekCipher, RekeyTransport, SigHash, Transform};
 
 /// Everything that one box is told.
@@ -110,15 +112,15 @@ pub struct KeyServer {
     pub servers: Vec<Ipv4Addr>,
     /// `local priority`, default 1.
     pub priority: u8,
-    /// `rekey authentication mypubkey rsa LABEL`.
-    pub rekey_key: Option<String>,
+    /// `rekey authentication mypubkey rsa|ec LABEL`.
+    pub rekey_key: Option<RekeyKey>,
     /// `rekey transport unicast`, else multicast.
     pub transport: RekeyTransport,
     /// How rekeys travel by multicast.
     pub multicast: Multicast,
     /// `rekey algorithm`.
     pub kek_cipher: KekCipher,
-    /// `rekey sig-hash algorithm`.
+    /// `rekey sig-hash algorithm`; an EC key brings its hash.
     pub sig_hash: SigHash,
     /// `rekey sig-hash ... raw-hash`: sign the bare hash, as the 2011 reference does.
     pub raw_hash: bool,
@@ -145,6 +147,33 @@ pub struct KeyServer {
     /// `client compatibility rfc3547 address ipv4 ACL`: plain members that speak RFC 3547 only. On
     /// the wire they look like those of RFC 6407 (PROTOCOL P2).
     pub rfc3547: Option<Arc<Acl>>,
+}
+
+/// The key pair that signs a group's rekeys: `rsa LABEL` or `ec LABEL`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RekeyKey {
+    /// Its kind.
+    pub kind: Kind,
+    /// Its label.
+    pub label: String,
+}
+
+impl RekeyKey {
+    /// The key pair of this kind and label.
+    #[must_use]
+    pub fn new(kind: Kind, label: &str) -> Self {
+        Self {
+            kind,
+            label: label.to_owned(),
+        }
+    }
+}
+
+/// As the configuration says it.
+impl fmt::Display for RekeyKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {}", self.kind.word(), self.label)
+    }
 }
 
 /// How rekeys travel that do not leave by unicast.

@@ -7,9 +7,11 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::net::Ipv4Addr;
 
+use crypto::key_pair::PublicKey;
 use crypto::{Secret, cbc};
 use policy::{
-    Ace, Acl, GroupSize, KekCipher, KekSpi, PeerKind, PseudoTime, Sid, SigHash, Spi, Tek, Transform,
+    Ace, Acl, GroupSize, KekCipher, KekSpi, PeerKind, PseudoTime, Sid, SigHash, Signature, Spi,
+    Tek, Transform,
 };
 use wire::gdoi::{Gap, Identity, Kd, KekKeys, KeyPacket, Sa, Sak, Sat, Sids, TekKeys};
 use wire::iana::{
@@ -19,6 +21,7 @@ use wire::iana::{
 use wire::isakmp::{Attribute, Value};
 use wire::private::{self, KeyRecord, PolicyName};
 
+use crate::key_pairs::algorithm;
 use crate::limits::{BLOCKS_LOG2_MAX, LIFETIME_MAX, SIDS_PER_PULL_MAX, TEKS_MAX};
 use crate::machine::TekKey;
 use crate::private::{GroupStamp, KekRecord, RegisterAgain, tek_of, tek_record};
@@ -43,9 +46,9 @@ pub(crate) struct KekOffer {
     pub(crate) cipher: KekCipher,
     /// How long it is used, seconds from now.
     pub(crate) lifetime_s: u32,
-    /// The hash under its signatures.
-    pub(crate) sig_hash: SigHash,
-    /// Bits of the modulus that signs.
+    /// How it is signed.
+    pub(crate) signature: Signature,
+    /// Bits of the modulus or the curve that signs.
     pub(crate) sig_key_bits: u16,
     /// Which acknowledgement is asked for.
     pub(crate) ack: Option<AckType>,
@@ -283,13 +286,18 @@ impl KekOffer {
                 KekCipher::Aes256 => Some(256),
             },
             lifetime_s: Some(self.lifetime_s),
-            sig_hash: Some(match self.sig_hash {
+            sig_hash: Some(match self.signature.hash() {
                 SigHash::Sha1 => SigHashAlgorithm::SHA1,
                 SigHash::Sha256 => SigHashAlgorithm::SHA256,
                 SigHash::Sha384 => SigHashAlgorithm::SHA384,
                 SigHash::Sha512 => SigHashAlgorithm::SHA512,
             }),
-            sig_algorithm: SigAlgorithm::RSA,
+            sig_algorithm: match self.signature {
+                Signature::Rsa(_) => SigAlgorithm::RSA,
+                Signature::Ecdsa256 => SigAlgorithm::ECDSA_256,
+                Signature::Ecdsa384 => SigAlgorithm::ECDSA_384,
+                Signature::Ecdsa521 => SigAlgorithm::ECDSA_521,
+            },
             sig_key_bits: Some(self.sig_key_bits),
             management: None,
             ack_requested: self.ack,
@@ -312,17 +320,7 @@ impl KekOffer {
                 return Err(unsupported(format!("KEK algorithm {algorithm}{bits}")));
             }
         };
-        let sig_hash = match sak.sig_hash {
-            Some(SigHashAlgorithm::SHA1) => SigHash::Sha1,
-            None | Some(SigHashAlgorithm::SHA256) => SigHash::Sha256,
-            Some(SigHashAlgorithm::SHA384) => SigHash::Sha384,
-            Some(SigHashAlgorithm::SHA512) => SigHash::Sha512,
-            Some(hash) => return Err(unsupported(format!("signature hash {hash}"))),
-        };
-        if sak.sig_algorithm != SigAlgorithm::RSA {
-            let algorithm = sak.sig_algorithm;
-            return Err(unsupported(format!("signature algorithm {algorithm}")));
-        }
+        let signature = read_signature(sak)?;
         let lifetime_s = sak.lifetime_s.unwrap_or(86_400);
         if u64::from(lifetime_s) > LIFETIME_MAX.as_secs() || lifetime_s == 0 {
             return Err(unsupported(format!("KEK lifetime of {lifetime_s} seconds")));
@@ -361,12 +359,46 @@ impl KekOffer {
             spi: KekSpi(sak.spi),
             cipher,
             lifetime_s,
-            sig_hash,
+            signature,
             sig_key_bits: sak.sig_key_bits.unwrap_or(0),
             ack: sak.ack_requested,
             record,
         })
     }
+}
+
+/// How a SAK says that PUSHes are signed.
+fn read_signature(sak: &Sak) -> Result<Signature, Unacceptable> {
+    let hash = match sak.sig_hash {
+        Some(SigHashAlgorithm::SHA1) => Some(SigHash::Sha1),
+        Some(SigHashAlgorithm::SHA256) => Some(SigHash::Sha256),
+        Some(SigHashAlgorithm::SHA384) => Some(SigHash::Sha384),
+        Some(SigHashAlgorithm::SHA512) => Some(SigHash::Sha512),
+        Some(hash) => return Err(unsupported(format!("signature hash {hash}"))),
+        None => None,
+    };
+    let (signature, bits) = match sak.sig_algorithm {
+        SigAlgorithm::RSA => return Ok(Signature::Rsa(hash.unwrap_or_default())),
+        SigAlgorithm::ECDSA_256 => (Signature::Ecdsa256, 256),
+        SigAlgorithm::ECDSA_384 => (Signature::Ecdsa384, 384),
+        SigAlgorithm::ECDSA_521 => (Signature::Ecdsa521, 521),
+        algorithm => return Err(unsupported(format!("signature algorithm {algorithm}"))),
+    };
+    //= RFC 6407 5.3.5
+    //# If the SIG_ALGORITHM is SIG_ALG_ECDSA-256, SIG_ALG_ECDSA-384, or
+    //# SIG_ALG_ECDSA-521, the hash algorithm is implicit in the definition,
+    //# and SIG_HASH_ALGORITHM is OPTIONAL in a SAK payload.
+    if let Some(hash) = hash.filter(|hash| *hash != signature.hash()) {
+        return Err(unsupported(format!(
+            "signature hash {hash} for {signature}"
+        )));
+    }
+    if let Some(other) = sak.sig_key_bits.filter(|own| *own != bits) {
+        return Err(unsupported(format!(
+            "signature key of {other} bits for {signature}"
+        )));
+    }
+    Ok(signature)
 }
 
 /// A traffic key to be said.
@@ -463,8 +495,8 @@ impl Grant<'_> {
 pub(crate) struct KekReceived {
     /// Its keys.
     pub(crate) sa: RekeySa,
-    /// The public key, if it was said.
-    pub(crate) public_key: Option<Vec<u8>>,
+    /// The public key, if it was said: one of the algorithm that the SAK names.
+    pub(crate) public_key: Option<PublicKey>,
     /// What the tags of SPIs are made with.
     pub(crate) spi_key: Option<Secret>,
 }
@@ -572,7 +604,7 @@ fn read_kek(
         cipher: offer.cipher,
         key: Secret::copy_of(key),
         iv: Secret::copy_of(iv),
-        sig_hash: offer.sig_hash,
+        signature: offer.signature,
     };
     let _: cbc::Cipher = sa
         .cbc()
@@ -586,9 +618,18 @@ fn read_kek(
             Value::Variable(octets) => Some(Secret::copy_of(octets)),
             Value::Basic(_) => None,
         });
+    let wanted = algorithm(offer.signature);
+    let public_key = keys
+        .signature_key
+        .map(|der| PublicKey::from_der(wanted, der))
+        .transpose()
+        .map_err(|error| {
+            let signature = offer.signature;
+            unsupported(format!("public key of rekeys, {signature}: {error}"))
+        })?;
     Ok(KekReceived {
         sa,
-        public_key: keys.signature_key.map(<[u8]>::to_vec),
+        public_key,
         spi_key,
     })
 }

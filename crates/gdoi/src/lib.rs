@@ -13,6 +13,7 @@ pub mod exchange;
 pub mod gm;
 mod group_sa;
 pub mod ike;
+pub mod key_pairs;
 pub mod kin;
 pub mod ks;
 pub mod limits;
@@ -33,5 +34,5 @@ mod transform;
 
 pub use config::Config;
 pub use machine::{Input, Outbox, Output};
-pub use node::{ExportRefusal, Machine, RsaKeyView};
+pub use node::{ExportRefusal, KeyPairView, Machine};
 pub use persist::{BootId, Corrupt};

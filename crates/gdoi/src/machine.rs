@@ -5,6 +5,7 @@ use std::net::{Ipv4Addr, SocketAddrV4};
 use std::panic::Location;
 use std::sync::Arc;
 
+use crypto::key_pair::{Kind, Size};
 use crypto::{Rng, Secret};
 use event::Event;
 use event::trace::Place;
@@ -30,10 +31,12 @@ pub enum Input<'a> {
     Configure(Arc<Config>),
     /// An operator's command.
     Command(Command),
-    /// The world made the RSA key that `Output::GenerateRsa` asked for.
-    RsaKey {
-        /// The key's label.
+    /// The world made the key pair that `Output::GenerateKeyPair` asked for.
+    KeyPair {
+        /// Its label.
         label: String,
+        /// Its kind.
+        kind: Kind,
         /// Whether it may be exported.
         exportable: bool,
         /// The private key, PKCS#8 DER.
@@ -111,18 +114,19 @@ pub enum Command {
         /// One group, or all.
         group: Option<GroupName>,
     },
-    /// `crypto key generate rsa label NAME modulus N [exportable]`.
-    GenerateRsa {
-        /// The key's label.
+    /// `crypto key generate rsa label NAME modulus N [exportable]`, `crypto key generate ec keysize
+    /// N label NAME [exportable]`.
+    GenerateKeyPair {
+        /// Its label.
         label: String,
-        /// 2048..=4096.
-        modulus_bits: u16,
+        /// Its kind and size; an RSA modulus has 2048 to 4096 bits.
+        size: Size,
         /// Whether it may be exported.
         exportable: bool,
     },
-    /// `crypto key zeroize rsa LABEL`.
-    ZeroizeRsa {
-        /// The key's label.
+    /// `crypto key zeroize rsa|ec LABEL`.
+    ZeroizeKeyPair {
+        /// Its label.
         label: String,
     },
 }
@@ -221,12 +225,12 @@ pub enum Output {
         /// The group.
         group: GroupName,
     },
-    /// Make an RSA key and bring it back as `Input::RsaKey`.
-    GenerateRsa {
-        /// The key's label.
+    /// Make a key pair and bring it back as `Input::KeyPair`.
+    GenerateKeyPair {
+        /// Its label.
         label: String,
-        /// Bits of the modulus.
-        modulus_bits: u16,
+        /// Its kind and size.
+        size: Size,
         /// Whether it may be exported.
         exportable: bool,
     },

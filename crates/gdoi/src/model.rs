@@ -10,13 +10,15 @@ use std::hash::{Hash, Hasher};
 use std::net::{Ipv4Addr, SocketAddrV4};
 use std::sync::Arc;
 
+use crypto::key_pair::Kind;
 use crypto::{Rng, Secret, SeededRng};
 use event::Event;
 use policy::{Generation, KekSpi, KsIndex, Spi, Time};
 
-use crate::config;
-use crate::context::{Context, RsaKey, RsaKeys};
+use crate::config::{self, RekeyKey};
+use crate::context::Context;
 use crate::ike::Isakmp;
+use crate::key_pairs::{KeyPair, KeyPairs};
 use crate::ks::KeyServer;
 use crate::machine::{Outbox, Output, Record};
 use crate::persist::{BootId, Restored};
@@ -334,15 +336,20 @@ const fn seed(box_number: u8, runs: u8, now: Time) -> u64 {
     now.as_nanos() ^ ((box_number as u64) << 56) ^ ((runs as u64) << 48)
 }
 
-/// The labels of `Config`.
-pub const REKEY_KEY: &str = "get";
+const LABEL: &str = "get";
+
+/// The rekey key that every box has.
+#[must_use]
+pub fn rekey_key() -> RekeyKey {
+    RekeyKey::new(Kind::Rsa, LABEL)
+}
 
 thread_local! {
-    static RSA: RsaKeys = {
-        let mut keys = RsaKeys::default();
+    static PAIRS: KeyPairs = {
+        let mut keys = KeyPairs::default();
         let pkcs8 = Secret::copy_of(crypto::fixture::NOT_SECRET_RSA_2048_PKCS8);
-        if let Ok(key) = RsaKey::new(pkcs8, true) {
-            keys.insert(REKEY_KEY.to_owned(), key);
+        if let Ok(key) = KeyPair::new(Kind::Rsa, pkcs8, true) {
+            keys.insert(LABEL.to_owned(), key);
         }
         keys
     };
@@ -356,12 +363,12 @@ fn step<R>(
 ) -> R {
     let (mut isakmp, mut outbox) = (Isakmp::new(false), Outbox::default());
     let mut rng = Lazy(seed, None);
-    let result = RSA.with(|rsa| {
+    let result = PAIRS.with(|key_pairs| {
         let mut cx = Context {
             now,
             isakmp: &mut isakmp,
             rng: &mut rng,
-            rsa,
+            key_pairs,
             keylog: false,
             decoded: true,
             out: &mut outbox,
@@ -405,7 +412,7 @@ fn effect(output: Output) -> Option<Effect> {
         | Output::LimitBlocks { .. }
         | Output::SetClock { .. }
         | Output::CloseGroup { .. }
-        | Output::GenerateRsa { .. }
+        | Output::GenerateKeyPair { .. }
         | Output::KeyLog(_) => None,
     }
 }

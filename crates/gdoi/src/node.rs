@@ -2,13 +2,14 @@
 //!
 //! Only routes: every input goes to whom it concerns. What it means is decided there.
 
-mod rsa_keys;
+mod key_pairs;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, Ipv4Addr, SocketAddrV4};
 use std::sync::Arc;
 
-use crypto::{Rng, Secret};
+use crypto::Rng;
+use crypto::key_pair::Kind;
 use event::{Crypto, Gdoi};
 use policy::{GroupId, GroupName, Time};
 use wire::iana::{ExchangeType, PayloadType};
@@ -16,11 +17,12 @@ use wire::isakmp::{Builder, Chain, Header};
 use wire::private::{Announcement, PolicyChunk, PolicyRequest};
 
 use crate::config::Config;
-use crate::context::{Context, RsaKey, RsaKeys};
+use crate::context::Context;
 use crate::ike::{self, Expect, Isakmp, SaId, Upcall};
+use crate::key_pairs::{KeyPair, KeyPairs};
 use crate::ks::{KeyServer, PullMessage};
 use crate::machine::{Command, Input, Outbox, Output, Record};
-use crate::persist::{self, BootId, CoopRow, Corrupt, GroupRow, Restored};
+use crate::persist::{BootId, CoopRow, Corrupt, GroupRow, Restored};
 use crate::pull::Message1;
 use crate::push::kek_spi;
 use crate::refusal::{Refusal, Refusals};
@@ -36,7 +38,7 @@ pub struct Machine {
     rng: Box<dyn Rng + Send>,
     keylog: bool,
     boot: BootId,
-    rsa: RsaKeys,
+    key_pairs: KeyPairs,
     restored: BTreeMap<GroupName, (GroupRow, ks::Members)>,
     restored_coop: BTreeMap<GroupName, CoopRow>,
     servers: BTreeMap<GroupName, KeyServer>,
@@ -47,15 +49,17 @@ pub struct Machine {
     joined: BTreeSet<(Ipv4Addr, Ipv4Addr)>,
 }
 
-pub use rsa_keys::ExportRefusal;
+pub use key_pairs::ExportRefusal;
 
-/// A rekey key as it can be seen.
+/// A key pair as it can be seen.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct RsaKeyView {
+pub struct KeyPairView {
     /// Its label.
     pub label: String,
-    /// Bits of the modulus.
-    pub modulus_bits: usize,
+    /// Its kind.
+    pub kind: Kind,
+    /// Bits of the modulus or the curve.
+    pub bits: usize,
     /// Whether it may be exported.
     pub exportable: bool,
     /// The public half, DER SubjectPublicKeyInfo.
@@ -82,7 +86,7 @@ impl Machine {
             rng,
             keylog,
             boot,
-            rsa: restored.rsa,
+            key_pairs: restored.key_pairs,
             restored: restored.groups,
             restored_coop: restored.coop,
             servers: BTreeMap::new(),
@@ -103,11 +107,15 @@ impl Machine {
             Input::Timer => self.timer(now, out),
             Input::Configure(config) => self.configure(now, config, out),
             Input::Command(command) => self.command(now, command, out),
-            Input::RsaKey {
+            Input::KeyPair {
                 label,
+                kind,
                 exportable,
                 pkcs8,
-            } => self.made_rsa_key(now, label, exportable, pkcs8, out),
+            } => {
+                let made = KeyPair::new(kind, pkcs8, exportable);
+                self.made_key_pair(now, label, kind, made, out);
+            }
             Input::SidsLow { group } => self.with_member(now, &group, out, gm::Member::sids_low),
             Input::KeySpent { group, spi } => {
                 self.with_member(now, &group, out, |member, cx| member.key_spent(cx, spi));
@@ -159,7 +167,7 @@ impl Machine {
     pub fn ks_views(&self, now: Time) -> Vec<ks::View> {
         self.servers
             .values()
-            .map(|group| group.view(now, &self.rsa, HANDLE_FIRST))
+            .map(|group| group.view(now, &self.key_pairs, HANDLE_FIRST))
             .collect()
     }
 
@@ -181,14 +189,15 @@ impl Machine {
         }
     }
 
-    /// The rekey keys of this box.
+    /// The key pairs of this box.
     #[must_use]
-    pub fn rsa_keys(&self) -> Vec<RsaKeyView> {
-        self.rsa
+    pub fn key_pairs(&self) -> Vec<KeyPairView> {
+        self.key_pairs
             .iter()
-            .map(|(label, key)| RsaKeyView {
+            .map(|(label, key)| KeyPairView {
                 label: label.clone(),
-                modulus_bits: key.modulus_bits(),
+                kind: key.kind(),
+                bits: key.public_key().bits(),
                 exportable: key.exportable,
                 public_key: key.public_der().to_vec(),
             })
@@ -208,7 +217,7 @@ impl Machine {
             now,
             isakmp: &mut self.isakmp,
             rng: self.rng.as_mut(),
-            rsa: &self.rsa,
+            key_pairs: &self.key_pairs,
             keylog: self.keylog,
             #[cfg(feature = "model")]
             decoded: false,
@@ -370,76 +379,16 @@ impl Machine {
                     server.clear_coop_role(&mut cx);
                 }
             }
-            Command::GenerateRsa {
+            Command::GenerateKeyPair {
                 label,
-                modulus_bits,
+                size,
                 exportable,
-            } => out.push(Output::GenerateRsa {
+            } => out.push(Output::GenerateKeyPair {
                 label,
-                modulus_bits,
+                size,
                 exportable,
             }),
-            Command::ZeroizeRsa { label } => self.zeroize_rsa(now, &label, out),
-        }
-    }
-
-    /// A key that an operator ordered is there. One that the primary of a group signs with stays.
-    fn made_rsa_key(
-        &mut self,
-        now: Time,
-        label: String,
-        exportable: bool,
-        pkcs8: Secret,
-        out: &mut Outbox,
-    ) {
-        if self
-            .servers
-            .values()
-            .any(|group| group.keeps_rekey_key(&label))
-        {
-            let reason = "the primary key server's key of this name is in use".to_owned();
-            return out.report(Gdoi::RSA_KEY_REFUSED { label, reason });
-        }
-        let public = |keys: &RsaKeys| keys.key(&label).map(|key| key.public_der().to_vec());
-        let before = public(&self.rsa);
-        self.rsa_key(now, label.clone(), exportable, pkcs8, out);
-        if before.is_none() || before == public(&self.rsa) {
-            return;
-        }
-        let signs = |config: &&crate::config::KeyServer| config.rekey_key.as_ref() == Some(&label);
-        let affected = self.config.key_servers.iter().filter(signs);
-        for group in affected.map(|config| config.group.clone()) {
-            out.report(Gdoi::RSA_KEY_CHANGED { group });
-        }
-    }
-
-    fn rsa_key(
-        &mut self,
-        now: Time,
-        label: String,
-        exportable: bool,
-        pkcs8: Secret,
-        out: &mut Outbox,
-    ) {
-        match RsaKey::new(pkcs8, exportable) {
-            Ok(key) => {
-                out.push(Output::Persist(persist::rsa_record(&label, &key)));
-                self.rsa.insert(label, key);
-                self.configure_servers(now, out);
-            }
-            Err(error) => out.report(Gdoi::RSA_KEY_REFUSED {
-                label,
-                reason: error.to_string(),
-            }),
-        }
-    }
-
-    /// Rekey keys that a primary sent are this box's from now on (PROTOCOL P26).
-    fn adopt_rekey_keys(&mut self, now: Time, out: &mut Outbox) {
-        let servers = self.servers.values_mut();
-        let adopted: Vec<_> = servers.filter_map(KeyServer::take_adopted_key).collect();
-        for key in adopted {
-            self.rsa_key(now, key.label, key.exportable, key.pkcs8, out);
+            Command::ZeroizeKeyPair { label } => self.zeroize_key_pair(now, &label, out),
         }
     }
 

@@ -9,16 +9,17 @@ use std::fmt;
 use std::net::{Ipv4Addr, SocketAddrV4};
 
 use crypto::Secret;
+use crypto::key_pair::Kind;
 use policy::group::KS_MAX;
 use policy::tbar::PseudoClock;
 use policy::{
     Encryption, Generation, GroupName, GroupSize, Integrity, KekCipher, KekSpi, KeyBits, KsIndex,
-    PeerKind, PseudoTime, Sid, SidSpace, SigHash, Spi, Tek, Time, Transform,
+    PeerKind, PseudoTime, Sid, SidSpace, SigHash, Signature, Spi, Tek, Time, Transform,
 };
 use wire::codec::{Error, Reader, Writer};
 use wire::private::CoopMarks;
 
-use crate::context::{RsaKey, RsaKeys};
+use crate::key_pairs::{KeyPair, KeyPairs};
 use crate::ks::{GroupKeys, Kek, Member, Members, Removals, SidAllocator, SidLease, TekRecord};
 use crate::limits::{PSEUDOTIME_MAX, REBOOT_MARGIN};
 use crate::machine::{Record, TekKey};
@@ -29,7 +30,6 @@ use crate::rekey_sa::RekeySa;
 const VERSION: u8 = 2;
 const GROUP: &str = "group/";
 const MEMBER: &str = "member/";
-const RSA: &str = "rsa/";
 const COOP: &str = "coop/";
 const REMOVALS: &str = "removals/";
 
@@ -120,7 +120,7 @@ pub(crate) struct Restored {
     /// What groups remember of their key servers.
     pub(crate) coop: BTreeMap<GroupName, CoopRow>,
     /// Rekey keys.
-    pub(crate) rsa: RsaKeys,
+    pub(crate) key_pairs: KeyPairs,
 }
 
 impl Restored {
@@ -155,9 +155,9 @@ impl Restored {
             } else if let Some(name) = row.strip_prefix(REMOVALS) {
                 let removed = read_removals(value.expose()).map_err(corrupt)?;
                 removals.insert(GroupName::new(name), removed);
-            } else if let Some(label) = row.strip_prefix(RSA) {
-                let key = read_rsa(value.expose()).map_err(corrupt)?;
-                restored.rsa.insert(label.to_owned(), key);
+            } else if let Some((kind, label)) = key_pair_key(&row) {
+                let key = read_key_pair(kind, value.expose()).map_err(corrupt)?;
+                restored.key_pairs.insert(label.to_owned(), key);
             }
         }
         for (name, members) in members {
@@ -386,11 +386,14 @@ pub(crate) fn write_kek(kek: &Kek, w: &mut Writer) {
     });
     write_secret(&kek.sa.key, w);
     write_secret(&kek.sa.iv, w);
-    w.u8(match kek.sa.sig_hash {
-        SigHash::Sha1 => 0,
-        SigHash::Sha256 => 1,
-        SigHash::Sha384 => 2,
-        SigHash::Sha512 => 3,
+    w.u8(match kek.sa.signature {
+        Signature::Rsa(SigHash::Sha1) => 0,
+        Signature::Rsa(SigHash::Sha256) => 1,
+        Signature::Rsa(SigHash::Sha384) => 2,
+        Signature::Rsa(SigHash::Sha512) => 3,
+        Signature::Ecdsa256 => 4,
+        Signature::Ecdsa384 => 5,
+        Signature::Ecdsa521 => 6,
     });
     w.u8(kind_number(kek.kind));
     w.u64(kek.minted.as_nanos());
@@ -430,19 +433,22 @@ pub(crate) fn read_kek(r: &mut Reader<'_>) -> Result<Kek, Error> {
         other => return Err(r.bad("cipher of a KEK", other, "0 to 3")),
     };
     let (key, iv) = (read_secret(r)?, read_secret(r)?);
-    let sig_hash = match r.u8()? {
-        0 => SigHash::Sha1,
-        1 => SigHash::Sha256,
-        2 => SigHash::Sha384,
-        3 => SigHash::Sha512,
-        other => return Err(r.bad("signature hash", other, "0 to 3")),
+    let signature = match r.u8()? {
+        0 => Signature::Rsa(SigHash::Sha1),
+        1 => Signature::Rsa(SigHash::Sha256),
+        2 => Signature::Rsa(SigHash::Sha384),
+        3 => Signature::Rsa(SigHash::Sha512),
+        4 => Signature::Ecdsa256,
+        5 => Signature::Ecdsa384,
+        6 => Signature::Ecdsa521,
+        other => return Err(r.bad("signature of a KEK", other, "0 to 6")),
     };
     let sa = RekeySa {
         spi,
         cipher,
         key,
         iv,
-        sig_hash,
+        signature,
     };
     if sa.iv.len() != cipher.block_len() || sa.cbc().is_none() {
         return Err(r.bad(
@@ -713,27 +719,31 @@ pub(crate) fn read_member(octets: &[u8]) -> Result<Member, Error> {
 }
 
 /// The row of a rekey key.
-pub(crate) fn rsa_record(label: &str, key: &RsaKey) -> Record {
+pub(crate) fn key_pair_record(label: &str, key: &KeyPair) -> Record {
     let mut w = Writer::new();
     w.u8(VERSION);
-    w.u8(u8::from(key.exportable));
-    write_secret(&key.pkcs8, &mut w);
-    record(format!("{RSA}{label}"), w)
+    key.write_row(&mut w);
+    record(format!("{}/{label}", key.kind().word()), w)
 }
 
 /// Removes the row of a rekey key.
-pub(crate) fn no_rsa_record(label: &str) -> Record {
-    no_record(format!("{RSA}{label}").into_bytes())
+pub(crate) fn no_key_pair_record(kind: Kind, label: &str) -> Record {
+    no_record(format!("{}/{label}", kind.word()).into_bytes())
 }
 
-fn read_rsa(octets: &[u8]) -> Result<RsaKey, Error> {
+/// The kind and the label in the name of a rekey key's row.
+fn key_pair_key(row: &str) -> Option<(Kind, &str)> {
+    let (word, label) = row.split_once('/')?;
+    let kind = Kind::ALL.into_iter().find(|kind| kind.word() == word)?;
+    Some((kind, label))
+}
+
+fn read_key_pair(kind: Kind, octets: &[u8]) -> Result<KeyPair, Error> {
     let mut r = Reader::new("rekey key", octets);
     version(&mut r)?;
-    let exportable = r.u8()? == 1;
-    let pkcs8 = read_secret(&mut r)?;
+    let key = KeyPair::read_row(kind, &mut r)?;
     r.end()?;
-    RsaKey::new(pkcs8, exportable)
-        .map_err(|_| r.bad("octets", octets.len() as u64, "an RSA key in PKCS#8"))
+    Ok(key)
 }
 
 pub(crate) fn version(r: &mut Reader<'_>) -> Result<(), Error> {

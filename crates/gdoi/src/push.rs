@@ -5,13 +5,15 @@
 
 use std::fmt;
 
-use crypto::rsa::{PrivateKey, PublicKey};
-use policy::KekSpi;
+use crypto::hash::Hash;
+use crypto::key_pair::{PrivateKey, PublicKey};
+use policy::{KekSpi, Signature};
 use wire::iana::{ExchangeType, PayloadType};
 use wire::isakmp::{Builder, Chain, Flags, Header};
 use zeroize::Zeroizing;
 
 use crate::exchange::{Illegal, message_at};
+use crate::key_pairs::algorithm;
 use crate::rekey_sa::{RekeySa, hash};
 
 /// What stands before the header in the hash under the signature.
@@ -23,13 +25,57 @@ use crate::rekey_sa::{RekeySa, hash};
 //# payload.
 const PREFIX: &[u8] = b"rekey";
 
-/// What an RSA signature is made over.
+/// How the hash becomes a signature.
 #[derive(Copy, Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Encoding {
-    /// EMSA-PKCS1-v1_5 with its DigestInfo, as RFC 6407 section 5.3.6.1 says.
+    /// RSA: EMSA-PKCS1-v1_5 with its DigestInfo, as RFC 6407 section 5.3.6.1 says.
     DigestInfo,
-    /// The bare hash, as the reference implementation of 2011 does.
+    /// RSA: the bare hash, as the reference implementation of 2011 does.
     RawHash,
+    /// ECDSA: r and s, each as long as the curve (RFC 4754 section 7).
+    Concatenated,
+}
+
+impl Encoding {
+    /// Ours; `raw_hash` is for RSA to heed.
+    pub(crate) const fn of(signature: Signature, raw_hash: bool) -> Self {
+        match signature {
+            Signature::Rsa(_) if raw_hash => Self::RawHash,
+            Signature::Rsa(_) => Self::DigestInfo,
+            Signature::Ecdsa256 | Signature::Ecdsa384 | Signature::Ecdsa521 => Self::Concatenated,
+        }
+    }
+
+    /// Signs what the parts are; `None` with a key of the other kind.
+    fn sign(
+        self,
+        key: &PrivateKey,
+        hash: Hash,
+        parts: &[&[u8]],
+    ) -> Option<Result<Vec<u8>, crypto::Error>> {
+        match (self, key) {
+            (Self::DigestInfo, PrivateKey::Rsa(key)) => Some(key.sign(hash, parts)),
+            (Self::RawHash, PrivateKey::Rsa(key)) => {
+                Some(key.sign_raw(hash.digest(parts).as_ref()))
+            }
+            (Self::Concatenated, PrivateKey::Ecdsa(key)) => Some(key.sign(parts)),
+            (Self::DigestInfo | Self::RawHash, PrivateKey::Ecdsa(_))
+            | (Self::Concatenated, PrivateKey::Rsa(_)) => None,
+        }
+    }
+
+    /// Whether a signature is over what the parts are.
+    fn verifies(self, key: &PublicKey, hash: Hash, parts: &[&[u8]], signature: &[u8]) -> bool {
+        match (self, key) {
+            (Self::DigestInfo, PublicKey::Rsa(key)) => key.verify(hash, parts, signature).is_ok(),
+            (Self::RawHash, PublicKey::Rsa(key)) => key
+                .verify_raw(hash.digest(parts).as_ref(), signature)
+                .is_ok(),
+            (Self::Concatenated, PublicKey::Ecdsa(key)) => key.verify(parts, signature).is_ok(),
+            (Self::DigestInfo | Self::RawHash, PublicKey::Ecdsa(_))
+            | (Self::Concatenated, PublicKey::Rsa(_)) => false,
+        }
+    }
 }
 
 /// Which of the forms that are seen in the field a signature matched.
@@ -42,11 +88,13 @@ pub(crate) struct SignatureForm {
 
 impl SignatureForm {
     /// Every form, ours first.
-    pub(crate) const ALL: [Self; 4] = [
+    pub(crate) const ALL: [Self; 6] = [
         Self::new(Encoding::DigestInfo, false),
         Self::new(Encoding::DigestInfo, true),
         Self::new(Encoding::RawHash, false),
         Self::new(Encoding::RawHash, true),
+        Self::new(Encoding::Concatenated, false),
+        Self::new(Encoding::Concatenated, true),
     ];
 
     const fn new(encoding: Encoding, length_padded: bool) -> Self {
@@ -63,6 +111,8 @@ impl SignatureForm {
             (Encoding::DigestInfo, true) => "DigestInfo, length on the wire",
             (Encoding::RawHash, false) => "raw hash, length before padding",
             (Encoding::RawHash, true) => "raw hash, length on the wire",
+            (Encoding::Concatenated, false) => "ECDSA, length before padding",
+            (Encoding::Concatenated, true) => "ECDSA, length on the wire",
         }
     }
 }
@@ -77,7 +127,8 @@ pub(crate) fn seal(
     encoding: Encoding,
     mut payloads: Builder,
 ) -> Result<Vec<u8>, SealError> {
-    let sig = payloads.push_raw(PayloadType::SIG, &vec![0; key.public_key().modulus_len()]);
+    let len = key.public_key().signature_len();
+    let sig = payloads.push_raw(PayloadType::SIG, &vec![0; len]);
     let mut built = payloads.finish().map_err(SealError::TooLong)?;
     let header = built.header(Header::new(
         sa.spi.initiator_cookie(),
@@ -86,12 +137,11 @@ pub(crate) fn seal(
         Flags::ENCRYPTION,
         0,
     ));
-    let digest = hash(sa.sig_hash).digest(&[PREFIX, &header.encode(), built.before(sig)]);
-    let signature = match encoding {
-        Encoding::DigestInfo => key.sign_digest_info(hash(sa.sig_hash), digest.as_ref()),
-        Encoding::RawHash => key.sign_raw(digest.as_ref()),
-    }
-    .map_err(SealError::Crypto)?;
+    let signed = [PREFIX, &header.encode(), built.before(sig)];
+    let signature = encoding
+        .sign(key, hash(sa.signature.hash()), &signed)
+        .ok_or(SealError::OtherKey)?
+        .map_err(SealError::Crypto)?;
     built.body_mut(sig).copy_from_slice(&signature);
     let mut message = built.into_padded_message(header, sa.cipher.block_len());
     let cipher = sa.cbc().expect("a minted key fits its cipher");
@@ -106,6 +156,8 @@ pub(crate) fn seal(
 pub(crate) enum SealError {
     /// A payload does not fit its fields.
     TooLong(wire::Error),
+    /// The key is not of the kind that the Rekey SA is signed with.
+    OtherKey,
     /// The library refused.
     Crypto(crypto::Error),
 }
@@ -114,6 +166,7 @@ impl fmt::Display for SealError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::TooLong(error) => error.fmt(f),
+            Self::OtherKey => f.write_str("the key is of another kind than the Rekey SA names"),
             Self::Crypto(error) => error.fmt(f),
         }
     }
@@ -207,24 +260,21 @@ impl Opened {
             .expect("the chain was decoded when the message was opened")
     }
 
-    /// Checks the signature; says which form matched.
+    /// Checks the signature, which must be of the algorithm that the Rekey SA names; says which
+    /// form matched.
     pub(crate) fn verify(&self, sa: &RekeySa, key: &PublicKey) -> Option<SignatureForm> {
         let chain = self.chain();
         let sig = chain.find(PayloadType::SIG)?;
         let covered = &self.plain[..self.used - sig.whole.len()];
-        let hash = hash(sa.sig_hash);
+        let hash = hash(sa.signature.hash());
+        let fits = key.algorithm() == algorithm(sa.signature);
         SignatureForm::ALL.into_iter().find(|form| {
             let mut header = self.header;
             if !form.length_padded {
                 header.length = u32::try_from(Header::LEN + self.used).unwrap_or(u32::MAX);
             }
-            let digest = hash.digest(&[PREFIX, &header.encode(), covered]);
-            match form.encoding {
-                Encoding::DigestInfo => key
-                    .verify_digest_info(hash, digest.as_ref(), sig.body)
-                    .is_ok(),
-                Encoding::RawHash => key.verify_raw(digest.as_ref(), sig.body).is_ok(),
-            }
+            let parts = [PREFIX, &header.encode(), covered];
+            fits && form.encoding.verifies(key, hash, &parts, sig.body)
         })
     }
 }

@@ -12,6 +12,8 @@ use event::{Event, Gdoi};
 use policy::{GroupName, Time};
 use wire::iana::NotifyType;
 
+use crate::config::RekeyKey;
+use crate::key_pairs;
 use crate::limits::{REFUSAL_REPORT_PAUSE, REFUSALS_REMEMBERED};
 
 /// Why a registration is refused.
@@ -26,7 +28,7 @@ pub(crate) enum Refusal {
     /// The peer is a getvpn, and its vendor ids were altered on the way.
     Downgraded,
     /// There is no key to sign rekeys with.
-    NoRekeyKey(String),
+    NoRekeyKey(RekeyKey),
     /// The configuration lacks something.
     Incomplete(String),
     /// The policy cannot be said to a plain peer; names the line.
@@ -108,10 +110,7 @@ impl Refusal {
             Self::Unauthorized => Gdoi::UNAUTHORIZED_IPADDR { group, peer },
             Self::Removed => Gdoi::KS_GM_REVOKED { peer, group },
             Self::Downgraded => Gdoi::GDOI_DOWNGRADE { peer, group },
-            Self::NoRekeyKey(label) => Gdoi::KS_NO_RSA_KEYS {
-                label: label.clone(),
-                group,
-            },
+            Self::NoRekeyKey(key) => key_pairs::missing(key, group),
             Self::Unsayable(reason) => Gdoi::KS_POLICY_NOT_SUPPORTED {
                 peer,
                 group,
@@ -142,7 +141,7 @@ impl fmt::Display for Refusal {
             Self::Unauthorized => f.write_str("the address is not authorized"),
             Self::Removed => f.write_str("the member was removed from the group"),
             Self::Downgraded => f.write_str("vendor ids were altered on the way"),
-            Self::NoRekeyKey(label) => write!(f, "RSA key {label} is missing"),
+            Self::NoRekeyKey(key) => write!(f, "{} key {} is missing", key.kind, key.label),
             Self::Incomplete(what) | Self::Unsayable(what) => f.write_str(what),
             Self::SidsExhausted => f.write_str("no sender identifier is free: raise `group size`"),
             Self::GroupFull => f.write_str("the group has as many members as it may have"),

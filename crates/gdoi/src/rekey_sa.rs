@@ -5,7 +5,7 @@
 use crypto::cbc::{Algorithm, Cipher};
 use crypto::hash::Hash;
 use crypto::{Rng, Secret};
-use policy::{KekCipher, KekSpi, SigHash};
+use policy::{KekCipher, KekSpi, SigHash, Signature};
 
 /// A Rekey SA (RFC 6407 section 5.3). It has no Debug, since it is made of secrets.
 #[derive(Clone)]
@@ -18,8 +18,8 @@ pub(crate) struct RekeySa {
     pub(crate) key: Secret,
     /// The IV of every PUSH.
     pub(crate) iv: Secret,
-    /// The hash under its signatures.
-    pub(crate) sig_hash: SigHash,
+    /// How its PUSHes are signed.
+    pub(crate) signature: Signature,
 }
 
 impl RekeySa {
@@ -28,7 +28,7 @@ impl RekeySa {
     //# the GCKS MUST derive the
     //# keying material using a strong random number generator.
     //= getvpn P3
-    pub(crate) fn mint(rng: &mut dyn Rng, cipher: KekCipher, sig_hash: SigHash) -> Self {
+    pub(crate) fn mint(rng: &mut dyn Rng, cipher: KekCipher, signature: Signature) -> Self {
         let mut spi = KekSpi::default();
         // Zero cookies would look like the beginning of a phase 1.
         while spi.initiator_cookie() == [0; 8] || spi.responder_cookie() == [0; 8] {
@@ -40,7 +40,7 @@ impl RekeySa {
                 cipher,
                 key: random(rng, cipher.key_len()),
                 iv: random(rng, cipher.block_len()),
-                sig_hash,
+                signature,
             };
             // Only a 3DES key that is a DES key is refused, one in 2^56.
             if sa.cbc().is_some() {

@@ -15,6 +15,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, anyhow};
 use arc_swap::ArcSwapOption;
 use crypto::Secret;
+use crypto::key_pair::Size;
 use gdoi::BootId;
 use gdoi::machine::Record;
 use netio::clock::Clocks;
@@ -30,6 +31,7 @@ use crate::control::{self, Control, Request};
 use crate::datagrams::Datagrams;
 use crate::forward::{Forwarder, Published, Report};
 use crate::key_files;
+use crate::key_pairs;
 use crate::keylog::KeyLog;
 use crate::limits::{
     CONTROL_QUEUE, GATHER, GATHERED, INTERFACES_SETTLE, REPORT_QUEUE, WAKE_MAX, WORKERS,
@@ -37,7 +39,6 @@ use crate::limits::{
 use crate::logging::Sink;
 use crate::ports::Ports;
 use crate::resumption::{self, Pending, Resumption};
-use crate::rsa;
 use crate::seal::Sealer;
 use crate::service::Service;
 use crate::storage::{Batch, Done, Folder, Writer};
@@ -119,9 +120,10 @@ fn boot(setup: &Setup, interfaces: Vec<router::Interface>, restored: Vec<Record>
     })
 }
 
-/// An RSA key that was made.
+/// A key pair that was made.
 struct MadeKey {
     label: String,
+    kind: crypto::key_pair::Kind,
     exportable: bool,
     pkcs8: Result<Secret>,
 }
@@ -363,8 +365,9 @@ impl World {
 
     fn key_made(&mut self, key: MadeKey) {
         match key.pkcs8 {
-            Ok(pkcs8) => self.handle(Input::RsaKey {
+            Ok(pkcs8) => self.handle(Input::KeyPair {
                 label: key.label,
+                kind: key.kind,
                 exportable: key.exportable,
                 pkcs8,
             }),
@@ -427,11 +430,11 @@ impl World {
                         keylog.write(&line)?;
                     }
                 }
-                Output::GenerateRsa {
+                Output::GenerateKeyPair {
                     label,
-                    modulus_bits,
+                    size,
                     exportable,
-                } => self.make_key(label, modulus_bits, exportable),
+                } => self.make_key(label, size, exportable),
                 Output::WriteKey { name, pem } => {
                     if let Err(error) = key_files::write(&self.state, &name, &pem) {
                         self.complain(&error);
@@ -474,13 +477,14 @@ impl World {
         Ok(())
     }
 
-    fn make_key(&self, label: String, modulus_bits: u16, exportable: bool) {
+    fn make_key(&self, label: String, size: Size, exportable: bool) {
         let made = self.made_keys.clone();
         tokio::task::spawn_blocking(move || {
-            let pkcs8 = rsa::generate(modulus_bits);
+            let pkcs8 = key_pairs::generate(size);
             // The loop may have ended.
             let _ = made.send(MadeKey {
                 label,
+                kind: size.kind(),
                 exportable,
                 pkcs8,
             });

@@ -6,7 +6,7 @@ use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
-use router::rsa_keys::KEY_FOLDER;
+use router::key_pairs::KEY_FOLDER;
 
 /// The file of that name; the box has checked that it is a name alone.
 fn place(state: &Path, name: &str) -> Result<PathBuf> {

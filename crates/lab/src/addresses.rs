@@ -11,8 +11,8 @@ use router::config::{self, Config};
 #[derive(Debug, Default)]
 pub(crate) struct Addressing {
     config: Config,
-    /// Labels after `rekey authentication mypubkey rsa`.
-    pub(crate) rsa_labels: Vec<String>,
+    /// Kind and label of the keys after `rekey authentication mypubkey`.
+    pub(crate) rekey_keys: Vec<String>,
 }
 
 impl Addressing {
@@ -29,10 +29,9 @@ impl Addressing {
             .groups
             .values()
             .filter_map(|group| group.local.as_ref());
-        let rsa_labels = served
-            .filter_map(|local| local.rekey.authentication.clone())
-            .collect();
-        Ok(Self { config, rsa_labels })
+        let named = served.filter_map(|local| local.rekey.authentication.as_ref());
+        let rekey_keys = named.map(ToString::to_string).collect();
+        Ok(Self { config, rekey_keys })
     }
 
     /// Batch lines that give a device, known to the configuration as `alias` too, its addresses.
@@ -106,7 +105,7 @@ mod tests {
             found.route_lines(),
             "route add 0.0.0.0/0 via 10.1.11.1 metric 0\n"
         );
-        assert_eq!(found.rsa_labels, ["get"]);
+        assert_eq!(found.rekey_keys, ["rsa get"]);
     }
 
     #[test]

@@ -80,7 +80,7 @@ fn lay(place: &Place, topology: &Topology, lab: &mut Lab) -> Result<()> {
         exec(place, node)?;
         if node.kind == Kind::Getvpn {
             routers::prepare(place, node)?;
-            lab.router_mut(&node.name)?.rsa_labels = addressing.rsa_labels;
+            lab.router_mut(&node.name)?.rekey_keys = addressing.rekey_keys;
         }
         if testbed::interrupted() {
             bail!("interrupted");

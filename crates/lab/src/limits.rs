@@ -15,7 +15,7 @@ pub(crate) const NAME_MAX: usize = 24;
 pub(crate) const ROUTER_UP_MAX: Duration = Duration::from_secs(5);
 /// A command of a router is answered within this time (an RSA key of 4096 bits is made in it).
 pub(crate) const COMMAND_MAX: Duration = Duration::from_secs(30);
-/// A key server serves its groups within this time after its RSA key was ordered.
+/// A key server serves its groups within this time after its key pair was ordered.
 pub(crate) const KEY_MADE_MAX: Duration = Duration::from_secs(15);
 /// A process that was asked to stop is killed after this time.
 pub(crate) const STOP_MAX: Duration = Duration::from_secs(2);

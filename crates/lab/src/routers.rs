@@ -103,29 +103,31 @@ pub(crate) fn wait_up(place: &Place, lab: &Lab, name: &str) -> Result<()> {
     }
 }
 
-/// Gives a router the RSA keys that its configuration names, and waits until it has them.
+/// Gives a router the key pairs that its configuration names, and waits until it has them.
 pub(crate) fn provide_keys(place: &Place, node: &NodeState) -> Result<()> {
-    for label in &node.rsa_labels {
-        ask(
-            place,
-            &node.name,
-            &format!("crypto key generate rsa label {label} modulus 2048"),
-        )?;
+    for key in &node.rekey_keys {
+        let command = match key.split_once(' ') {
+            Some(("ec", label)) => format!("crypto key generate ec keysize 256 label {label}"),
+            Some((_, label)) => format!("crypto key generate rsa label {label} modulus 2048"),
+            None => bail!("no key pair: {key}"),
+        };
+        ask(place, &node.name, &command)?;
     }
     let until = Instant::now() + KEY_MADE_MAX;
     // A key is made beside the router's work. Whether its groups are served then is the election's.
-    while !node.rsa_labels.is_empty() {
-        let keys = ask(place, &node.name, "show crypto key mypubkey rsa")?;
+    while !node.rekey_keys.is_empty() {
+        let keys = ask(place, &node.name, "show crypto key mypubkey all")?;
         if node
-            .rsa_labels
+            .rekey_keys
             .iter()
-            .all(|label| shows::has_key(&keys, label))
+            .filter_map(|key| key.split_once(' '))
+            .all(|(_, label)| shows::has_key(&keys, label))
         {
             break;
         }
         if Instant::now() > until || testbed::interrupted() {
             bail!(
-                "{} has no RSA key {} s after it was ordered:\n{}",
+                "{} has no key pair {} s after it was ordered:\n{}",
                 node.name,
                 KEY_MADE_MAX.as_secs(),
                 last_words(place, &node.name)

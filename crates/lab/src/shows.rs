@@ -17,7 +17,7 @@ pub(crate) fn registration(gm: &str) -> Option<String> {
         .map(str::to_owned)
 }
 
-/// Whether `show crypto key mypubkey rsa` lists a key of that name.
+/// Whether `show crypto key mypubkey all` lists a key of that name.
 pub(crate) fn has_key(mypubkey: &str, label: &str) -> bool {
     let names = mypubkey.lines().filter_map(|line| value(line, "Key name"));
     names.into_iter().any(|name| name == label)

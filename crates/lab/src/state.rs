@@ -30,8 +30,8 @@ pub(crate) struct NodeState {
     /// The program that it was last started with, where that was not this one.
     #[serde(default)]
     pub(crate) program: Option<PathBuf>,
-    /// Labels of the RSA keys that its configuration signs rekeys with.
-    pub(crate) rsa_labels: Vec<String>,
+    /// Kind and label of the key pairs that its configuration signs rekeys with.
+    pub(crate) rekey_keys: Vec<String>,
 }
 
 /// A cut between two nodes.
@@ -97,7 +97,7 @@ impl Lab {
             host: topology.is_host(node),
             router: None,
             program: None,
-            rsa_labels: Vec::new(),
+            rekey_keys: Vec::new(),
         });
         Self {
             topology: topology.name.clone(),

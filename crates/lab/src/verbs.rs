@@ -304,7 +304,7 @@ pub(crate) fn bring_up(place: &Place, folder: &Folder, lab: &mut Lab) -> Result<
     let (servers, others): (Vec<_>, Vec<_>) = lab
         .routers()
         .cloned()
-        .partition(|node| !node.rsa_labels.is_empty());
+        .partition(|node| !node.rekey_keys.is_empty());
     for round in [servers, others] {
         for node in &round {
             routers::start(place, lab, &node.name, None)?;

@@ -1,4 +1,4 @@
-//! The words of a Rekey SA: its SPI, cipher and signature hash.
+//! The words of a Rekey SA: its SPI, cipher and signature.
 
 use std::fmt;
 
@@ -69,6 +69,44 @@ impl fmt::Display for KekCipher {
         f.pad(match self {
             Self::TripleDes => "3DES",
             Self::Aes128 | Self::Aes192 | Self::Aes256 => "AES",
+        })
+    }
+}
+
+/// How rekeys are signed (RFC 6407 section 5.3.6): a curve brings its hash.
+#[derive(Copy, Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Signature {
+    /// RSA over this hash.
+    Rsa(SigHash),
+    /// ECDSA on P-256.
+    Ecdsa256,
+    /// ECDSA on P-384.
+    Ecdsa384,
+    /// ECDSA on P-521.
+    Ecdsa521,
+}
+
+impl Signature {
+    /// The hash that is signed.
+    #[must_use]
+    pub const fn hash(self) -> SigHash {
+        match self {
+            Self::Rsa(hash) => hash,
+            Self::Ecdsa256 => SigHash::Sha256,
+            Self::Ecdsa384 => SigHash::Sha384,
+            Self::Ecdsa521 => SigHash::Sha512,
+        }
+    }
+}
+
+/// Its name as RFC 6407 has it, `SIG_ALG_RSA`; the hash is a field of its own.
+impl fmt::Display for Signature {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            Self::Rsa(_) => "SIG_ALG_RSA",
+            Self::Ecdsa256 => "SIG_ALG_ECDSA_256",
+            Self::Ecdsa384 => "SIG_ALG_ECDSA_384",
+            Self::Ecdsa521 => "SIG_ALG_ECDSA_521",
         })
     }
 }

@@ -19,7 +19,7 @@ pub mod transform_set;
 
 pub use acl::{Ace, Acl, Action, AddressMatch, FlowKey, PortMatch};
 pub use group::{Generation, GroupId, GroupName, KsIndex, PeerKind, RekeyTransport};
-pub use kek::{KekCipher, KekSpi, SigHash};
+pub use kek::{KekCipher, KekSpi, SigHash, Signature};
 pub use sid::{GroupSize, Sid, SidSpace};
 pub use tbar::PseudoTime;
 pub use tek::{Spi, Tek};

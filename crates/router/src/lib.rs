@@ -10,13 +10,13 @@ pub mod cli;
 pub mod config;
 pub mod event_trace;
 pub mod interface;
+pub mod key_pairs;
 pub mod limits;
 pub mod logging;
 mod notices;
 pub mod outbox;
 mod preview;
 mod router;
-pub mod rsa_keys;
 pub mod show;
 mod steering;
 #[cfg(test)]

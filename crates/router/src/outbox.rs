@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 use gdoi::machine::{KeyLogLine, Record};
 
-use crate::rsa_keys::KeyImport;
+use crate::key_pairs::KeyImport;
 
 /// One effect.
 pub enum Output {
@@ -72,12 +72,12 @@ pub enum Output {
     SaveConfig(String),
     /// Secrets for packet analysis, if the key log is on.
     KeyLog(KeyLogLine),
-    /// Make an RSA key and hand it in as `Input::RsaKey`.
-    GenerateRsa {
+    /// Make a key pair and hand it in as `Input::KeyPair`.
+    GenerateKeyPair {
         /// Its label.
         label: String,
-        /// Bits of the modulus.
-        modulus_bits: u16,
+        /// Its kind and size.
+        size: crypto::key_pair::Size,
         /// Whether it may be exported.
         exportable: bool,
     },

@@ -1,7 +1,7 @@
 //! What a change of configuration will do to the groups that this box serves, in the operator's
 //! words. What follows from which change is judged in `gdoi::ks::preview`.
 
-use gdoi::config::KeyServer;
+use gdoi::config::{KeyServer, RekeyKey};
 use gdoi::ks::Role;
 use gdoi::ks::preview::{Change, Effect, preview};
 
@@ -42,11 +42,21 @@ impl Router {
         if changes.is_empty() {
             return Vec::new();
         }
-        let label = after.rekey_key.clone().unwrap_or_default();
-        if self.machine.rsa_keys().iter().all(|key| key.label != label) {
-            return vec![format!(
-                "% Group {group}: members are not served any more: there is no RSA key {label}"
-            )];
+        if let Some(RekeyKey { kind, label }) = &after.rekey_key {
+            let found = self.kind_of_key(label);
+            let why = match found.filter(|found| found != kind) {
+                Some(other) => format!(
+                    "{label} is {} key, not {} key",
+                    other.with_article(),
+                    kind.with_article()
+                ),
+                None => format!("there is no {kind} key {label}"),
+            };
+            if found != Some(*kind) {
+                return vec![format!(
+                    "% Group {group}: members are not served any more: {why}"
+                )];
+            }
         }
         let views = self.machine.ks_views(self.now);
         let view = views.iter().find(|view| view.group == *group);

@@ -20,10 +20,10 @@ use crate::cli::session::{Kind, Operated, Reply, Session};
 use crate::config::{self, Config, Diagnostic, Origins, Refusal, Target};
 use crate::event_trace::EventTraces;
 use crate::interface::Interface;
+use crate::key_pairs::{KeyExport, KeyImport};
 use crate::logging::Logging;
 use crate::notices;
 use crate::outbox::{Outbox, Output};
-use crate::rsa_keys::{KeyExport, KeyImport};
 use crate::show::Context;
 use crate::show::machines::{Machines, Traffic};
 use crate::show::monitor::event_trace::Seen;
@@ -70,10 +70,12 @@ pub enum Input<'a> {
     Timer,
     /// The rows of that `Output::Persist` are on disk.
     Persisted(u64),
-    /// The world made the key that `Output::GenerateRsa` asked for.
-    RsaKey {
+    /// The world made the key that `Output::GenerateKeyPair` asked for.
+    KeyPair {
         /// Its label.
         label: String,
+        /// Its kind.
+        kind: crypto::key_pair::Kind,
         /// Whether it may be exported.
         exportable: bool,
         /// PKCS#8 DER.
@@ -207,13 +209,15 @@ impl Router {
             }
             Input::Timer => self.drive(machine::Input::Timer),
             Input::Persisted(number) => self.outbox.persisted(number),
-            Input::RsaKey {
+            Input::KeyPair {
                 label,
+                kind,
                 exportable,
                 pkcs8,
             } => {
-                self.drive(machine::Input::RsaKey {
+                self.drive(machine::Input::KeyPair {
                     label,
+                    kind,
                     exportable,
                     pkcs8,
                 });
@@ -393,14 +397,14 @@ impl Router {
                 self.policies.remove(&group);
                 self.update(Update::CloseGroup { group });
             }
-            machine::Output::GenerateRsa {
+            machine::Output::GenerateKeyPair {
                 label,
-                modulus_bits,
+                size,
                 exportable,
             } => {
-                self.outbox.push(Output::GenerateRsa {
+                self.outbox.push(Output::GenerateKeyPair {
                     label,
-                    modulus_bits,
+                    size,
                     exportable,
                 });
             }
@@ -513,7 +517,7 @@ impl Router {
             | machine::Output::InstallSids { .. }
             | machine::Output::LimitBlocks { .. }
             | machine::Output::SetClock { .. }
-            | machine::Output::GenerateRsa { .. }
+            | machine::Output::GenerateKeyPair { .. }
             | machine::Output::Report(..)
             | machine::Output::KeyLog(_) => return,
         };
@@ -613,8 +617,8 @@ impl Machines for Router {
         self.machine.isakmp_view()
     }
 
-    fn rsa_keys(&self) -> Vec<gdoi::RsaKeyView> {
-        self.machine.rsa_keys()
+    fn key_pairs(&self) -> Vec<gdoi::KeyPairView> {
+        self.machine.key_pairs()
     }
 
     fn traffic(&self, interface: &str, group: &GroupName) -> Traffic {

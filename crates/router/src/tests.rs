@@ -1,11 +1,13 @@
 //! A whole box, without a network.
 
-use crypto::Secret;
-use crypto::fixture::NOT_SECRET_RSA_2048_PKCS8;
+use crypto::fixture::not_secret_pkcs8;
+use crypto::key_pair::Size;
 use gdoi::BootId;
 use policy::{Time, WallClock};
 
 use crate::{Boot, Input, Interface, Kind, Output, Reply, Router, Session, Status};
+
+mod ec_keys;
 
 const KS1: &str = include_str!("../../../topologies/guide/ks1.cfg");
 
@@ -115,11 +117,18 @@ fn latest_shows_each_entry_once_whoever_asks() {
 
 /// Gives a box an RSA key as `crypto key generate rsa` does.
 fn give_key(router: &mut Router, label: &str, exportable: bool) {
+    let modulus_bits = 2_048;
+    give_key_pair(router, label, Size::Rsa { modulus_bits }, exportable);
+}
+
+/// Gives a box a key as `crypto key generate` does.
+fn give_key_pair(router: &mut Router, label: &str, size: Size, exportable: bool) {
     let now = Time::from_secs(1_001);
-    let made = Input::RsaKey {
+    let made = Input::KeyPair {
+        kind: size.kind(),
         label: label.to_owned(),
         exportable,
-        pkcs8: Secret::copy_of(NOT_SECRET_RSA_2048_PKCS8),
+        pkcs8: not_secret_pkcs8(size),
     };
     router.handle(now, wall(now), made);
 }

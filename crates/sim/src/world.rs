@@ -8,6 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::Ipv4Addr;
 use std::time::Duration;
 
+use crypto::key_pair::Size;
 use crypto::{Rng, SeededRng};
 use dataplane::{Control, Worker};
 use gdoi::BootId;
@@ -26,8 +27,8 @@ use crate::reference::Reference;
 use crate::traffic::Flow;
 use crate::watch::Watch;
 
-/// How long making an RSA key takes.
-const RSA: Duration = Duration::from_millis(300);
+/// How long making a key pair takes.
+const KEY_PAIR: Duration = Duration::from_millis(300);
 /// Effects of one box without time passing; more is a loop.
 const EFFECTS_MAX: usize = 100_000;
 /// Timers of one box at one instant; more is a loop.
@@ -99,13 +100,15 @@ pub(crate) enum Happening {
         records: Vec<Record>,
     },
     /// A rekey key is made.
-    RsaKey {
+    KeyPair {
         /// By which box.
         node: NodeId,
         /// In which life.
         boot: u32,
         /// Its label.
         label: String,
+        /// Its kind and size.
+        size: Size,
         /// Whether it may be exported.
         exportable: bool,
     },
@@ -395,18 +398,20 @@ impl VirtualWorld {
                 number,
                 records,
             } => self.written(node, boot, number, records),
-            Happening::RsaKey {
+            Happening::KeyPair {
                 node,
                 boot,
                 label,
+                size,
                 exportable,
             } => {
                 if self.is_boot(node, boot) {
-                    let pkcs8 = crypto::Secret::copy_of(crypto::fixture::NOT_SECRET_RSA_2048_PKCS8);
+                    let pkcs8 = crypto::fixture::not_secret_pkcs8(size);
                     self.input(
                         node,
-                        Input::RsaKey {
+                        Input::KeyPair {
                             label,
+                            kind: size.kind(),
                             exportable,
                             pkcs8,
                         },
@@ -539,16 +544,19 @@ impl VirtualWorld {
             Output::Listen(addresses) => running.listening = addresses,
             Output::Publish(snapshot) => running.snapshot = snapshot,
             Output::Log { line, .. } => self.logged(id, line),
-            Output::GenerateRsa {
-                label, exportable, ..
+            Output::GenerateKeyPair {
+                label,
+                size,
+                exportable,
             } => {
-                let made = Happening::RsaKey {
+                let made = Happening::KeyPair {
                     node: id,
                     boot,
                     label,
+                    size,
                     exportable,
                 };
-                self.later(RSA, made);
+                self.later(KEY_PAIR, made);
             }
             Output::SaveConfig(text) => node.config = text,
             // Boxes here have no files.

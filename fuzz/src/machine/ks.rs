@@ -6,8 +6,9 @@ use std::time::Duration;
 
 use crypto::hash::Hash;
 use crypto::hmac::prf;
+use crypto::key_pair::Kind;
 use crypto::{Secret, SeededRng};
-use gdoi::config::{Acknowledgement, IpsecSa, Isakmp, KeyServer, Multicast};
+use gdoi::config::{Acknowledgement, IpsecSa, Isakmp, KeyServer, Multicast, RekeyKey};
 use gdoi::kin::{self, Bond};
 use gdoi::machine::Command;
 use gdoi::{Config, Input};
@@ -70,7 +71,7 @@ pub(super) fn configuration(form: u8) -> Config {
             address: *KS.ip(),
             servers: vec![*KS.ip()],
             priority: 1,
-            rekey_key: Some(RSA_LABEL.to_owned()),
+            rekey_key: Some(RekeyKey::new(Kind::Rsa, RSA_LABEL)),
             transport: if has(MULTICAST) {
                 RekeyTransport::Multicast
             } else {
@@ -153,7 +154,7 @@ impl Member {
     /// A member that has a phase-1 SA with a key server.
     pub(super) fn join(form: u8) -> Self {
         let mut world = World::new(KS, GM);
-        world.give_rsa_key();
+        world.give_key_pair();
         world.configure(configuration(form));
         world.take_sent();
         let kin = form & PLAIN == 0;

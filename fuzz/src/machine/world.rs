@@ -5,6 +5,7 @@ use std::net::{Ipv4Addr, SocketAddrV4};
 use std::sync::Arc;
 use std::time::Duration;
 
+use crypto::key_pair::Kind;
 use crypto::{Secret, SeededRng, fixture};
 use gdoi::config::{Isakmp, IsakmpCipher, IsakmpHash, IsakmpPolicy, PresharedKey};
 use gdoi::machine::Record;
@@ -90,9 +91,10 @@ impl World {
     }
 
     /// Gives the box the rekey key that everybody knows.
-    pub(super) fn give_rsa_key(&mut self) {
-        self.give(Input::RsaKey {
+    pub(super) fn give_key_pair(&mut self) {
+        self.give(Input::KeyPair {
             label: RSA_LABEL.to_owned(),
+            kind: Kind::Rsa,
             exportable: false,
             pkcs8: Secret::copy_of(fixture::NOT_SECRET_RSA_2048_PKCS8),
         });
@@ -123,7 +125,7 @@ impl World {
                 | Output::LimitBlocks { .. }
                 | Output::SetClock { .. }
                 | Output::CloseGroup { .. }
-                | Output::GenerateRsa { .. }
+                | Output::GenerateKeyPair { .. }
                 | Output::Report(..)
                 | Output::KeyLog(_) => {}
             }

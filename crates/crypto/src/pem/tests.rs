@@ -5,7 +5,9 @@ use std::process::{Command, Stdio};
 
 use super::*;
 use crate::SeededRng;
-use crate::fixture::{NOT_SECRET_RSA_2048_PKCS8, not_secret_rsa_2048};
+use crate::ecdsa::Curve;
+use crate::fixture::{NOT_SECRET_RSA_2048_PKCS8, not_secret_pkcs8, not_secret_rsa_2048};
+use crate::key_pair::Size;
 
 const BOTH: [Protection; 2] = [Protection::TripleDes, Protection::Aes256];
 
@@ -58,15 +60,18 @@ fn what_is_sealed_opens_with_its_passphrase_and_no_other() {
         let text = sealed(protection);
         assert!(text.starts_with("-----BEGIN ENCRYPTED PRIVATE KEY-----\n"));
         assert!(text.lines().all(|line| line.len() <= 64));
-        let opened = open(&text, &secret("correct horse")).unwrap();
-        let key = PrivateKey::from_pkcs8(opened.expose()).unwrap();
+        let opened = open(Kind::Rsa, &text, &secret("correct horse")).unwrap();
+        let key = PrivateKey::from_pkcs8(Kind::Rsa, opened.expose()).unwrap();
         let own = not_secret_rsa_2048();
         assert_eq!(
             key.public_key().to_spki_der(),
             own.public_key().to_spki_der()
         );
         for wrong in ["correct hors", "correct horse ", "", "x\0y"] {
-            assert_eq!(open(&text, &secret(wrong)).err(), Some(Refusal::Passphrase));
+            assert_eq!(
+                open(Kind::Rsa, &text, &secret(wrong)).err(),
+                Some(Refusal::Passphrase)
+            );
         }
     }
 }
@@ -92,9 +97,9 @@ fn no_two_exports_are_alike_and_none_holds_the_key() {
 #[test]
 fn a_text_that_is_no_key_is_refused_by_name() {
     let phrase = secret("correct horse");
-    let refusal = |text: &str| open(text, &phrase).err().unwrap();
+    let refusal = |text: &str| open(Kind::Rsa, text, &phrase).err().unwrap();
     assert_eq!(refusal(""), Refusal::NoKey);
-    let public = public(not_secret_rsa_2048().public_key());
+    let public = public(&PublicKey::Rsa(not_secret_rsa_2048().public_key().clone()));
     assert_eq!(refusal(&public), Refusal::NoKey);
     assert_eq!(refusal(&"x".repeat(LEN_MAX + 1)), Refusal::TooLong);
     let clear = armour("PRIVATE KEY", NOT_SECRET_RSA_2048_PKCS8);
@@ -109,13 +114,16 @@ fn a_text_that_is_no_key_is_refused_by_name() {
 #[test]
 fn a_public_key_beside_it_must_be_its_half() {
     let text = sealed(Protection::Aes256);
-    let public = public(not_secret_rsa_2048().public_key());
+    let public = public(&PublicKey::Rsa(not_secret_rsa_2048().public_key().clone()));
     let phrase = secret("correct horse");
-    assert!(open(&format!("{public}{text}"), &phrase).is_ok());
-    assert!(open(&format!("{text}\r\n{public}"), &phrase).is_ok());
+    assert!(open(Kind::Rsa, &format!("{public}{text}"), &phrase).is_ok());
+    assert!(open(Kind::Rsa, &format!("{text}\r\n{public}"), &phrase).is_ok());
     let other = armour("PUBLIC KEY", &[0x30, 0]);
     let both = format!("{other}{text}");
-    assert_eq!(open(&both, &phrase).err(), Some(Refusal::OtherPublicKey));
+    assert_eq!(
+        open(Kind::Rsa, &both, &phrase).err(),
+        Some(Refusal::OtherPublicKey)
+    );
 }
 
 #[test]
@@ -134,7 +142,7 @@ fn openssl_reads_what_we_write() {
         let Some(read) = openssl(&reading, &text) else {
             return;
         };
-        let own = public(not_secret_rsa_2048().public_key());
+        let own = public(&PublicKey::Rsa(not_secret_rsa_2048().public_key().clone()));
         assert_eq!(read.as_deref(), Some(own.as_str()), "{protection:?}");
         let wrong = ["pkey", "-passin", "pass:correct hors", "-pubout"];
         assert_eq!(openssl(&wrong, &text), Some(None));
@@ -165,16 +173,16 @@ fn we_read_what_openssl_writes_in_each_of_its_forms() {
             return;
         };
         let written = written.unwrap_or_else(|| panic!("openssl refuses {form:?}"));
-        let opened = open(&written, &secret("correct horse"));
+        let opened = open(Kind::Rsa, &written, &secret("correct horse"));
         let opened = opened.unwrap_or_else(|refusal| panic!("{form:?}: {refusal}"));
-        let key = PrivateKey::from_pkcs8(opened.expose()).unwrap();
+        let key = PrivateKey::from_pkcs8(Kind::Rsa, opened.expose()).unwrap();
         assert_eq!(
             key.public_key().to_spki_der(),
             not_secret_rsa_2048().public_key().to_spki_der(),
             "{form:?}"
         );
         assert_eq!(
-            open(&written, &secret("other")).err(),
+            open(Kind::Rsa, &written, &secret("other")).err(),
             Some(Refusal::Passphrase)
         );
     }
@@ -203,7 +211,7 @@ fn a_key_of_another_kind_is_named() {
         "pass:correct horse",
     ];
     for (arguments, refusal) in [
-        (elliptic, Refusal::NotRsa),
+        (elliptic, Refusal::OtherKind(Kind::Rsa)),
         (small, Refusal::Unfit(Error::ModulusSize { bits: 1024 })),
     ] {
         let Some(written) = openssl(&arguments, "") else {
@@ -211,8 +219,77 @@ fn a_key_of_another_kind_is_named() {
         };
         let written = written.expect("openssl makes a key");
         assert_eq!(
-            open(&written, &secret("correct horse")).err(),
+            open(Kind::Rsa, &written, &secret("correct horse")).err(),
             Some(refusal)
         );
     }
+}
+
+/// What `openssl genpkey` is told for a curve.
+fn elliptic(curve: &str) -> [String; 8] {
+    [
+        "genpkey",
+        "-algorithm",
+        "EC",
+        "-pkeyopt",
+        &format!("ec_paramgen_curve:{curve}"),
+        "-aes-256-cbc",
+        "-pass",
+        "pass:correct horse",
+    ]
+    .map(str::to_owned)
+}
+
+#[test]
+fn ec_keys_of_each_curve_go_out_and_come_back_and_openssl_reads_them() {
+    let phrase = secret("correct horse");
+    for curve in Curve::ALL {
+        let pkcs8 = not_secret_pkcs8(Size::Ec(curve));
+        let own = PrivateKey::from_pkcs8(Kind::Ec, pkcs8.expose()).unwrap();
+        let own = public(&own.public_key());
+        let mut rng = SeededRng::from_number(1);
+        let text = seal(&pkcs8, &phrase, Protection::Aes256, &mut rng).unwrap();
+        let opened = open(Kind::Ec, &format!("{own}{text}"), &phrase).unwrap();
+        let key = PrivateKey::from_pkcs8(Kind::Ec, opened.expose()).unwrap();
+        assert_eq!(public(&key.public_key()), own);
+        assert_eq!(
+            open(Kind::Rsa, &text, &phrase).err(),
+            Some(Refusal::OtherKind(Kind::Rsa))
+        );
+        let reading = ["pkey", "-passin", "pass:correct horse", "-pubout"];
+        let Some(read) = openssl(&reading, &text) else {
+            return;
+        };
+        assert_eq!(read.as_deref(), Some(own.as_str()), "{curve:?}");
+    }
+}
+
+#[test]
+fn ec_keys_that_openssl_makes_are_read_and_those_of_other_curves_refused() {
+    let phrase = secret("correct horse");
+    for curve in ["P-256", "P-384", "P-521"] {
+        let arguments = elliptic(curve);
+        let Some(written) = openssl(&arguments.each_ref().map(String::as_str), "") else {
+            return;
+        };
+        let written = written.expect("openssl makes a key");
+        assert!(open(Kind::Ec, &written, &phrase).is_ok(), "{curve}");
+        let older = ["ec", "-passin", "pass:correct horse", "-aes256", "-passout"];
+        let older = [&older[..], &["pass:correct horse"]].concat();
+        let older = openssl(&older, &written).flatten();
+        let older = older.expect("openssl writes the form before PKCS#8");
+        assert!(open(Kind::Ec, &older, &phrase).is_ok(), "{curve}: {older}");
+    }
+    let other = elliptic("secp224r1");
+    let Some(Some(written)) = openssl(&other.each_ref().map(String::as_str), "") else {
+        return;
+    };
+    let refused = open(Kind::Ec, &written, &phrase).err();
+    let unfit = matches!(refused, Some(Refusal::Unfit(Error::Encoding { .. })));
+    assert!(unfit, "{refused:?}");
+    let rsa = sealed(Protection::Aes256);
+    assert_eq!(
+        open(Kind::Ec, &rsa, &phrase).err(),
+        Some(Refusal::OtherKind(Kind::Ec))
+    );
 }

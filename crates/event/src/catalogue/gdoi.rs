@@ -100,16 +100,41 @@ catalogue! {
         "Keys of group {group} are not sent to Cooperative KS {ks}: {reason}";
 
     /// The serving key server's rekey key replaced or filled this one's.
-    #[action = "None. Compare the fingerprint with `show crypto key mypubkey rsa` on the other key server."]
+    #[action = "None. Compare the fingerprint with `show crypto key mypubkey all` on the other key server."]
     5 COOP_REKEY_KEY_ADOPTED in Coop {
-        label: String, group: Group, ks: Ipv4Addr, fingerprint: String,
+        kind: String, label: String, group: Group, ks: Ipv4Addr, fingerprint: String,
     }
-        "RSA key {label} of group {group} adopted from Cooperative KS {ks}, fingerprint {fingerprint}";
+        "{kind} key {label} of group {group} adopted from Cooperative KS {ks}, fingerprint {fingerprint}";
 
     /// Two key servers of the group sign rekeys with different keys: members refuse the rekeys of one of them after a failover.
-    #[action = "Configure `key sync` on both, or import the primary's key here: `show crypto key mypubkey rsa` shows both."]
-    2 COOP_REKEY_KEY_MISMATCH in Coop { label: String, group: Group, ks: Ipv4Addr }
-        "RSA key {label} of group {group} differs from that of Cooperative KS {ks}";
+    #[action = "Configure `key sync` on both, or import the primary's key here: `show crypto key mypubkey all` shows both."]
+    2 COOP_REKEY_KEY_MISMATCH in Coop { kind: String, label: String, group: Group, ks: Ipv4Addr }
+        "{kind} key {label} of group {group} differs from that of Cooperative KS {ks}";
+
+    /// The key that signs a group's rekeys was replaced: members that are registered do not know the new one.
+    #[action = "`crypto gdoi ks rekey replace-now` on the primary. Members that do not believe it come when their own timers say so."]
+    4 EC_KEY_CHANGED in Infra { group: Group }
+        "EC key has changed and affect group {group}. \"crypto gdoi ks rekey replace-now\" must be executed on the primary KS";
+
+    /// An EC key left this box, its private half under a passphrase.
+    #[action = "None, if it was meant. Whoever holds the text and the passphrase can sign rekeys."]
+    5 EC_KEY_EXPORTED in Infra { label: String, by: String }
+        "EC key {label} was exported by {by}";
+
+    /// An EC key was taken into this box.
+    #[action = "None."]
+    5 EC_KEY_IMPORTED in Infra { label: String, by: String }
+        "EC key {label} was imported by {by}";
+
+    /// An EC key cannot be used to sign rekeys; the reason says why.
+    #[action = "Generate one with `crypto key generate ec keysize 256 label NAME`."]
+    3 EC_KEY_REFUSED in Infra { label: String, reason: String }
+        "EC key {label} cannot be used: {reason}";
+
+    /// An EC key was removed from this box.
+    #[action = "None, if it was meant: groups that sign with it are not served here until it is there again."]
+    5 EC_KEY_ZEROIZED in Infra { label: String }
+        "EC key {label} was removed";
 
     /// A peer proved to be a getvpn, but its vendor ids were changed on the way.
     #[action = "Look for a device on the path that changes UDP 848; the exchange was refused."]
@@ -237,6 +262,11 @@ catalogue! {
     #[action = "None. The member registers again before its keys end."]
     5 KS_NACK_GM_EJECT in Rekey { gm: Ipv4Addr, group: Group, missed: u8 }
         "KS ejected GM {gm} of group {group}: {missed} rekeys in a row were not acknowledged";
+
+    /// The rekey key is not there: no member is served until it is.
+    #[action = "`crypto key generate ec keysize 256 label NAME`."]
+    1 KS_NO_EC_KEYS in Infra { label: String, group: Group }
+        "EC Key - {label} : Not found, Required for group {group}";
 
     /// The rekey key is not there: no member is served until it is.
     #[action = "`crypto key generate rsa label NAME modulus 2048`."]

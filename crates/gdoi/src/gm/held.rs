@@ -12,7 +12,7 @@ use ::policy::lifetime::Schedule;
 use ::policy::tbar::PseudoClock;
 use ::policy::{Acl, Generation, GroupSize, KekSpi, PeerKind, PseudoTime, Sid, Spi, Tek, Time};
 use crypto::Secret;
-use crypto::rsa::PublicKey;
+use crypto::key_pair::PublicKey;
 use wire::iana::AckType;
 
 use super::policy::Purpose;
@@ -89,7 +89,7 @@ pub(super) struct Kek {
     pub(super) registered_seq: u32,
     /// Which acknowledgement is asked for.
     pub(super) ack: Option<AckType>,
-    /// Bits of the modulus that signs.
+    /// Bits of the modulus or the curve that signs.
     pub(super) sig_key_bits: u16,
     /// The multicast address that its PUSHes come to; by unicast without one.
     pub(super) destination: Option<Ipv4Addr>,
@@ -436,7 +436,9 @@ impl Held {
 
 #[cfg(test)]
 mod tests {
-    use ::policy::{Encryption, Integrity, KekCipher, KeyBits, KsIndex, SigHash, Transform};
+    use ::policy::{
+        Encryption, Integrity, KekCipher, KeyBits, KsIndex, SigHash, Signature, Transform,
+    };
     use crypto::SeededRng;
 
     use super::*;
@@ -445,7 +447,7 @@ mod tests {
         let mut counts = Generation::default();
         counts.0[..2].copy_from_slice(&generation);
         Kek {
-            sa: RekeySa::mint(rng, KekCipher::Aes256, SigHash::Sha256),
+            sa: RekeySa::mint(rng, KekCipher::Aes256, Signature::Rsa(SigHash::Sha256)),
             conn_id: 1,
             expiry: PseudoTime::from_nanos(1_000),
             generation: counts,

@@ -35,7 +35,7 @@ use pseudotime::PseudoTimeFilter;
 use registration::{Attempt, Plan};
 use rekey::Pushes;
 
-pub use view::{KekView, Keks, Status, TekView, View};
+pub use view::{KekView, Keks, PublicKeyView, Status, TekView, View};
 
 /// The port of GDOI (RFC 6407 section 2.2).
 pub(super) const PORT: u16 = 848;

@@ -12,7 +12,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use ::policy::{Generation, KsIndex, PeerKind, PseudoTime, Tek, Time};
-use crypto::rsa::PublicKey;
 use event::{Crypto, Gdoi};
 use wire::iana::{ExchangeType, PayloadType};
 
@@ -461,11 +460,9 @@ impl Member {
                 "a counter-mode key without a sender identifier",
             ));
         }
-        if let Some(kek) = &received.kek {
-            let der = kek.public_key.as_deref();
-            let der = der.ok_or_else(|| unsupported("a KEK without a public key"))?;
-            PublicKey::from_der(der)
-                .map_err(|error| unsupported(format!("public key of rekeys: {error}")))?;
+        let kek = received.kek.as_ref();
+        if kek.is_some_and(|kek| kek.public_key.is_none()) {
+            return Err(unsupported("a KEK without a public key"));
         }
         Ok(())
     }
@@ -534,10 +531,7 @@ impl Member {
             .sids
             .clone()
             .map_or((None, Vec::new()), |(size, sids)| (Some(size), sids));
-        let public_key = received
-            .kek
-            .as_ref()
-            .and_then(|kek| kek.public_key.as_deref());
+        let public_key = received.kek.as_ref().and_then(|kek| kek.public_key.clone());
         let spi_key = received.kek.as_ref().and_then(|kek| kek.spi_key.clone());
         let mut held = Held {
             server,
@@ -561,7 +555,7 @@ impl Member {
             held.dead = old.dead;
             held.last_rekey = old.last_rekey;
         }
-        held.sign_with(public_key.and_then(|der| PublicKey::from_der(der).ok()));
+        held.sign_with(public_key);
         self.held = Some(held);
     }
 

@@ -8,7 +8,7 @@ use std::collections::VecDeque;
 use std::net::SocketAddrV4;
 
 use ::policy::{KekSpi, PeerKind, Spi, Time};
-use crypto::rsa::PublicKey;
+use crypto::key_pair::PublicKey;
 use event::{Crypto, Gdoi};
 use wire::gdoi::{Gap, Kd, Sa};
 use wire::iana::{AckType, PayloadType, ProtocolId};
@@ -23,6 +23,7 @@ use super::registration::Plan;
 use crate::ack;
 use crate::context::Context;
 use crate::group_sa::{Offer, Received, Unacceptable, unsupported};
+use crate::key_pairs::algorithm;
 use crate::limits::{
     ACK_REPEAT, PUSH_HASHES, PUSH_IDENTICAL, REFUSAL_REPORT_PAUSE, REGISTER_SPREAD_MAX,
     UNKNOWN_KEK_KEEP, UNKNOWN_KEK_MAX,
@@ -239,7 +240,7 @@ impl Member {
         if let Some(kek) = held.keks.find_mut(&spi) {
             (kek.previous_seq, kek.seq) = (kek.seq, opened.seq);
         }
-        let rekey = match read(opened, held.kind) {
+        let rekey = match read(opened, held.kind, held.public_key.as_ref()) {
             Ok(rekey) => rekey,
             Err(reason) => {
                 self.pushes.remember(name, None);
@@ -300,9 +301,8 @@ impl Member {
             let announced = self.kek(said, kek.sa.clone(), 0, now);
             self.report_transport(cx, announced.destination);
             if let Some(held) = &mut self.held {
-                let key = kek.public_key.as_deref();
-                if let Some(key) = key.and_then(|der| PublicKey::from_der(der).ok()) {
-                    held.sign_with(Some(key));
+                if let Some(key) = &kek.public_key {
+                    held.sign_with(Some(key.clone()));
                 }
                 held.keks.announce(announced);
                 if let Some(key) = &kek.spi_key {
@@ -471,7 +471,7 @@ impl Member {
 }
 
 /// What a verified rekey says.
-fn read(opened: &Opened, kind: PeerKind) -> Result<Rekey, Unacceptable> {
+fn read(opened: &Opened, kind: PeerKind, held: Option<&PublicKey>) -> Result<Rekey, Unacceptable> {
     let chain = opened.chain();
     let deletes = chain
         .all(PayloadType::DELETE)
@@ -483,6 +483,16 @@ fn read(opened: &Opened, kind: PeerKind) -> Result<Rekey, Unacceptable> {
             let kd: Kd<'_> = kd.decode()?;
             let offer = Offer::from_wire(&sa, kind)?;
             let got = Received::from_wire(&kd, &offer, kind)?;
+            // Without a key of its own, a new Rekey SA is signed by the one that is held.
+            if let Some(kek) = &got.kek {
+                let key = kek.public_key.as_ref().or(held);
+                let signature = kek.sa.signature;
+                if key.is_none_or(|key| key.algorithm() != algorithm(signature)) {
+                    return Err(unsupported(format!(
+                        "a KEK signed by {signature} without its public key"
+                    )));
+                }
+            }
             //= RFC 6407 5.6.4
             //# MUST NOT be
             if got.sids.is_some() {

@@ -4,9 +4,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use ::policy::{PseudoTime, Time};
+use crypto::key_pair::Algorithm;
 
 use super::held::{Held, Kek};
-use super::{KekView, Keks, Member, Status, TekView, View};
+use super::{KekView, Keks, Member, PublicKeyView, Status, TekView, View};
+use crate::key_pairs::algorithm;
 
 impl Member {
     /// What an operator can see at `now`.
@@ -62,9 +64,14 @@ impl Member {
             pseudotime: held.map(|held| held.clock.at(now)),
             sids: held.map(|held| held.sids.clone()).unwrap_or_default(),
             sid_size: held.and_then(|held| held.sid_size),
-            public_key: held
-                .and_then(|held| held.public_key.as_ref())
-                .map(|key| key.to_spki_der().to_vec()),
+            public_key: held.and_then(|held| {
+                let key = held.public_key.as_ref()?;
+                Some(PublicKeyView {
+                    kind: key.kind(),
+                    bits: key.bits(),
+                    der: key.to_spki_der().to_vec(),
+                })
+            }),
         }
     }
 
@@ -97,8 +104,12 @@ impl Member {
             conn_id: kek.conn_id,
             spi: kek.sa.spi,
             cipher: kek.sa.cipher,
-            sig_hash: kek.sa.sig_hash,
+            signature: kek.sa.signature,
             sig_key_bits: kek.sig_key_bits,
+            sig_size: match algorithm(kek.sa.signature) {
+                Algorithm::Rsa => usize::from(kek.sig_key_bits).div_ceil(8),
+                Algorithm::Ecdsa(curve) => curve.signature_len(),
+            },
             remaining: kek.expiry.since(now),
             seq: kek.seq,
             previous_seq: kek.previous_seq,

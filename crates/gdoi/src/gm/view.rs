@@ -6,9 +6,10 @@ use std::net::{Ipv4Addr, SocketAddrV4};
 use std::sync::Arc;
 use std::time::Duration;
 
+use crypto::key_pair::Kind;
 use policy::{
     Acl, GroupId, GroupName, GroupSize, KekCipher, KekSpi, PeerKind, PseudoTime, RekeyTransport,
-    Sid, SigHash, Spi, Transform,
+    Sid, Signature, Spi, Transform,
 };
 
 /// A group that this box is a member of.
@@ -86,8 +87,19 @@ pub struct View {
     pub sids: Vec<Sid>,
     /// How many bits a sender identifier has.
     pub sid_size: Option<GroupSize>,
-    /// The key server's public key that rekeys must verify with, DER.
-    pub public_key: Option<Vec<u8>>,
+    /// The key server's public key that rekeys must verify with.
+    pub public_key: Option<PublicKeyView>,
+}
+
+/// A key server's public key.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PublicKeyView {
+    /// Its kind.
+    pub kind: Kind,
+    /// Bits of the modulus or the curve.
+    pub bits: usize,
+    /// SubjectPublicKeyInfo, DER.
+    pub der: Vec<u8>,
 }
 
 /// How far a registration is.
@@ -142,10 +154,12 @@ pub struct KekView {
     pub spi: KekSpi,
     /// Its cipher.
     pub cipher: KekCipher,
-    /// The hash under its signature.
-    pub sig_hash: SigHash,
-    /// Bits of the modulus of the rekey key.
+    /// How its PUSHes are signed.
+    pub signature: Signature,
+    /// Bits of the modulus or the curve of the rekey key.
     pub sig_key_bits: u16,
+    /// Octets of a signature.
+    pub sig_size: usize,
     /// How long it lives on.
     pub remaining: Duration,
     /// The highest sequence number accepted under it.

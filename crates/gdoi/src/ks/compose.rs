@@ -15,6 +15,7 @@ use super::outstanding::Content;
 use super::policy::blocks_log2;
 use crate::context::Context;
 use crate::group_sa::{Grant, KekGrant, KekOffer, Offer, TekGrant, TekOffer};
+use crate::key_pairs::KeyPair;
 use crate::limits::{PUSH_LEN_MAX, TEKS_MAX};
 use crate::private::{GroupStamp, KekRecord};
 use crate::push::{Encoding, seal};
@@ -48,12 +49,9 @@ impl KeyServer {
         content: &Content,
     ) -> Option<Sealed> {
         let kek = self.keys.kek_by_spi(under)?;
-        let key = cx.rsa.private_key(&kek.label)?;
-        let encoding = if self.config.raw_hash {
-            Encoding::RawHash
-        } else {
-            Encoding::DigestInfo
-        };
+        let pair = cx.key_pairs.signer(&kek.label, kek.sa.signature)?;
+        let key = pair.private_key();
+        let encoding = Encoding::of(kek.sa.signature, self.config.raw_hash);
         let now = self.clock.at(cx.now);
         // What does not fit a datagram is left to other PUSHes (PROTOCOL P4): older traffic keys, and
         // a public key that members hold since their registration.
@@ -95,21 +93,19 @@ impl KeyServer {
         }
         let mut offer = self.frame(kind, now, PUSH_HASHES_INLINE);
         let mut grant = Grant::default();
-        let public_key;
         match content {
             Content::Register => {}
             Content::Kek(new) => {
                 if let Some(kek) = self.keys.kek_by_spi(new) {
-                    let known = kek.label == under.label;
+                    let signer = |kek: &Kek| cx.key_pairs.signer(&kek.label, kek.sa.signature);
+                    let public = signer(kek).map(KeyPair::public_der);
+                    let known = public == signer(under).map(KeyPair::public_der);
                     composed.dispensable = usize::from(known).min(room);
-                    public_key = cx
-                        .rsa
-                        .public_key_der(&kek.label)
-                        .filter(|_| !known || composed.dispensable > 0);
+                    let public_key = public.filter(|_| !known || composed.dispensable > 0);
                     offer.kek = Some(self.kek_offer(cx, kek, now, None));
                     grant.kek = Some(KekGrant {
                         sa: &kek.sa,
-                        public_key: public_key.as_deref(),
+                        public_key,
                         spi_key: None,
                     });
                 }
@@ -175,17 +171,15 @@ impl KeyServer {
         member: Option<Ipv4Addr>,
     ) -> KekOffer {
         let remaining_s = kek.expiry.since(now).as_secs();
-        let bits = cx
-            .rsa
-            .private_key(&kek.label)
-            .map_or(0, crypto::rsa::PrivateKey::modulus_bits);
+        let signer = cx.key_pairs.signer(&kek.label, kek.sa.signature);
+        let bits = signer.map_or(0, |pair| pair.public_key().bits());
         KekOffer {
             source: self.config.address,
             destination: kek.destination.or(member).unwrap_or(Ipv4Addr::UNSPECIFIED),
             spi: kek.sa.spi,
             cipher: kek.sa.cipher,
             lifetime_s: u32::try_from(remaining_s).unwrap_or(u32::MAX).max(1),
-            sig_hash: kek.sa.sig_hash,
+            signature: kek.sa.signature,
             sig_key_bits: u16::try_from(bits).unwrap_or(u16::MAX),
             ack: kek.ack_type(),
             record: Some(KekRecord {

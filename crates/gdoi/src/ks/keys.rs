@@ -12,7 +12,7 @@ use crypto::{Rng, Secret};
 use policy::lifetime::Schedule;
 use policy::spi::{SPI_MIN, SpiHead};
 use policy::{
-    Generation, KekCipher, KekSpi, KsIndex, PeerKind, PseudoTime, SigHash, Spi, Tek, Transform,
+    Generation, KekCipher, KekSpi, KsIndex, PeerKind, PseudoTime, Signature, Spi, Tek, Transform,
 };
 
 use super::removals::Removals;
@@ -151,8 +151,6 @@ pub(crate) struct Wanted {
     pub(crate) tek_lifetime_s: u32,
     /// Cipher of a Rekey SA.
     pub(crate) kek_cipher: KekCipher,
-    /// Hash under its signatures.
-    pub(crate) sig_hash: SigHash,
     /// Lifetime of a Rekey SA, seconds.
     pub(crate) kek_lifetime_s: u32,
     /// This key server.
@@ -479,11 +477,11 @@ impl GroupKeys {
         &mut self,
         kind: PeerKind,
         wanted: &Wanted,
-        label: &str,
+        (label, signature): (&str, Signature),
         now: PseudoTime,
         rng: &mut dyn Rng,
     ) -> KekSpi {
-        let sa = RekeySa::mint(rng, wanted.kek_cipher, wanted.sig_hash);
+        let sa = RekeySa::mint(rng, wanted.kek_cipher, signature);
         let spi = sa.spi;
         let (destination, acknowledged) = wanted.delivery(kind);
         self.keks.push(Kek {
@@ -647,6 +645,7 @@ fn mint_key(transform: Transform, rng: &mut dyn Rng) -> TekKey {
 
 #[cfg(test)]
 mod tests {
+    const SIGNER: (&str, Signature) = ("get", Signature::Rsa(policy::SigHash::Sha256));
     use super::*;
     use crypto::SeededRng;
     use policy::{Encryption, Integrity, KeyBits};
@@ -657,7 +656,6 @@ mod tests {
                 .unwrap(),
             tek_lifetime_s,
             kek_cipher: KekCipher::Aes256,
-            sig_hash: SigHash::Sha256,
             kek_lifetime_s,
             index: KsIndex::new(0).unwrap(),
             ks_list_hash: [1; 8],
@@ -711,12 +709,12 @@ mod tests {
         let wanted = wanted(60, 120);
         let mut keys = GroupKeys::new(&mut rng);
         let start = PseudoTime::from_secs(10);
-        let first = keys.mint_kek(PeerKind::Ours, &wanted, "get", start, &mut rng);
+        let first = keys.mint_kek(PeerKind::Ours, &wanted, SIGNER, start, &mut rng);
         assert!(keys.kek(PeerKind::Ours).is_none(), "minted, not in use");
         keys.announce_kek(&first);
         let due = keys.kek_due(PeerKind::Ours, &wanted).unwrap();
         assert!(start < due && due < start.after(Duration::from_secs(120)));
-        let second = keys.mint_kek(PeerKind::Ours, &wanted, "get", due, &mut rng);
+        let second = keys.mint_kek(PeerKind::Ours, &wanted, SIGNER, due, &mut rng);
         assert_eq!(keys.kek_ahead(PeerKind::Ours).unwrap().sa.spi, second);
         keys.announce_kek(&second);
         assert_eq!(keys.kek(PeerKind::Ours).unwrap().sa.spi, second);
@@ -730,7 +728,7 @@ mod tests {
         let wanted = wanted(60, 120);
         let mut keys = GroupKeys::new(&mut rng);
         let now = PseudoTime::from_secs(10);
-        let spi = keys.mint_kek(PeerKind::Ours, &wanted, "get", now, &mut rng);
+        let spi = keys.mint_kek(PeerKind::Ours, &wanted, SIGNER, now, &mut rng);
         let (minter, other) = (KsIndex::new(0).unwrap(), KsIndex::new(3).unwrap());
         let mut seqs = Vec::new();
         let mut send = |keys: &mut GroupKeys, own| {

@@ -33,6 +33,7 @@ use event::Gdoi;
 use crate::config;
 use crate::context::Context;
 use crate::ike::SaId;
+use crate::key_pairs::{self, KeyPair};
 use crate::limits::ORDERED_REKEYS_MAX;
 use crate::machine::Output;
 use crate::persist::{self, BootId, CoopRow, GroupRow, SidMark};
@@ -177,11 +178,13 @@ impl KeyServer {
         self.coop.configure(cx.now, plan.wanted.index, &self.config);
         self.note_members();
         self.compare_configs(cx);
-        if cx.rsa.private_key(&plan.label).is_none() {
-            let label = Some(plan.label.clone());
+        if cx.key_pairs.named(&plan.key).is_none() {
+            let key = plan.key.clone();
+            let other = cx.key_pairs.labelled(&key.label).map(KeyPair::kind);
             // The primary may send it: what else the plan says is needed to talk to it.
             self.plan = Some(plan);
-            return self.stop(cx, Serving::NoRekeyKey { label });
+            self.stop(cx, Serving::NoRekeyKey { key, other });
+            return self.recall_rekey_key(cx);
         }
         self.use_sid_space(SidSpace {
             size: self.config.size,
@@ -194,6 +197,7 @@ impl KeyServer {
         let lifetime_only = before.is_some_and(|before| lifetimes(&before) != lifetimes(&plan));
         self.plan = Some(plan);
         self.serving = Serving::Yes;
+        self.tell_rekey_key(cx);
         let follows = self.coop.leads() && self.follow(cx);
         if !follows && lifetime_only {
             cx.out.report(Gdoi::POLICY_CHANGE {
@@ -208,10 +212,10 @@ impl KeyServer {
     fn stop(&mut self, cx: &mut Context<'_>, serving: Serving) {
         if self.serving != serving {
             match &serving {
-                Serving::NoRekeyKey { label } => cx.out.report(Gdoi::KS_NO_RSA_KEYS {
-                    label: label.clone().unwrap_or_default(),
-                    group: self.config.group.clone(),
-                }),
+                Serving::NoRekeyKey { key, .. } => {
+                    cx.out
+                        .report(key_pairs::missing(key, self.config.group.clone()));
+                }
                 Serving::Incomplete(reason) => cx.out.report(Gdoi::KS_INCOMPLETE_CFG {
                     group: self.config.group.clone(),
                     reason: reason.clone(),
@@ -260,13 +264,14 @@ impl KeyServer {
         self.switch_policy(now);
         self.keys.expire(now);
         let first = self.keys.alive(now).next().is_none();
+        let signature = cx.key_pairs.signature(&plan.key, plan.sig_hash);
         for kind in kinds(&self.config) {
             let newest = self.keys.kek_ahead(kind).or_else(|| self.keys.kek(kind));
             let fits = newest.is_some_and(|kek| {
                 now < kek.expiry
-                    && kek.label == plan.label
-                    && (kek.sa.cipher, kek.sa.sig_hash)
-                        == (plan.wanted.kek_cipher, plan.wanted.sig_hash)
+                    && kek.label == plan.key.label
+                    && (kek.sa.cipher, Some(kek.sa.signature))
+                        == (plan.wanted.kek_cipher, signature)
                     && (kek.destination, kek.acknowledged) == plan.wanted.delivery(kind)
             });
             if !fits {
@@ -434,7 +439,8 @@ impl KeyServer {
 
     /// Whether a rekey key of that label may not be replaced by an operator's.
     pub(crate) fn keeps_rekey_key(&self, label: &str) -> bool {
-        self.config.rekey_key.as_deref() == Some(label) && self.coop.keeps_rekey_key()
+        let named = self.config.rekey_key.as_ref();
+        named.is_some_and(|key| key.label == label) && self.coop.keeps_rekey_key()
     }
 
     /// A rekey key that came from the primary.

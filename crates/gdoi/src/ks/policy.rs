@@ -6,11 +6,12 @@
 use std::net::{IpAddr, Ipv4Addr};
 
 use crypto::hash::Hash;
+use crypto::key_pair::Kind;
 use policy::lifetime::Schedule;
 use policy::{Ace, Acl, Action, Encryption, FlowKey, KsIndex, RekeyTransport, SigHash, Transform};
 
 use super::keys::Wanted;
-use crate::config;
+use crate::config::{self, RekeyKey};
 use crate::limits::{BLOCKS_LOG2_MAX, SENDERS_MIN};
 use crate::transform::not_sayable;
 
@@ -23,8 +24,10 @@ pub(crate) struct Plan {
     pub(crate) acl: Acl,
     /// The TBAR window in seconds.
     pub(crate) tbar_window_s: Option<u32>,
-    /// The label of the rekey key.
-    pub(crate) label: String,
+    /// The rekey key.
+    pub(crate) key: RekeyKey,
+    /// The hash under its signatures, if it leaves the choice.
+    pub(crate) sig_hash: SigHash,
 }
 
 impl Plan {
@@ -61,7 +64,7 @@ impl Plan {
         };
         let index = KsIndex::rank_of(config.address, &config.servers)
             .ok_or("the list of key servers lacks this one, or has more than 16")?;
-        let label = config
+        let key = config
             .rekey_key
             .clone()
             .ok_or("`rekey authentication mypubkey rsa LABEL` is missing")?;
@@ -86,7 +89,6 @@ impl Plan {
                 transform: first.transform,
                 tek_lifetime_s: first.lifetime_s,
                 kek_cipher: config.kek_cipher,
-                sig_hash: config.sig_hash,
                 kek_lifetime_s: config.kek_lifetime_s,
                 index,
                 ks_list_hash: ks_list_hash(&config.servers),
@@ -99,7 +101,8 @@ impl Plan {
             },
             acl,
             tbar_window_s: first.tbar_window_s,
-            label,
+            key,
+            sig_hash: config.sig_hash,
         })
     }
 }
@@ -179,22 +182,24 @@ pub(crate) fn plain_policy(
 /// The command of the policy that cannot be said to it.
 //= getvpn P10
 pub(crate) fn rfc3547_policy(plan: &Plan) -> Result<(), String> {
-    let Wanted {
-        transform,
-        sig_hash,
-        ..
-    } = &plan.wanted;
+    let transform = plan.wanted.transform;
     if transform.is_counter_mode() {
         return Err(format!(
             "`crypto ipsec transform-set` {transform} needs sender identifiers, which cannot be \
              told to an RFC 3547 member"
         ));
     }
-    match sig_hash {
-        SigHash::Sha1 => Ok(()),
-        SigHash::Sha256 | SigHash::Sha384 | SigHash::Sha512 => Err(format!(
+    let sig_hash = plan.sig_hash;
+    match (plan.key.kind, sig_hash) {
+        (Kind::Rsa, SigHash::Sha1) => Ok(()),
+        (Kind::Rsa, SigHash::Sha256 | SigHash::Sha384 | SigHash::Sha512) => Err(format!(
             "`rekey sig-hash algorithm` other than sha cannot be told to an RFC 3547 member, and \
              this is {sig_hash}"
+        )),
+        (Kind::Ec, _) => Err(format!(
+            "`rekey authentication mypubkey {}` cannot be told to an RFC 3547 member, which knows \
+             RSA only",
+            plan.key
         )),
     }
 }

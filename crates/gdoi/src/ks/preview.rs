@@ -3,6 +3,7 @@
 //! Pure: two configurations in, consequences out. Whether a change needs new keys is judged by the
 //! same plans as in `KeyServer::follow`; a test changes each field of a running group and compares.
 
+use crypto::key_pair::Kind;
 use policy::RekeyTransport;
 
 use super::keys::kinds;
@@ -67,18 +68,14 @@ fn keyed(note: &mut Note<'_>, before: (&KeyServer, &Plan), after: (&KeyServer, &
     note(replay, "replay", Effect::NewTeks);
     let servers = was.ks_list_hash != is.ks_list_hash;
     note(servers, "list of key servers", Effect::NewTeks);
-    note(
-        old.label != new.label,
-        "rekey authentication",
-        Effect::NewKek,
-    );
+    note(old.key != new.key, "rekey authentication", Effect::NewKek);
     note(
         was.kek_cipher != is.kek_cipher,
         "rekey algorithm",
         Effect::NewKek,
     );
     note(
-        was.sig_hash != is.sig_hash,
+        new.key.kind == Kind::Rsa && old.sig_hash != new.sig_hash,
         "rekey sig-hash algorithm",
         Effect::NewKek,
     );

@@ -20,6 +20,7 @@ use super::{KeyServer, Serving};
 use crate::context::Context;
 use crate::group_sa::{Grant, KekGrant, Offer, TekGrant};
 use crate::ike::{Expect, SaId};
+use crate::key_pairs::KeyPair;
 use crate::kin::{self, Bond, Proof};
 use crate::limits::{MEMBERS_MAX, PULL_PENDING, PULLS_PENDING_MAX, SIDS_PER_PULL_MAX, TEKS_MAX};
 use crate::machine::Output;
@@ -106,9 +107,7 @@ impl KeyServer {
         let kind = self.kind_of(kind, *peer.ip());
         match &self.serving {
             Serving::Yes => {}
-            Serving::NoRekeyKey { label } => {
-                return Err(Refusal::NoRekeyKey(label.clone().unwrap_or_default()));
-            }
+            Serving::NoRekeyKey { key, .. } => return Err(Refusal::NoRekeyKey(key.clone())),
             Serving::Incomplete(reason) => return Err(Refusal::Incomplete(reason.clone())),
         }
         if let Some(reason) = self.waits(cx.now) {
@@ -398,11 +397,11 @@ impl KeyServer {
         sids: &[::policy::Sid],
     ) -> Result<wire::isakmp::Built, Refusal> {
         let kek = self.keys.kek_by_spi(&pull.kek).ok_or(Refusal::NoPull)?;
-        let public_key = cx.rsa.public_key_der(&kek.label);
+        let signer = cx.key_pairs.signer(&kek.label, kek.sa.signature);
         let mut grant = Grant {
             kek: Some(KekGrant {
                 sa: &kek.sa,
-                public_key: public_key.as_deref(),
+                public_key: signer.map(KeyPair::public_der),
                 spi_key: Some(&self.keys.spi_key),
             }),
             teks: Vec::new(),

@@ -116,9 +116,11 @@ impl KeyServer {
         let Some(plan) = self.plan.clone() else {
             return;
         };
-        let now = self.clock.at(cx.now);
-        self.keys
-            .mint_kek(kind, &plan.wanted, &plan.label, now, cx.rng);
+        let Some(signature) = cx.key_pairs.signature(&plan.key, plan.sig_hash) else {
+            return;
+        };
+        let (now, signer) = (self.clock.at(cx.now), (&*plan.key.label, signature));
+        self.keys.mint_kek(kind, &plan.wanted, signer, now, cx.rng);
         self.persist_group(cx);
     }
 

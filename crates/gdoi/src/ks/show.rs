@@ -10,11 +10,11 @@ use super::policy::Plan;
 use super::removals::Standing;
 use super::{KekView, KeyServer, MemberView, SaView, Serving, SidView, TekView, View};
 use super::{MemberState, RemovalView};
-use crate::context::RsaKeys;
+use crate::key_pairs::{KeyPair, KeyPairs};
 
 impl KeyServer {
     /// The group as it is at `at`.
-    pub(crate) fn view(&self, at: Time, rsa: &RsaKeys, server_handles: u32) -> View {
+    pub(crate) fn view(&self, at: Time, key_pairs: &KeyPairs, server_handles: u32) -> View {
         let now = self.clock.at(at);
         let config = &self.config;
         let handles = (server_handles..).step_by(1);
@@ -26,7 +26,7 @@ impl KeyServer {
             .plan
             .as_deref()
             .filter(|_| self.serving == Serving::Yes);
-        let keks = self.kek_views(now, plan, rsa);
+        let keks = self.kek_views(now, plan, key_pairs);
         let coop = self.coop_view(at, &servers);
         View {
             group: config.group.clone(),
@@ -98,7 +98,12 @@ impl KeyServer {
     }
 
     /// Rekey SAs in use: that of getvpn members always, that of plain members when there are any.
-    fn kek_views(&self, now: PseudoTime, plan: Option<&Plan>, rsa: &RsaKeys) -> Vec<KekView> {
+    fn kek_views(
+        &self,
+        now: PseudoTime,
+        plan: Option<&Plan>,
+        key_pairs: &KeyPairs,
+    ) -> Vec<KekView> {
         let shown =
             |kek: &&Kek| kek.kind == KINDS[0] || self.members.of_kind(kek.kind).next().is_some();
         KINDS
@@ -106,7 +111,8 @@ impl KeyServer {
             .filter_map(|kind| self.keys.kek(kind))
             .filter(shown)
             .map(|kek| {
-                let key = rsa.private_key(&kek.label).map(|key| key.public_key());
+                let pair = key_pairs.signer(&kek.label, kek.sa.signature);
+                let key = pair.map(KeyPair::public_key);
                 let ahead = self.keys.kek_ahead(kek.kind);
                 let due = plan
                     .filter(|_| ahead.is_none())
@@ -115,9 +121,9 @@ impl KeyServer {
                     kind: kek.kind,
                     spi: kek.sa.spi,
                     cipher: kek.sa.cipher,
-                    sig_hash: kek.sa.sig_hash,
+                    signature: kek.sa.signature,
                     sig_key_len: key.map_or(0, |key| key.to_spki_der().len()),
-                    sig_size: key.map_or(0, |key| key.modulus_len()),
+                    sig_size: key.map_or(0, |key| key.signature_len()),
                     sig_key_name: kek.label.clone(),
                     orig_lifetime_s: kek.orig_lifetime_s,
                     remaining: kek.expiry.since(now),

@@ -6,12 +6,14 @@ use std::net::Ipv4Addr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use crypto::key_pair::Kind;
 use policy::{
     Acl, GroupId, GroupName, GroupSize, KekCipher, KekSpi, KsIndex, PeerKind, PseudoTime,
-    RekeyTransport, SigHash, Spi, Transform,
+    RekeyTransport, Signature, Spi, Transform,
 };
 
 use super::CoopView;
+use crate::config::RekeyKey;
 
 /// A group that this box serves.
 #[derive(Clone, Debug, PartialEq)]
@@ -108,10 +110,12 @@ pub enum MemberState {
 pub enum Serving {
     /// Members register and are rekeyed.
     Yes,
-    /// The rekey key is not there: `crypto key generate rsa label LABEL` makes it.
+    /// The rekey key is not there: `crypto key generate` makes it.
     NoRekeyKey {
-        /// The configured label, or nothing when `rekey authentication` is missing.
-        label: Option<String>,
+        /// The configured key.
+        key: RekeyKey,
+        /// The kind of the key that has its label, if there is one.
+        other: Option<Kind>,
     },
     /// The configuration lacks something; the words say what.
     Incomplete(String),
@@ -126,8 +130,8 @@ pub struct KekView {
     pub spi: KekSpi,
     /// Its cipher.
     pub cipher: KekCipher,
-    /// The hash under its signature.
-    pub sig_hash: SigHash,
+    /// How its PUSHes are signed.
+    pub signature: Signature,
     /// Octets of the public key as it is sent (DER).
     pub sig_key_len: usize,
     /// Octets of a signature.

@@ -331,7 +331,7 @@ fn a_key_server_without_the_rekey_key_gets_the_primarys_and_can_take_over() {
         "{}",
         network.transcript
     );
-    let keys = |name: &str| network.node(name).machine.as_ref().unwrap().rsa_keys();
+    let keys = |name: &str| network.node(name).machine.as_ref().unwrap().key_pairs();
     assert_eq!(keys("ks1")[0].public_key, keys("ks2")[0].public_key);
     network.kill("ks1");
     network.run_s(10);
@@ -377,7 +377,7 @@ fn with_no_key_sync_a_missing_key_stays_missing() {
         "{}",
         network.transcript
     );
-    let keys = network.node("ks2").machine.as_ref().unwrap().rsa_keys();
+    let keys = network.node("ks2").machine.as_ref().unwrap().key_pairs();
     assert!(keys.is_empty());
 }
 

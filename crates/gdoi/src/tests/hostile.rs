@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crypto::fixture::not_secret_rsa_2048;
-use crypto::rsa::PrivateKey;
+use crypto::key_pair::PrivateKey;
 use policy::{Ace, Acl, AddressMatch, GroupId, PeerKind, Tek, Time};
 use wire::gdoi::Seq;
 use wire::iana::{AckType, PayloadType};
@@ -103,13 +103,13 @@ fn a_proxy_that_changes_nothing_is_not_noticed() {
 // ---------------------------------------------------------------- forged and replayed rekeys
 
 /// What an insider, or a thief of the key server's disk, knows.
-struct Stolen {
-    kek: Kek,
-    tek: TekRecord,
+pub(super) struct Stolen {
+    pub(super) kek: Kek,
+    pub(super) tek: TekRecord,
     ack_base: crypto::Secret,
 }
 
-fn stolen(network: &Network) -> Stolen {
+pub(super) fn stolen(network: &Network) -> Stolen {
     let mut restored = network.restored("ks1");
     let (row, members) = restored.groups.remove(&g1()).expect("the group is there");
     let member = members.find(gm(1)).expect("the member is there");
@@ -124,8 +124,13 @@ fn stolen(network: &Network) -> Stolen {
     }
 }
 
+/// The key server's own key.
+fn forger() -> PrivateKey {
+    PrivateKey::Rsa(not_secret_rsa_2048())
+}
+
 /// A PUSH that says `tek` again, as whoever holds the KEK can make it.
-fn push(stolen: &Stolen, seq: u32, tek: &Tek, key: &PrivateKey) -> Packet {
+pub(super) fn push(stolen: &Stolen, seq: u32, tek: &Tek, key: &PrivateKey) -> Packet {
     let offer = Offer {
         stamp: Some(GroupStamp {
             pseudotime: tek.activation,
@@ -153,7 +158,8 @@ fn push(stolen: &Stolen, seq: u32, tek: &Tek, key: &PrivateKey) -> Packet {
     grant
         .with_wire(PeerKind::Ours, |kd| builder.push(kd))
         .unwrap();
-    let bytes = seal(&stolen.kek.sa, key, Encoding::DigestInfo, builder);
+    let encoding = Encoding::of(stolen.kek.sa.signature, false);
+    let bytes = seal(&stolen.kek.sa, key, encoding, builder);
     Packet {
         from: socket(KS),
         to: socket(gm(1)),
@@ -209,7 +215,7 @@ fn a_sequence_number_that_is_not_above_the_last_raises_the_three_messages_of_the
     let stolen = stolen(&network);
     let before = state_of(&network);
     network.node_mut("gm1").events.clear();
-    network.transmit(push(&stolen, 1, &stolen.tek.tek, &not_secret_rsa_2048()));
+    network.transmit(push(&stolen, 1, &stolen.tek.tek, &forger()));
     network.run_s(1);
     assert_eq!(
         network.node("gm1").events,
@@ -229,7 +235,7 @@ fn a_rekey_with_a_wrong_signature_changes_nothing_not_even_the_sequence_number()
     let mut network = settled();
     let stolen = stolen(&network);
     let before = state_of(&network);
-    let forged = push(&stolen, 500, &stolen.tek.tek, &not_secret_rsa_2048());
+    let forged = push(&stolen, 500, &stolen.tek.tek, &forger());
     network.transmit(with_a_wrong_signature(forged, &stolen));
     network.run_s(1);
     assert_eq!(state_of(&network), before);
@@ -245,7 +251,7 @@ fn a_rekey_with_a_wrong_signature_changes_nothing_not_even_the_sequence_number()
 fn no_altered_octet_of_a_true_rekey_is_accepted() {
     let mut network = settled();
     let stolen = stolen(&network);
-    let genuine = push(&stolen, 12, &stolen.tek.tek, &not_secret_rsa_2048());
+    let genuine = push(&stolen, 12, &stolen.tek.tek, &forger());
     let before = state_of(&network);
     for at in 0..genuine.bytes.len() {
         let mut altered = genuine.clone();
@@ -290,7 +296,7 @@ fn captured_rekeys_replayed_later_change_nothing() {
 fn a_signed_rekey_that_lies_is_refused_by_name_and_bounded() {
     let mut network = settled();
     let stolen = stolen(&network);
-    let key = not_secret_rsa_2048();
+    let key = forger();
     let held = network.node("gm1").plane().sas.len();
     let mut endless = stolen.tek.tek.clone();
     endless.spi.0 ^= 0xF0F0;

@@ -2,6 +2,7 @@
 
 mod admission;
 mod coop;
+mod ecdsa;
 mod ejection;
 mod hostile;
 mod loss;

@@ -6,6 +6,7 @@ use std::net::{Ipv4Addr, SocketAddrV4};
 use std::sync::Arc;
 use std::time::Duration;
 
+use crypto::key_pair::{Kind, Size};
 use crypto::{Secret, SeededRng, fixture};
 use event::Event;
 use policy::tbar::PseudoClock;
@@ -15,7 +16,9 @@ use policy::{
 };
 use wire::isakmp::Header;
 
-use crate::config::{self, Config, IpsecSa, IsakmpCipher, IsakmpHash, IsakmpPolicy, PresharedKey};
+use crate::config::{
+    self, Config, IpsecSa, IsakmpCipher, IsakmpHash, IsakmpPolicy, PresharedKey, RekeyKey,
+};
 use crate::machine::{Command, Input, Outbox, Output, Record, TekKey};
 use crate::persist::{BootId, Restored};
 use crate::{Machine, gm, ks};
@@ -332,8 +335,7 @@ impl Network {
     }
 
     fn output(&mut self, at: usize, output: Output) {
-        let now = self.now;
-        let node = &mut self.nodes[at];
+        let (now, node) = (self.now, &mut self.nodes[at]);
         match output {
             Output::Persist(record) => node.write(record),
             Output::Transmit { local, peer, bytes } => {
@@ -379,18 +381,19 @@ impl Network {
                     ..DataPlane::default()
                 };
             }
-            Output::GenerateRsa {
-                label, exportable, ..
+            Output::GenerateKeyPair {
+                label,
+                size,
+                exportable,
             } => {
-                let pkcs8 = Secret::copy_of(fixture::NOT_SECRET_RSA_2048_PKCS8);
-                self.input(
-                    at,
-                    Input::RsaKey {
-                        label,
-                        exportable,
-                        pkcs8,
-                    },
-                );
+                let pkcs8 = fixture::not_secret_pkcs8(size);
+                let made = Input::KeyPair {
+                    label,
+                    kind: size.kind(),
+                    exportable,
+                    pkcs8,
+                };
+                self.input(at, made);
             }
             Output::Report(Event::Step(_), _) => {}
             Output::Report(event, _) => {
@@ -680,9 +683,11 @@ pub(super) fn seconds(at: Time) -> f64 {
 }
 
 pub(super) fn generate_rsa() -> Command {
-    Command::GenerateRsa {
+    Command::GenerateKeyPair {
         label: "get".into(),
-        modulus_bits: 2_048,
+        size: Size::Rsa {
+            modulus_bits: 2_048,
+        },
         exportable: true,
     }
 }
@@ -741,7 +746,7 @@ pub(super) fn key_server(tek_lifetime_s: u32, kek_lifetime_s: u32) -> config::Ke
         address: KS,
         servers: vec![KS],
         priority: 10,
-        rekey_key: Some("get".into()),
+        rekey_key: Some(RekeyKey::new(Kind::Rsa, "get")),
         transport: RekeyTransport::Unicast,
         multicast: config::Multicast::default(),
         kek_cipher: KekCipher::Aes256,

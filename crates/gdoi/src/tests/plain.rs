@@ -6,10 +6,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crypto::fixture::not_secret_rsa_2048;
+use crypto::key_pair::PrivateKey;
 use crypto::{Rng as _, Secret, SeededRng};
 use policy::{
     Ace, Acl, AddressMatch, GroupId, GroupSize, KekCipher, KekSpi, PeerKind, PortMatch, PseudoTime,
-    Sid, SigHash, Spi, Tek, Transform,
+    Sid, SigHash, Signature, Spi, Tek, Transform,
 };
 use wire::gdoi::Seq;
 use wire::iana::{AckType, ExchangeType, PayloadType};
@@ -28,11 +29,11 @@ use crate::rekey_sa::RekeySa;
 const KIND: PeerKind = PeerKind::Rfc6407;
 
 /// Phase 1 of a plain peer, beside the network.
-struct Plain {
+pub(super) struct Plain {
     address: Ipv4Addr,
     isakmp: Isakmp,
     rng: SeededRng,
-    kind: PeerKind,
+    pub(super) kind: PeerKind,
     /// How much of the network's log it has seen.
     seen: usize,
     pushes: Vec<Packet>,
@@ -40,7 +41,7 @@ struct Plain {
 }
 
 impl Plain {
-    fn new(address: Ipv4Addr, network: &Network) -> Self {
+    pub(super) fn new(address: Ipv4Addr, network: &Network) -> Self {
         let mut engine = Isakmp::new(false);
         engine.configure(Arc::new(isakmp()));
         Self {
@@ -128,9 +129,9 @@ impl Plain {
 }
 
 /// What a plain member got by its PULL.
-struct Registered {
-    offer: Offer,
-    received: Received,
+pub(super) struct Registered {
+    pub(super) offer: Offer,
+    pub(super) received: Received,
     seq: u32,
 }
 
@@ -147,7 +148,7 @@ fn exchange(upcall: Upcall) -> Option<(PayloadType, zeroize::Zeroizing<Vec<u8>>)
 }
 
 /// A plain member registers; the refusal if it is refused.
-fn register(plain: &mut Plain, network: &mut Network) -> Result<Registered, String> {
+pub(super) fn register(plain: &mut Plain, network: &mut Network) -> Result<Registered, String> {
     let mut out = Outbox::default();
     let connection = plain.isakmp.connect(
         network.now,
@@ -225,7 +226,7 @@ fn assert_nothing_private(sa: &wire::gdoi::Sa, kind: PeerKind) {
 }
 
 /// A policy that can be said to a plain member: permits only.
-fn sayable(transform: Transform, size: GroupSize) -> KeyServer {
+pub(super) fn sayable(transform: Transform, size: GroupSize) -> KeyServer {
     let mut config = key_server(600, 1_200);
     config.size = size;
     config.sas[0].transform = transform;
@@ -242,7 +243,7 @@ fn sayable(transform: Transform, size: GroupSize) -> KeyServer {
     config
 }
 
-fn mixed(config: &KeyServer) -> (Network, Plain) {
+pub(super) fn mixed(config: &KeyServer) -> (Network, Plain) {
     let mut network = Network::of(21, config, 1);
     network.run_s(5);
     let plain = Plain::new(Ipv4Addr::new(10, 1, 50, 2), &network);
@@ -306,7 +307,6 @@ fn a_plain_member_is_rekeyed_with_the_delay_that_is_left_and_its_acknowledgement
         .public_key
         .clone()
         .unwrap();
-    let key = crypto::rsa::PublicKey::from_der(&key).unwrap();
     assert!(opened.verify(&sa, &key).is_some());
     assert_eq!(opened.seq, 1);
     let chain = opened.chain();
@@ -357,7 +357,7 @@ fn a_plain_member_of_a_cleared_group_has_its_keys_deleted() {
 }
 
 /// A policy that can be said to a member of RFC 3547, which this one is.
-fn of_rfc3547(config: &mut KeyServer) {
+pub(super) fn of_rfc3547(config: &mut KeyServer) {
     config.sig_hash = SigHash::Sha1;
     config.rfc3547 = Some(Arc::new(Acl {
         name: "OLD".into(),
@@ -410,7 +410,6 @@ fn a_member_of_rfc_3547_has_a_rekey_sa_of_its_own_and_hears_no_word_of_rfc_6407(
         .public_key
         .clone()
         .unwrap();
-    let key = crypto::rsa::PublicKey::from_der(&key).unwrap();
     assert!(opened.verify(&sa, &key).is_some());
     let chain = opened.chain();
     for absent in [PayloadType::GAP, PayloadType::DELETE] {
@@ -600,7 +599,8 @@ struct PlainServer {
 impl PlainServer {
     fn new(network: &Network) -> Self {
         let mut plain = Plain::new(KS, network);
-        let sa = RekeySa::mint(&mut plain.rng, KekCipher::TripleDes, SigHash::Sha1);
+        let signature = Signature::Rsa(SigHash::Sha1);
+        let sa = RekeySa::mint(&mut plain.rng, KekCipher::TripleDes, signature);
         let mut server = Self {
             plain,
             sa,
@@ -639,7 +639,7 @@ impl PlainServer {
                 spi: self.sa.spi,
                 cipher: self.sa.cipher,
                 lifetime_s: 900,
-                sig_hash: self.sa.sig_hash,
+                signature: self.sa.signature,
                 sig_key_bits: 2_048,
                 ack: Some(AckType::KEK_SHA256),
                 record: None,
@@ -724,7 +724,8 @@ impl PlainServer {
             ..Grant::default()
         };
         grant.with_wire(KIND, |kd| builder.push(kd)).unwrap();
-        let bytes = seal(&self.sa, &not_secret_rsa_2048(), Encoding::RawHash, builder);
+        let key = PrivateKey::Rsa(not_secret_rsa_2048());
+        let bytes = seal(&self.sa, &key, Encoding::RawHash, builder);
         Packet {
             from: socket(KS),
             to: socket(gm(1)),

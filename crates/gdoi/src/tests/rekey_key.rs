@@ -2,12 +2,13 @@
 
 use std::time::Duration;
 
+use crypto::key_pair::Kind;
 use crypto::{Secret, fixture};
 use policy::KekCipher;
 
 use super::coop::{group, role};
 use super::network::{Fate, KS2, Network, gm, key_server};
-use crate::config::KeyServer;
+use crate::config::{KeyServer, RekeyKey};
 use crate::ks::Role;
 use crate::machine::{Command, Input};
 
@@ -23,8 +24,9 @@ fn taken_over(seed: u64, change: fn(&mut KeyServer)) -> Network {
     for name in ["ks1", "ks2"] {
         network.give(
             name,
-            Input::RsaKey {
+            Input::KeyPair {
                 label: "other".into(),
+                kind: Kind::Rsa,
                 exportable: false,
                 pkcs8: Secret::copy_of(fixture::NOT_SECRET_RSA_2048_PKCS8_SECOND),
             },
@@ -48,7 +50,7 @@ fn taken_over(seed: u64, change: fn(&mut KeyServer)) -> Network {
 fn who_takes_over_rekeys_under_the_rekey_sa_that_members_hold_now() {
     let changes: [fn(&mut KeyServer); 2] = [
         |own| own.kek_cipher = KekCipher::Aes128,
-        |own| own.rekey_key = Some("other".into()),
+        |own| own.rekey_key = Some(RekeyKey::new(Kind::Rsa, "other")),
     ];
     for (seed, change) in changes.into_iter().enumerate() {
         let network = taken_over(seed as u64 + 1, change);
@@ -77,8 +79,9 @@ fn a_member_whose_acknowledgements_are_lost_believes_both_signing_keys_under_the
     network.run_s(5);
     network.give(
         "ks1",
-        Input::RsaKey {
+        Input::KeyPair {
             label: "other".into(),
+            kind: Kind::Rsa,
             exportable: false,
             pkcs8: Secret::copy_of(fixture::NOT_SECRET_RSA_2048_PKCS8_SECOND),
         },
@@ -88,7 +91,9 @@ fn a_member_whose_acknowledgements_are_lost_believes_both_signing_keys_under_the
         let is_lost = packet.exchange() == ACK && *packet.from.ip() == gm(1);
         if is_lost { Fate::Lose } else { Fate::Deliver }
     });
-    network.reconfigure("ks1", |own| own.rekey_key = Some("other".into()));
+    network.reconfigure("ks1", |own| {
+        own.rekey_key = Some(RekeyKey::new(Kind::Rsa, "other"))
+    });
     network.run_s(3);
     network.fate = Box::new(|_, _| Fate::Deliver);
     network.log.clear();

@@ -199,7 +199,7 @@ impl GroupMember {
                 | Output::LimitBlocks { .. }
                 | Output::SetClock { .. }
                 | Output::CloseGroup { .. }
-                | Output::GenerateRsa { .. }
+                | Output::GenerateKeyPair { .. }
                 | Output::Report(..)
                 | Output::KeyLog(_) => {}
             }

@@ -20,8 +20,8 @@ use super::mode;
 use super::pipe::{self, Modifier, PipeError};
 use crate::config::edit::is_exit;
 use crate::config::{Config, Diagnostic, LineError, Refusal};
+use crate::key_pairs::{KeyExport, KeyImport};
 use crate::limits::LINE_LEN_MAX;
-use crate::rsa_keys::{KeyExport, KeyImport};
 use crate::show::monitor::event_trace::Seen;
 use crate::show::{self, Context, Page, Show};
 use draft::Draft;
@@ -50,7 +50,7 @@ pub trait Operated {
     fn order(&mut self, command: Command) -> Result<(), Refusal>;
     /// Empties the buffered log.
     fn clear_log(&mut self);
-    /// Exports an RSA key: the text for the operator.
+    /// Exports a key: the text for the operator.
     ///
     /// # Errors
     /// When there is none, or it may not leave this box.

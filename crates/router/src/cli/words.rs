@@ -27,6 +27,7 @@ pub const FRAGMENTS: &[(&str, &str)] = &[
         "key",
         "( label <label:WORD> | modulus <modulus:2048-4096> | exportable )",
     ),
+    ("ec-key", "( label <label:WORD> | exportable )"),
     (
         "trace-selection",
         "( all | back ( <minutes:0-5256000> | <hours:WORD> ) \

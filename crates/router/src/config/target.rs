@@ -268,8 +268,8 @@ impl Making<'_> {
         let id = group.id.ok_or("it has no identity")?;
         let address = local.address.ok_or("it has no `address ipv4`")?;
         let rekey = &local.rekey;
-        let label = rekey.authentication.clone();
-        label
+        let rekey_key = rekey.authentication.clone();
+        rekey_key
             .as_ref()
             .ok_or("it has no `rekey authentication mypubkey rsa LABEL`")?;
         let mut sas = Vec::new();
@@ -303,7 +303,7 @@ impl Making<'_> {
             priority: redundancy
                 .and_then(|redundancy| redundancy.priority)
                 .unwrap_or(1),
-            rekey_key: label,
+            rekey_key,
             transport: transport(rekey),
             multicast: self.multicast(rekey, address),
             reminder_s: rekey.periodic_s,

@@ -14,8 +14,8 @@ pub trait Machines {
     fn members(&self) -> Vec<gdoi::gm::View>;
     /// Phase 1.
     fn isakmp(&self) -> gdoi::ike::View;
-    /// The RSA keys of this box, in the order of their labels.
-    fn rsa_keys(&self) -> Vec<gdoi::RsaKeyView>;
+    /// The key pairs of this box, in the order of their labels.
+    fn key_pairs(&self) -> Vec<gdoi::KeyPairView>;
     /// What passed under a group's policy at an interface.
     fn traffic(&self, interface: &str, group: &GroupName) -> Traffic;
 }

@@ -204,7 +204,7 @@ impl Network {
                 | Output::Multicast { .. }
                 | Output::Join { .. }
                 | Output::Leave { .. }
-                | Output::GenerateRsa { .. } => panic!("phase 1 asks for something of a group"),
+                | Output::GenerateKeyPair { .. } => panic!("phase 1 asks for something of a group"),
             }
         }
         let node = &mut self.nodes[from];

@@ -25,12 +25,13 @@ use std::net::Ipv4Addr;
 use std::time::Duration;
 
 use ::policy::{KsIndex, Time};
-use crypto::{Rng, Secret};
+use crypto::Rng;
 use wire::private::CoopMarks;
 
 use super::{KeyServer, Serving};
 use crate::config;
 use crate::context::Context;
+use crate::key_pairs::KeyPair;
 use crate::limits::{COOP_SEQUENCE_BLOCK, COOP_START_WAIT, PEER_YIELD, REPLICATION_WAIT_MAX};
 use crate::machine::Output;
 use crate::persist::CoopRow;
@@ -77,6 +78,10 @@ pub(crate) struct Coop {
     /// The fingerprint of a rekey key that differs and may not be taken over.
     alarmed_key: Option<Sha256>,
     adopted: Option<AdoptedKey>,
+    /// The fingerprint of the rekey key that this key server told as primary.
+    own_key: Option<Sha256>,
+    /// The rekey key that a primary told last.
+    told_key: Option<(KsIndex, records::RekeyKey)>,
     /// When the clock was set by the primary's last.
     synchronised: Option<Time>,
     /// Since when keys wait for peers to write them down.
@@ -91,10 +96,8 @@ pub(crate) struct Coop {
 pub(crate) struct AdoptedKey {
     /// Its label.
     pub(crate) label: String,
-    /// Whether it may be exported.
-    pub(crate) exportable: bool,
-    /// PKCS#8 DER.
-    pub(crate) pkcs8: Secret,
+    /// The key.
+    pub(crate) pair: KeyPair,
 }
 
 impl Coop {
@@ -122,6 +125,8 @@ impl Coop {
             primary_key: None,
             alarmed_key: None,
             adopted: None,
+            own_key: None,
+            told_key: None,
             synchronised: None,
             waiting_since: None,
             rivalled: false,

@@ -14,6 +14,7 @@ use super::view::Role;
 use crate::context::Context;
 use crate::group_sa::{Grant, KekGrant, Offer, Received, TekGrant};
 use crate::ike::SaId;
+use crate::key_pairs::KeyPair;
 use crate::ks::{Kek, KeyServer, Member, Serving};
 use crate::machine::Output;
 use crate::persist;
@@ -235,12 +236,12 @@ impl KeyServer {
         let kind = PeerKind::Ours;
         let (offer, kek) = self.registration_offer(cx, kind, address);
         let sa = self.keys.kek_by_spi(&kek)?;
-        let public_key = cx.rsa.public_key_der(&sa.label);
+        let signer = cx.key_pairs.signer(&sa.label, sa.sa.signature);
         let records = offer.teks.iter();
         let grant = Grant {
             kek: Some(KekGrant {
                 sa: &sa.sa,
-                public_key: public_key.as_deref(),
+                public_key: signer.map(KeyPair::public_der),
                 spi_key: Some(&self.keys.spi_key),
             }),
             teks: records

@@ -78,6 +78,7 @@ pub(crate) struct Piece {
 }
 
 /// The key pair that signs rekeys.
+#[derive(Clone)]
 pub(crate) struct RekeyKey {
     /// The term of the primary that signs with it.
     pub(crate) term: u32,

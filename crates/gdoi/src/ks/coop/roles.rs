@@ -283,6 +283,7 @@ impl KeyServer {
         self.coop.previous_primary = Some(self.config.address);
         self.coop.rekey_key_term = self.coop.row.term;
         self.coop.log.changed(Key::Signing);
+        self.coop.own_key = self.rekey_key_fingerprint(cx);
         self.note_changes(cx.now);
         let now = self.clock.at(cx.now);
         if founded && self.keys.running(now).is_some() {

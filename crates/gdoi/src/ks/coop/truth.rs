@@ -2,6 +2,7 @@
 //! difference has a name (mission rows 21, 57, 58).
 
 use ::policy::{KsIndex, RekeyTransport};
+use crypto::key_pair::Kind;
 use event::Gdoi;
 use wire::private::Announcement;
 
@@ -185,11 +186,15 @@ fn value(config: &config::KeyServer, number: u8) -> String {
     match number {
         1 => config.transport.to_string(),
         2 => format!("{:?}", config.kek_cipher),
-        3 => format!(
-            "{}{}",
-            config.sig_hash,
-            if config.raw_hash { " raw" } else { "" }
-        ),
+        // An EC key brings its hash; its curve is compared by the key's fingerprint.
+        3 => match config.rekey_key.as_ref().map_or(Kind::Rsa, |key| key.kind) {
+            Kind::Rsa => format!(
+                "{}{}",
+                config.sig_hash,
+                if config.raw_hash { " raw" } else { "" }
+            ),
+            Kind::Ec => "that of an EC key".to_owned(),
+        },
         4 => format!("{} s", config.kek_lifetime_s),
         5 => format!(
             "{} s, {} times",

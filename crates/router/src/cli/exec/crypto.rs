@@ -1,7 +1,9 @@
-//! `crypto gdoi ks ... rekey` and `crypto key generate rsa`.
+//! `crypto gdoi ks ... rekey` and `crypto key generate`.
 
 pub(super) mod key;
 
+use crypto::ecdsa::Curve;
+use crypto::key_pair::Size;
 use gdoi::ks::Role;
 use gdoi::machine::Command;
 use policy::GroupName;
@@ -58,7 +60,26 @@ pub(super) const COMMANDS: &[Exec] = &[
             ],
         },
         is_privileged: true,
-        run: generate,
+        run: generate_rsa,
+    },
+    Exec {
+        syntax: Syntax {
+            grammar: "crypto key generate ec keysize ( 256 | 384 | 521 ) [ @ec-key ] [ @ec-key ]",
+            help: &[
+                ("key", "Long term key operations"),
+                ("generate", "Generate new keys"),
+                ("ec", "Generate EC keys for ECDSA"),
+                ("keysize", "Size of the curve"),
+                ("256", "The curve P-256"),
+                ("384", "The curve P-384"),
+                ("521", "The curve P-521"),
+                ("label", "Provide a label"),
+                ("exportable", "Allow the key to be exported"),
+                ("<label>", "EC keypair label"),
+            ],
+        },
+        is_privileged: true,
+        run: generate_ec,
     },
 ];
 
@@ -138,13 +159,33 @@ pub(super) fn only_the_primary(
     refusal
 }
 
-fn generate(call: &mut Call<'_>) -> Result<Outcome, Refusal> {
+fn generate_rsa(call: &mut Call<'_>) -> Result<Outcome, Refusal> {
+    let modulus: Result<u16, Incomplete> = call.line.number("modulus");
+    let modulus_bits = modulus.unwrap_or(MODULUS_BITS_DEFAULT);
+    generate(call, Size::Rsa { modulus_bits }, "modulus")
+}
+
+fn generate_ec(call: &mut Call<'_>) -> Result<Outcome, Refusal> {
+    let named = |curve: &Curve| call.line.has(&curve.bits().to_string());
+    let curve = Curve::ALL.into_iter().find(named);
+    let curve = curve.ok_or_else(|| Refusal::new("% A key needs a size: keysize N"))?;
+    generate(call, Size::Ec(curve), "curve")
+}
+
+fn generate(call: &mut Call<'_>, size: Size, of: &str) -> Result<Outcome, Refusal> {
     let line = call.line;
     let Ok(label) = line.word("label") else {
         return Err(Refusal::new("% A key needs a name: label NAME"));
     };
-    let modulus: Result<u16, Incomplete> = line.number("modulus");
-    let modulus_bits = modulus.unwrap_or(MODULUS_BITS_DEFAULT);
+    let (kind, bits) = (size.kind(), size.bits());
+    let pairs = call.host.context().machines.key_pairs();
+    let named = pairs.iter().find(|pair| pair.label == label);
+    if let Some(other) = named.map(|pair| pair.kind).filter(|other| *other != kind) {
+        let is = other.with_article();
+        return Err(Refusal::new(format!(
+            "% {label} is {is} key: choose another label, or zeroize it first"
+        )));
+    }
     let exportable = line.has("exportable");
     let is = if exportable {
         "exportable"
@@ -153,12 +194,12 @@ fn generate(call: &mut Call<'_>) -> Result<Outcome, Refusal> {
     };
     let text = format!(
         "The name for the keys will be: {label}\n\n\
-         % The key modulus size is {modulus_bits} bits\n\
-         % Generating {modulus_bits} bit RSA keys, keys will be {is}...\n"
+         % The key {of} size is {bits} bits\n\
+         % Generating {bits} bit {kind} keys, keys will be {is}...\n"
     );
-    call.host.order(Command::GenerateRsa {
+    call.host.order(Command::GenerateKeyPair {
         label: label.to_owned(),
-        modulus_bits,
+        size,
         exportable,
     })?;
     Ok(Outcome::Print(Page::text(text)))

@@ -12,7 +12,7 @@ mod write;
 use super::grammar::{Match, Syntax};
 use super::session::{Operated, Terminal};
 use crate::config::Refusal;
-use crate::rsa_keys::KeyImport;
+use crate::key_pairs::KeyImport;
 use crate::show::Page;
 
 /// One exec command.

@@ -1,7 +1,7 @@
 //! The text of a key that an operator pastes, in IOS's dialogue: the public key, then the private.
 
 use super::{Operated, Reply};
-use crate::rsa_keys::KeyImport;
+use crate::key_pairs::KeyImport;
 
 /// A key whose lines are coming.
 pub(super) struct Paste {

@@ -1,5 +1,7 @@
 //! Dialogues with a box that keeps a configuration and notes its orders.
 
+use crypto::ecdsa::Curve;
+use crypto::key_pair::Size;
 use policy::{Time, WallClock};
 use proptest::strategy::Strategy;
 
@@ -231,18 +233,9 @@ fn orders_reach_the_machines_once_the_operator_is_sure() {
             "clear crypto gdoi ks coop counters",
             "clear crypto gkm group G1 ks coop role",
             "clear crypto gdoi group G2 ks coop role",
-            "crypto key generate rsa label get modulus 2048 exportable",
-            "crypto key generate rsa general-keys exportable modulus 3072 label other",
-            "crypto key generate rsa modulus 1024 label weak",
-            "crypto key generate rsa modulus 2048",
         ]
     ));
     let group = Some(policy::GroupName::new("G1"));
-    let key = |label: &str, modulus_bits| Command::GenerateRsa {
-        label: label.to_owned(),
-        modulus_bits,
-        exportable: true,
-    };
     assert_eq!(
         host.orders,
         [
@@ -266,11 +259,44 @@ fn orders_reach_the_machines_once_the_operator_is_sure() {
             },
             Command::ClearCoopCounters { group: None },
             Command::ClearCoopRole { group },
-            key("get", 2048),
-            key("other", 3072),
         ]
     );
     assert_eq!(host.said, ["clear"]);
+}
+
+#[test]
+fn orders_for_key_pairs_reach_the_machines_if_they_name_a_size_and_a_label() {
+    let mut host = TestBox::new();
+    insta::assert_snapshot!(dialogue(
+        &mut host,
+        &[
+            "crypto key generate rsa label get modulus 2048 exportable",
+            "crypto key generate rsa general-keys exportable modulus 3072 label other",
+            "crypto key generate rsa modulus 1024 label weak",
+            "crypto key generate rsa modulus 2048",
+            "crypto key generate ec keysize 384 label curve exportable",
+            "crypto key generate ec keysize 521 exportable label large",
+            "crypto key generate ec keysize 224 label weak",
+            "crypto key generate ec keysize 256",
+            "crypto key generate ec label curve",
+            "crypto key generate ec keysize 256 label curve modulus 2048",
+        ]
+    ));
+    let key = |label: &str, size| Command::GenerateKeyPair {
+        label: label.to_owned(),
+        size,
+        exportable: true,
+    };
+    let rsa = |modulus_bits| Size::Rsa { modulus_bits };
+    assert_eq!(
+        host.orders,
+        [
+            key("get", rsa(2048)),
+            key("other", rsa(3072)),
+            key("curve", Size::Ec(Curve::P384)),
+            key("large", Size::Ec(Curve::P521)),
+        ]
+    );
 }
 
 #[test]

@@ -5,15 +5,16 @@ use std::panic::Location;
 use std::sync::Arc;
 use std::time::Duration;
 
+use crypto::key_pair::Kind;
 use dataplane::{Drops, Hits, Totals};
 use event::{DropReason, Event, Gdoi, Step};
 use gdoi::config::{IsakmpCipher, IsakmpHash};
-use gdoi::{RsaKeyView, gm, ike, ks};
+use gdoi::{KeyPairView, gm, ike, ks};
 use policy::transform_set::{Encryption, Integrity, KeyBits};
 use policy::{
     Ace, Acl, Action, AddressMatch, Generation, GroupId, GroupName, GroupSize, KekCipher, KekSpi,
-    KsIndex, PeerKind, PortMatch, PseudoTime, RekeyTransport, Sid, SigHash, Spi, Time, Transform,
-    WallClock,
+    KsIndex, PeerKind, PortMatch, PseudoTime, RekeyTransport, Sid, SigHash, Signature, Spi, Time,
+    Transform, WallClock,
 };
 
 use crate::Interface;
@@ -22,6 +23,10 @@ use crate::event_trace::EventTraces;
 use crate::logging::Logging;
 use crate::show::Context;
 use crate::show::machines::{Machines, Traffic};
+
+mod idle;
+
+pub(crate) use idle::Idle;
 
 const CONFIG: &str = "hostname GM1
 crypto gdoi group G1
@@ -222,8 +227,9 @@ fn kek(conn_id: u32, spi: KekSpi) -> gm::KekView {
         conn_id,
         spi,
         cipher: KekCipher::TripleDes,
-        sig_hash: SigHash::Sha1,
+        signature: Signature::Rsa(SigHash::Sha1),
         sig_key_bits: 1024,
+        sig_size: 128,
         remaining: s(878),
         seq: 3,
         previous_seq: 2,
@@ -281,7 +287,11 @@ fn member() -> gm::View {
         pseudotime: Some(PseudoTime::from_nanos(621_388_660_000_000)),
         sids: vec![Sid(0x12)],
         sid_size: Some(GroupSize::Medium),
-        public_key: Some((0..162).collect()),
+        public_key: Some(gm::PublicKeyView {
+            kind: Kind::Rsa,
+            bits: 1024,
+            der: (0..162).collect(),
+        }),
     }
 }
 
@@ -352,7 +362,7 @@ fn key_server_kek() -> ks::KekView {
         kind: PeerKind::Ours,
         spi: kek_spi,
         cipher: KekCipher::TripleDes,
-        sig_hash: SigHash::Sha1,
+        signature: Signature::Rsa(SigHash::Sha1),
         sig_key_len: 162,
         sig_size: 128,
         sig_key_name: "key1".into(),
@@ -622,10 +632,11 @@ impl Machines for Guide {
         }
     }
 
-    fn rsa_keys(&self) -> Vec<RsaKeyView> {
-        vec![RsaKeyView {
+    fn key_pairs(&self) -> Vec<KeyPairView> {
+        vec![KeyPairView {
             label: "get".into(),
-            modulus_bits: 1024,
+            kind: Kind::Rsa,
+            bits: 1024,
             exportable: true,
             public_key: (0..162).collect(),
         }]
@@ -672,7 +683,8 @@ impl Machines for Unregistered {
     fn key_servers(&self) -> Vec<ks::View> {
         vec![ks::View {
             serving: ks::Serving::NoRekeyKey {
-                label: Some("get".into()),
+                key: gdoi::config::RekeyKey::new(Kind::Rsa, "get"),
+                other: None,
             },
             servers: vec![(address("10.1.11.2"), 2_147_483_650)],
             keks: Vec::new(),
@@ -712,7 +724,7 @@ impl Machines for Unregistered {
         Idle.isakmp()
     }
 
-    fn rsa_keys(&self) -> Vec<RsaKeyView> {
+    fn key_pairs(&self) -> Vec<KeyPairView> {
         Vec::new()
     }
 
@@ -754,39 +766,7 @@ impl Machines for Electing {
         Idle.isakmp()
     }
 
-    fn rsa_keys(&self) -> Vec<RsaKeyView> {
-        Vec::new()
-    }
-
-    fn traffic(&self, _: &str, _: &GroupName) -> Traffic {
-        Traffic::default()
-    }
-}
-
-/// A box without a group.
-pub(crate) struct Idle;
-
-impl Machines for Idle {
-    fn key_servers(&self) -> Vec<ks::View> {
-        Vec::new()
-    }
-
-    fn members(&self) -> Vec<gm::View> {
-        Vec::new()
-    }
-
-    fn isakmp(&self) -> ike::View {
-        ike::View {
-            rows: Vec::new(),
-            half_open: 0,
-            admission: ike::AdmissionView::default(),
-            counters: ike::Counters::default(),
-            strays: Vec::new(),
-            ended: Vec::new(),
-        }
-    }
-
-    fn rsa_keys(&self) -> Vec<RsaKeyView> {
+    fn key_pairs(&self) -> Vec<KeyPairView> {
         Vec::new()
     }
 

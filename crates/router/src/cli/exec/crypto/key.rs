@@ -1,13 +1,14 @@
 //! `crypto key export`, `import` and `zeroize`.
 
+use crypto::key_pair::Kind;
 use crypto::pem::Protection;
 use gdoi::ks::Role;
 use gdoi::machine::Command;
 
 use super::super::{Call, Exec, Order, Outcome};
-use crate::cli::grammar::Syntax;
+use crate::cli::grammar::{Match, Syntax};
 use crate::config::Refusal;
-use crate::rsa_keys::{KeyExport, KeyImport};
+use crate::key_pairs::{KeyExport, KeyImport};
 use crate::show::Page;
 
 const HELP: &[(&str, &str)] = &[
@@ -16,14 +17,15 @@ const HELP: &[(&str, &str)] = &[
     ("import", "Import keys"),
     ("zeroize", "Remove keys"),
     ("rsa", "RSA keys"),
+    ("ec", "EC keys"),
     ("pem", "PEM-formatted keys"),
     ("terminal", "Cut & paste through the terminal"),
     ("url", "A file in the folder of keys"),
     ("3des", "Encrypt the private key with 3DES"),
     ("aes", "Encrypt the private key with AES-256"),
     ("exportable", "Allow the key to be exported again"),
-    ("general-purpose", "A general purpose RSA key pair"),
-    ("<label>", "RSA keypair label"),
+    ("general-purpose", "A general purpose key pair"),
+    ("<label>", "Keypair label"),
     ("<file>", "Name of the file"),
     (
         "<passphrase>",
@@ -34,7 +36,7 @@ const HELP: &[(&str, &str)] = &[
 pub(crate) const COMMANDS: &[Exec] = &[
     Exec {
         syntax: Syntax {
-            grammar: "crypto key export rsa <label:WORD> pem ( terminal | url <file:WORD> ) \
+            grammar: "crypto key export ( rsa | ec ) <label:WORD> pem ( terminal | url <file:WORD> ) \
                       ( 3des | aes ) <passphrase:SECRET>",
             help: HELP,
         },
@@ -43,7 +45,7 @@ pub(crate) const COMMANDS: &[Exec] = &[
     },
     Exec {
         syntax: Syntax {
-            grammar: "crypto key import rsa <label:WORD> [ exportable ] pem [ general-purpose ] \
+            grammar: "crypto key import ( rsa | ec ) <label:WORD> [ exportable ] pem [ general-purpose ] \
                       ( terminal | url <file:WORD> ) [ exportable ] <passphrase:SECRET>",
             help: HELP,
         },
@@ -52,7 +54,7 @@ pub(crate) const COMMANDS: &[Exec] = &[
     },
     Exec {
         syntax: Syntax {
-            grammar: "crypto key zeroize rsa <label:WORD>",
+            grammar: "crypto key zeroize ( rsa | ec ) <label:WORD>",
             help: HELP,
         },
         is_privileged: true,
@@ -60,9 +62,15 @@ pub(crate) const COMMANDS: &[Exec] = &[
     },
 ];
 
+/// The kind of key that the line names.
+fn kind(line: &Match) -> Kind {
+    if line.has("ec") { Kind::Ec } else { Kind::Rsa }
+}
+
 fn export(call: &mut Call<'_>) -> Result<Outcome, Refusal> {
     let line = call.line;
     let text = call.host.export_key(&KeyExport {
+        kind: kind(line),
         label: line.word("label")?.to_owned(),
         protection: if line.has("3des") {
             Protection::TripleDes
@@ -79,6 +87,7 @@ fn export(call: &mut Call<'_>) -> Result<Outcome, Refusal> {
 fn import(call: &mut Call<'_>) -> Result<Outcome, Refusal> {
     let line = call.line;
     let import = KeyImport {
+        kind: kind(line),
         label: line.word("label")?.to_owned(),
         exportable: line.has("exportable"),
         passphrase: line.secret("passphrase")?.clone(),
@@ -94,16 +103,24 @@ fn import(call: &mut Call<'_>) -> Result<Outcome, Refusal> {
 
 /// The key that a leading key server signs with stays: its members believe no other.
 fn zeroize(call: &mut Call<'_>) -> Result<Outcome, Refusal> {
-    let label = call.line.word("label")?.to_owned();
+    let (kind, label) = (kind(call.line), call.line.word("label")?.to_owned());
     let context = call.host.context();
     let machines = context.machines;
-    if machines.rsa_keys().iter().all(|key| key.label != label) {
-        return Err(Refusal::new(format!("% There is no RSA key {label}.")));
+    let pairs = machines.key_pairs();
+    let found = pairs.iter().find(|key| key.label == label);
+    match found.map(|key| key.kind) {
+        Some(found) if found == kind => {}
+        Some(other) => {
+            let is = other.with_article();
+            return Err(Refusal::new(format!("% Key {label} is {is} key.")));
+        }
+        None => return Err(Refusal::new(format!("% There is no {kind} key {label}."))),
     }
     let signs = |group: &str| {
         let group = context.config.groups.get(group);
         let local = group.and_then(|group| group.local.as_ref());
-        local.is_some_and(|local| local.rekey.authentication.as_ref() == Some(&label))
+        let key = local.and_then(|local| local.rekey.authentication.as_ref());
+        key.is_some_and(|key| key.label == label && key.kind == kind)
     };
     let mut warning = String::new();
     for view in machines.key_servers() {
@@ -114,7 +131,7 @@ fn zeroize(call: &mut Call<'_>) -> Result<Outcome, Refusal> {
         let leads = view.coop.is_none_or(|coop| coop.role == Role::Primary);
         if leads {
             return Err(Refusal::new(format!(
-                "% RSA key {label} signs the rekeys of group {group}: name another key in its \
+                "% {kind} key {label} signs the rekeys of group {group}: name another key in its \
                  `rekey authentication` first"
             )));
         }
@@ -125,6 +142,6 @@ fn zeroize(call: &mut Call<'_>) -> Result<Outcome, Refusal> {
             "% Keys to be removed are named '{label}'.\n{warning}\
              Do you really want to remove these keys? [yes/no]: "
         ),
-        order: Order::Machine(Command::ZeroizeRsa { label }),
+        order: Order::Machine(Command::ZeroizeKeyPair { label }),
     })
 }

@@ -2,7 +2,8 @@
 
 use std::net::{IpAddr, Ipv4Addr};
 
-use gdoi::config::Acknowledgement;
+use crypto::key_pair::Kind;
+use gdoi::config::{Acknowledgement, RekeyKey};
 use policy::{Action, AddressMatch, KekCipher, PortMatch, SigHash};
 
 use crate::cli::grammar::Syntax;
@@ -31,8 +32,8 @@ pub struct Rekey {
     pub retransmit: Option<Retransmit>,
     /// `rekey retransmit N periodic`: seconds between reminders.
     pub periodic_s: Option<u16>,
-    /// `rekey authentication mypubkey rsa LABEL`.
-    pub authentication: Option<String>,
+    /// `rekey authentication mypubkey rsa|ec LABEL`.
+    pub authentication: Option<RekeyKey>,
     /// `rekey transport unicast`; multicast if the line is not there, as on IOS.
     pub unicast: bool,
     /// `rekey transport unicast rfc6407`: plain members by unicast, those of our kind by multicast.
@@ -89,7 +90,8 @@ const HELP: &[(&str, &str)] = &[
     ("<seconds>", "Rekey lifetime in seconds"),
     ("<period>", "Seconds between copies"),
     ("<copies>", "Number of copies"),
-    ("<label>", "Label of the RSA key pair"),
+    ("ec", "EC key"),
+    ("<label>", "Label of the key pair"),
     ("<list>", "Access list that names the rekey address"),
 ];
 
@@ -147,9 +149,12 @@ pub(crate) const COMMANDS: &[Command] = &[
         ],
     ),
     command(
-        "rekey authentication mypubkey rsa / <label:WORD>",
+        "rekey authentication mypubkey ( rsa | ec ) / <label:WORD>",
         authentication,
-        &["rekey authentication mypubkey rsa get"],
+        &[
+            "rekey authentication mypubkey rsa get",
+            "rekey authentication mypubkey ec get",
+        ],
     ),
     command(
         "rekey transport unicast [ rfc6407 ]",
@@ -254,12 +259,13 @@ fn retransmit(editor: &mut Editor<'_>, line: &Line) -> Result<(), Refusal> {
 }
 
 fn authentication(editor: &mut Editor<'_>, line: &Line) -> Result<(), Refusal> {
-    let label = if line.removes() {
+    let kind = if line.has("ec") { Kind::Ec } else { Kind::Rsa };
+    let key = if line.removes() {
         None
     } else {
-        Some(line.word("label")?.to_owned())
+        Some(RekeyKey::new(kind, line.word("label")?))
     };
-    rekey(editor)?.authentication = label;
+    rekey(editor)?.authentication = key;
     Ok(())
 }
 
@@ -359,8 +365,8 @@ pub(super) fn render(rekey: &Rekey, text: &mut Text) {
     if let Some(seconds) = rekey.periodic_s {
         text.line(format_args!("rekey retransmit {seconds} periodic"));
     }
-    if let Some(label) = &rekey.authentication {
-        text.line(format_args!("rekey authentication mypubkey rsa {label}"));
+    if let Some(key) = &rekey.authentication {
+        text.line(format_args!("rekey authentication mypubkey {key}"));
     }
     if let Some(who) = rekey.acknowledgement {
         let word = match who {

@@ -115,9 +115,11 @@ pub struct Kek {
     pub encryption: String,
     /// Bits of its key.
     pub key_size_bits: usize,
+    /// What it is signed with, as RFC 6407 names it.
+    pub sig_algorithm: String,
     /// The hash under its signatures.
     pub sig_hash: String,
-    /// Bits of the modulus of the rekey key.
+    /// Bits of the modulus or the curve of the rekey key.
     pub sig_key_bits: u16,
     /// How acknowledgements are asked for.
     pub acknowledgement: String,
@@ -204,7 +206,8 @@ impl Member {
                 remaining_lifetime_s: kek.remaining.as_secs(),
                 encryption: kek.cipher.to_string(),
                 key_size_bits: kek.cipher.key_len() * 8,
-                sig_hash: kek.sig_hash.to_string(),
+                sig_algorithm: kek.signature.to_string(),
+                sig_hash: kek.signature.hash().to_string(),
                 sig_key_bits: kek.sig_key_bits,
                 acknowledgement: acknowledgement_word(kek.acknowledgement).to_owned(),
             }),
@@ -429,6 +432,7 @@ impl Member {
         )?;
         writeln!(f, "    Encrypt Algorithm        : {}", kek.encryption)?;
         writeln!(f, "    Key Size                 : {}", kek.key_size_bits)?;
+        writeln!(f, "    Sig Algorithm            : {}", kek.sig_algorithm)?;
         writeln!(f, "    Sig Hash Algorithm       : {}", kek.sig_hash)?;
         writeln!(f, "    Sig Key Length (bits)    : {}", kek.sig_key_bits)
     }

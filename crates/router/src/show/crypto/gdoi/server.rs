@@ -4,6 +4,8 @@ use std::fmt;
 use std::net::Ipv4Addr;
 use std::time::Duration;
 
+use crypto::key_pair::Kind;
+use gdoi::config::RekeyKey;
 use gdoi::ks::Serving;
 use serde::Serialize;
 
@@ -93,12 +95,27 @@ pub struct ServerSa {
 pub(crate) fn not_serving(serving: &Serving) -> Option<String> {
     match serving {
         Serving::Yes => None,
-        Serving::NoRekeyKey { label: Some(label) } => Some(format!(
-            "RSA key {label} not found: crypto key generate rsa label {label}"
-        )),
-        Serving::NoRekeyKey { label: None } => {
-            Some("no `rekey authentication mypubkey rsa LABEL`".to_owned())
+        Serving::NoRekeyKey { key, other: None } => {
+            let RekeyKey { kind, label } = key;
+            let how = match kind {
+                Kind::Rsa => "rsa",
+                Kind::Ec => "ec keysize 256",
+            };
+            Some(format!(
+                "{kind} key {label} not found: crypto key generate {how} label {label}"
+            ))
         }
+        Serving::NoRekeyKey {
+            key,
+            other: Some(other),
+        } => Some(format!(
+            "key {} is {} key, not {} key: rekey authentication mypubkey {} {}",
+            key.label,
+            other.with_article(),
+            key.kind.with_article(),
+            other.word(),
+            key.label
+        )),
         Serving::Incomplete(reason) => Some(reason.clone()),
     }
 }

@@ -40,6 +40,10 @@ pub struct Group {
     pub my_cookie: String,
     /// Four octets of its second half.
     pub his_cookie: String,
+    /// `RSA` or `EC`.
+    pub key_type: String,
+    /// Bits of the modulus or the curve.
+    pub key_bits: usize,
     /// SubjectPublicKeyInfo, DER, hexadecimal in words of four octets, eight to a line.
     pub key_data: Vec<String>,
 }
@@ -47,6 +51,7 @@ pub struct Group {
 impl Group {
     fn of(gm: &gdoi::gm::View) -> Option<Self> {
         let kek = gm.keks.current.as_ref()?;
+        let key = gm.public_key.as_ref()?;
         let [my_cookie, his_cookie] = cookies(kek.spi);
         Some(Self {
             group: gm.group.to_string(),
@@ -54,7 +59,9 @@ impl Group {
             conn_id: kek.conn_id,
             my_cookie,
             his_cookie,
-            key_data: key_data(gm.public_key.as_ref()?),
+            key_type: key.kind.to_string(),
+            key_bits: key.bits,
+            key_data: key_data(&key.der),
         })
     }
 }
@@ -82,6 +89,8 @@ impl fmt::Display for View {
                 f,
                 "  conn-id: {conn_id}    my-cookie:{mine}    his-cookie:{his}"
             )?;
+            let (kind, bits) = (&group.key_type, group.key_bits);
+            writeln!(f, "  Key Type: {kind} KEYS {bits} bits")?;
             writeln!(f, "  Key Data:")?;
             for line in &group.key_data {
                 writeln!(f, "    {line}")?;

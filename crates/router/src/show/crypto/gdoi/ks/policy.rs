@@ -77,6 +77,8 @@ pub struct Kek {
     pub remaining_lifetime_s: u64,
     /// When its successor is sent, seconds from now.
     pub time_to_rekey_s: Option<u64>,
+    /// What it is signed with, as RFC 6407 names it.
+    pub sig_algorithm: String,
     /// The hash under its signatures.
     pub sig_hash: String,
     /// Octets of the public key, DER.
@@ -133,7 +135,8 @@ impl Kek {
             orig_lifetime_s: kek.orig_lifetime_s,
             remaining_lifetime_s: kek.remaining.as_secs(),
             time_to_rekey_s: kek.time_to_rekey.as_ref().map(Duration::as_secs),
-            sig_hash: kek.sig_hash.to_string(),
+            sig_algorithm: kek.signature.to_string(),
+            sig_hash: kek.signature.hash().to_string(),
             sig_key_size_octets: kek.sig_key_len,
             sig_size_octets: kek.sig_size,
             sig_key_name: kek.sig_key_name.clone(),
@@ -286,6 +289,7 @@ impl Group {
             "    sig hash algorithm : enabled     sig key length    : {length}"
         )?;
         writeln!(f, "    sig size           : {}", kek.sig_size_octets)?;
+        writeln!(f, "    sig algorithm      : {}", kek.sig_algorithm)?;
         writeln!(f, "    sig key name       : {}", kek.sig_key_name)?;
         writeln!(f, "    acknowledgement    : {}", kek.acknowledgement)
     }

@@ -63,6 +63,8 @@ pub struct Sa {
     pub key_size_octets: usize,
     /// How long it lives on, seconds.
     pub remaining_lifetime_s: u64,
+    /// What it is signed with, as RFC 6407 names it.
+    pub sig_algorithm: String,
     /// The hash under its signatures.
     pub sig_hash: String,
     /// Octets of the public key, DER.
@@ -100,9 +102,10 @@ fn sas_of(gm: &gdoi::gm::View) -> impl Iterator<Item = Sa> {
             iv_size_octets: kek.cipher.block_len(),
             key_size_octets: kek.cipher.key_len(),
             remaining_lifetime_s: kek.remaining.as_secs(),
-            sig_hash: kek.sig_hash.to_string(),
-            sig_key_size_octets: gm.public_key.as_ref().map_or(0, Vec::len),
-            sig_size_octets: usize::from(kek.sig_key_bits).div_ceil(8),
+            sig_algorithm: kek.signature.to_string(),
+            sig_hash: kek.signature.hash().to_string(),
+            sig_key_size_octets: gm.public_key.as_ref().map_or(0, |key| key.der.len()),
+            sig_size_octets: kek.sig_size,
             acknowledgement: acknowledgement_word(kek.acknowledgement).to_owned(),
             seq: kek.seq,
             previous_seq: kek.previous_seq,
@@ -201,6 +204,7 @@ impl Sa {
             "    sig hash algorithm : enabled     sig key length    : {length}"
         )?;
         writeln!(f, "    sig size           : {}", self.sig_size_octets)?;
+        writeln!(f, "    sig algorithm      : {}", self.sig_algorithm)?;
         writeln!(f, "    acknowledgement    : {}", self.acknowledgement)?;
         writeln!(f, "    conn_id (IKEv1)    : {}", self.conn_id)?;
         let (seq, previous) = (self.seq, self.previous_seq);

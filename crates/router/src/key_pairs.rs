@@ -1,11 +1,11 @@
-//! RSA keys that come and go as text: `crypto key export` and `import`.
+//! Key pairs that come and go as text: `crypto key export` and `import`.
 //!
 //! Decides what is said and logged. Which key may go, and what a text holds, is decided below.
 
 use crypto::Secret;
+use crypto::key_pair::Kind;
 use crypto::pem::{self, Protection};
-use event::Gdoi;
-use gdoi::machine;
+use gdoi::{key_pairs, machine};
 
 use crate::config::Refusal;
 use crate::outbox::Output;
@@ -16,7 +16,9 @@ pub const PASSPHRASE_LEN_MIN: usize = 8;
 
 /// Where an exported key goes, and how.
 pub struct KeyExport {
-    /// The key's label.
+    /// The key's kind.
+    pub kind: Kind,
+    /// Its label.
     pub label: String,
     /// What it is encrypted with.
     pub protection: Protection,
@@ -30,7 +32,9 @@ pub struct KeyExport {
 
 /// A key that is about to be imported.
 pub struct KeyImport {
-    /// The key's label.
+    /// The key's kind.
+    pub kind: Kind,
+    /// Its label.
     pub label: String,
     /// Whether it may be exported again.
     pub exportable: bool,
@@ -44,6 +48,7 @@ impl Router {
     /// The text for the operator.
     pub(crate) fn export_key(&mut self, export: &KeyExport) -> Result<String, Refusal> {
         let KeyExport {
+            kind,
             label,
             protection,
             passphrase,
@@ -60,12 +65,9 @@ impl Router {
         }
         let pem = self
             .machine
-            .export_rsa(label, passphrase, *protection)
-            .map_err(|refusal| Refusal::new(format!("% RSA key {label}: {refusal}")))?;
-        self.report(Gdoi::RSA_KEY_EXPORTED {
-            label: label.clone(),
-            by: by.clone(),
-        });
+            .export_key_pair(*kind, label, passphrase, *protection)
+            .map_err(|refusal| Refusal::new(format!("% {kind} key {label}: {refusal}")))?;
+        self.report(key_pairs::exported(*kind, label.clone(), by.clone()));
         let head = format!("% Key name: {label}\n   Usage: General Purpose Key\n");
         Ok(match file {
             None => format!("{head}   Key data:\n{pem}"),
@@ -101,7 +103,7 @@ impl Router {
         if let Err(refusal) = imported {
             let label = import.label.clone();
             let reason = refusal.0.trim_start_matches("% ").to_owned();
-            self.report(Gdoi::RSA_KEY_REFUSED { label, reason });
+            self.report(key_pairs::refused(import.kind, label, reason));
         }
     }
 
@@ -109,18 +111,17 @@ impl Router {
     pub(crate) fn import_key(&mut self, import: &KeyImport, text: &str) -> Result<(), Refusal> {
         let label = &import.label;
         self.check_label(label)?;
-        let pkcs8 = pem::open(text, &import.passphrase)
+        let pkcs8 = pem::open(import.kind, text, &import.passphrase)
             .map_err(|refusal| Refusal::new(format!("% Key pair import failed: {refusal}")))?;
-        self.drive(machine::Input::RsaKey {
+        self.drive(machine::Input::KeyPair {
             label: label.clone(),
+            kind: import.kind,
             exportable: import.exportable,
             pkcs8,
         });
-        if self.has_key(label) {
-            self.report(Gdoi::RSA_KEY_IMPORTED {
-                label: label.clone(),
-                by: import.by.clone(),
-            });
+        if self.kind_of_key(label) == Some(import.kind) {
+            let by = import.by.clone();
+            self.report(key_pairs::imported(import.kind, label.clone(), by));
             Ok(())
         } else {
             Err(Refusal::new("% Key pair import failed: the log says why"))
@@ -129,16 +130,25 @@ impl Router {
 
     /// A label that is free.
     pub(crate) fn check_label(&self, label: &str) -> Result<(), Refusal> {
-        if self.has_key(label) {
-            return Err(Refusal::new(format!(
-                "% An RSA key {label} exists already: choose another label, or zeroize it first"
-            )));
+        match self.kind_of_key(label) {
+            None => Ok(()),
+            Some(kind) => {
+                let a_key = match kind {
+                    Kind::Rsa => "An RSA",
+                    Kind::Ec => "An EC",
+                };
+                Err(Refusal::new(format!(
+                    "% {a_key} key {label} exists already: choose another label, or zeroize it first"
+                )))
+            }
         }
-        Ok(())
     }
 
-    fn has_key(&self, label: &str) -> bool {
-        self.machine.rsa_keys().iter().any(|key| key.label == label)
+    /// The kind of the key pair of a label.
+    pub(crate) fn kind_of_key(&self, label: &str) -> Option<Kind> {
+        let pairs = self.machine.key_pairs();
+        let found = pairs.iter().find(|pair| pair.label == label);
+        found.map(|pair| pair.kind)
     }
 }
 
