@@ -378,15 +378,17 @@ impl Held {
             .map(|tek| tek.spi)
     }
 
-    /// A record that came, with the moment from which this member sends on it.
+    /// A record that came with others, with the moment from which this member sends on it.
     pub(super) fn timed(&self, tek: Tek, got: &Received, by: Purpose, now: PseudoTime) -> Tek {
-        match by {
-            Purpose::Registration if self.soonest_of(got, now) == Some(tek.spi) => Tek {
-                activation: now,
+        match self.next_after_a_gap(got, now) {
+            Some((next, end)) if next == tek.spi => Tek {
+                activation: end,
                 ..tek
             },
-            Purpose::Registration => tek,
-            Purpose::Rekey => self.sent_on_later(tek, now),
+            _ => match by {
+                Purpose::Registration => tek,
+                Purpose::Rekey => self.sent_on_later(tek, now),
+            },
         }
     }
 
@@ -409,18 +411,23 @@ impl Held {
         Tek { activation, ..tek }
     }
 
-    /// Of the records of a registration the one that is sent on first, if that is later and there is
-    /// nothing else to send on until then. A key server delays a record that came from another one so
-    /// that all members learn it first; to say nothing meanwhile would lose more than to be ahead.
+    /// Of the records that came and are held the one that is sent on next, if that is later than
+    /// there is another one to send on; and when that ends. A key server delays a record that came
+    /// from another one so that all members learn it first; to say nothing meanwhile would lose more
+    /// than to be ahead.
     //= getvpn P15
-    fn soonest_of(&self, got: &Received, now: PseudoTime) -> Option<Spi> {
-        let records = got.teks.values().filter_map(|(_, record)| record.as_ref());
-        let good: Vec<&Tek> = records
+    fn next_after_a_gap(&self, got: &Received, now: PseudoTime) -> Option<(Spi, PseudoTime)> {
+        let came = got.teks.values().filter_map(|(_, record)| record.as_ref());
+        let came = came.filter(|tek| !self.teks.contains_key(&tek.spi));
+        let good: Vec<&Tek> = came
+            .chain(self.teks.values())
             .filter(|tek| now < tek.expiry && tek.generation.is_alive_in(&self.generation))
             .collect();
-        let idle = self.outbound(now).is_none() && !good.iter().any(|tek| tek.is_active(now));
-        let soonest = good.iter().min_by_key(|tek| (tek.activation, tek.spi));
-        soonest.filter(|_| idle).map(|tek| tek.spi)
+        let running = good.iter().filter(|tek| tek.is_active(now));
+        let end = running.map(|tek| tek.expiry).max().unwrap_or(now);
+        let later = good.iter().filter(|tek| !tek.is_active(now));
+        let next = later.min_by_key(|tek| (tek.activation, tek.spi))?;
+        (next.activation > end).then_some((next.spi, end))
     }
 
     /// When the next record or Rekey SA is over.
@@ -442,6 +449,7 @@ mod tests {
     use crypto::SeededRng;
 
     use super::*;
+    use crate::machine::TekKey;
 
     fn kek(rng: &mut SeededRng, generation: [u32; 2]) -> Kek {
         let mut counts = Generation::default();
@@ -462,25 +470,26 @@ mod tests {
         }
     }
 
-    #[test]
-    fn a_late_key_is_sent_on_later_unless_there_is_nothing_else() {
-        let at = PseudoTime::from_secs;
-        let tek = |spi: u32, activation_s: u64, expiry_s: u64| Tek {
+    fn tek(spi: u32, activation_s: u64, expiry_s: u64) -> Tek {
+        Tek {
             spi: Spi(spi),
-            activation: at(activation_s),
-            expiry: at(expiry_s),
+            activation: PseudoTime::from_secs(activation_s),
+            expiry: PseudoTime::from_secs(expiry_s),
             transform: Transform::new(Encryption::AesGcm(KeyBits::B256), Integrity::Combined)
                 .expect("it exists"),
             generation: Generation::default(),
             ks_list_hash: [0; 8],
             minted_by: KsIndex::default(),
             orig_lifetime_s: 600,
-        };
-        let server = SocketAddrV4::new(Ipv4Addr::LOCALHOST, 848);
-        let mut held = Held {
-            server,
+        }
+    }
+
+    /// What a member holds that holds no key.
+    fn held() -> Held {
+        Held {
+            server: SocketAddrV4::new(Ipv4Addr::LOCALHOST, 848),
             kind: PeerKind::Ours,
-            clock: PseudoClock::reading(at(0), Time::ZERO),
+            clock: PseudoClock::reading(PseudoTime::ZERO, Time::ZERO),
             generation: Generation::default(),
             keks: Keks::default(),
             public_key: None,
@@ -497,7 +506,13 @@ mod tests {
             },
             dead: VecDeque::new(),
             last_rekey: None,
-        };
+        }
+    }
+
+    #[test]
+    fn a_late_key_is_sent_on_later_unless_there_is_nothing_else() {
+        let at = PseudoTime::from_secs;
+        let mut held = held();
         let late = tek(2, 90, 700);
         let later = |held: &Held, now: u64| held.sent_on_later(late.clone(), at(now)).activation;
         assert_eq!(later(&held, 100), at(90), "there is nothing else");
@@ -505,6 +520,41 @@ mod tests {
         assert_eq!(later(&held, 80), at(90), "it is early");
         assert_eq!(later(&held, 100), at(130));
         assert_eq!(later(&held, 590), at(600), "then the other one ends");
+    }
+
+    #[test]
+    fn a_delayed_key_is_sent_on_when_the_one_before_it_ends() {
+        let at = PseudoTime::from_secs;
+        let key = TekKey {
+            encryption: Secret::copy_of(&[]),
+            integrity: Secret::copy_of(&[]),
+        };
+        let got = |teks: &[Tek]| Received {
+            teks: teks
+                .iter()
+                .map(|tek| (tek.spi, (key.clone(), Some(tek.clone()))))
+                .collect(),
+            ..Received::default()
+        };
+        let (running, next, last) = (tek(1, 0, 110), tek(2, 130, 200), tek(3, 190, 260));
+        let mut held = held();
+        for by in [Purpose::Registration, Purpose::Rekey] {
+            let begins = |held: &Held, tek: &Tek, with: &[Tek]| {
+                let came = got(with);
+                held.timed(tek.clone(), &came, by, at(100)).activation
+            };
+            held.teks.clear();
+            assert_eq!(begins(&held, &next, &[next.clone(), last.clone()]), at(100));
+            let alone = [next.clone()];
+            let all = [running.clone(), next.clone(), last.clone()];
+            assert_eq!(begins(&held, &running, &all), at(0));
+            assert_eq!(begins(&held, &next, &all), at(110));
+            assert_eq!(begins(&held, &last, &all), at(190), "there is another one");
+            held.teks.insert(Spi(1), running.clone());
+            assert_eq!(begins(&held, &next, &alone), at(110));
+            held.teks.insert(Spi(4), tek(4, 105, 170));
+            assert_eq!(begins(&held, &next, &alone), at(130), "no gap");
+        }
     }
 
     #[test]

@@ -7,6 +7,7 @@ use std::time::Duration;
 use gdoi::gm::Status;
 use serde::Serialize;
 
+use crate::show::crypto::gdoi::sig_algorithm_line;
 use crate::show::crypto::{Replay, acknowledgement_word, hours, seconds_until, spi_text};
 
 /// A group that this box is a member of.
@@ -432,7 +433,7 @@ impl Member {
         )?;
         writeln!(f, "    Encrypt Algorithm        : {}", kek.encryption)?;
         writeln!(f, "    Key Size                 : {}", kek.key_size_bits)?;
-        writeln!(f, "    Sig Algorithm            : {}", kek.sig_algorithm)?;
+        sig_algorithm_line(f, "    Sig Algorithm            : ", &kek.sig_algorithm)?;
         writeln!(f, "    Sig Hash Algorithm       : {}", kek.sig_hash)?;
         writeln!(f, "    Sig Key Length (bits)    : {}", kek.sig_key_bits)
     }

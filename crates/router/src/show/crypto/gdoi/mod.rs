@@ -6,6 +6,7 @@
 use std::fmt;
 use std::net::Ipv4Addr;
 
+use policy::{SigHash, Signature};
 use serde::Serialize;
 
 use crate::cli::grammar::{Match, Syntax};
@@ -23,6 +24,16 @@ mod server;
 pub(crate) use member::acl_name;
 pub use member::{Count, Kek, Member, Tek};
 pub use server::{Server, ServerSa};
+
+/// The line that names what rekeys are signed with. IOS has none, since it knows RSA alone: there is
+/// one for anything else only.
+fn sig_algorithm_line(f: &mut fmt::Formatter<'_>, label: &str, algorithm: &str) -> fmt::Result {
+    let rsa = Signature::Rsa(SigHash::default()).to_string();
+    if algorithm == rsa {
+        return Ok(());
+    }
+    writeln!(f, "{label}{algorithm}")
+}
 
 pub(crate) const HELP: &[(&str, &str)] = &[
     ("show", "Show running system information"),

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::net::Ipv4Addr;
 
+use crypto::key_pair::Kind;
 use serde::Serialize;
 
 use crate::cli::grammar::Syntax;
@@ -89,8 +90,10 @@ impl fmt::Display for View {
                 f,
                 "  conn-id: {conn_id}    my-cookie:{mine}    his-cookie:{his}"
             )?;
-            let (kind, bits) = (&group.key_type, group.key_bits);
-            writeln!(f, "  Key Type: {kind} KEYS {bits} bits")?;
+            if group.key_type != Kind::Rsa.to_string() {
+                let (kind, bits) = (&group.key_type, group.key_bits);
+                writeln!(f, "  Key Type: {kind} KEYS {bits} bits")?;
+            }
             writeln!(f, "  Key Data:")?;
             for line in &group.key_data {
                 writeln!(f, "    {line}")?;

@@ -8,7 +8,7 @@ use serde::Serialize;
 
 use crate::cli::grammar::Syntax;
 use crate::show::crypto::gdoi::server::not_serving;
-use crate::show::crypto::gdoi::{HELP, addresses};
+use crate::show::crypto::gdoi::{HELP, addresses, sig_algorithm_line};
 use crate::show::crypto::{Replay, acknowledgement_word, seconds_until};
 use crate::show::{Context, Page, Show};
 
@@ -289,7 +289,7 @@ impl Group {
             "    sig hash algorithm : enabled     sig key length    : {length}"
         )?;
         writeln!(f, "    sig size           : {}", kek.sig_size_octets)?;
-        writeln!(f, "    sig algorithm      : {}", kek.sig_algorithm)?;
+        sig_algorithm_line(f, "    sig algorithm      : ", &kek.sig_algorithm)?;
         writeln!(f, "    sig key name       : {}", kek.sig_key_name)?;
         writeln!(f, "    acknowledgement    : {}", kek.acknowledgement)
     }

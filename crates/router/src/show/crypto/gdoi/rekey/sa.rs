@@ -8,7 +8,7 @@ use policy::RekeyTransport;
 use serde::Serialize;
 
 use crate::cli::grammar::{Match, Syntax};
-use crate::show::crypto::gdoi::HELP;
+use crate::show::crypto::gdoi::{HELP, sig_algorithm_line};
 use crate::show::crypto::{acknowledgement_word, interface_word};
 use crate::show::{Context, Page, Show};
 
@@ -204,7 +204,7 @@ impl Sa {
             "    sig hash algorithm : enabled     sig key length    : {length}"
         )?;
         writeln!(f, "    sig size           : {}", self.sig_size_octets)?;
-        writeln!(f, "    sig algorithm      : {}", self.sig_algorithm)?;
+        sig_algorithm_line(f, "    sig algorithm      : ", &self.sig_algorithm)?;
         writeln!(f, "    acknowledgement    : {}", self.acknowledgement)?;
         writeln!(f, "    conn_id (IKEv1)    : {}", self.conn_id)?;
         let (seq, previous) = (self.seq, self.previous_seq);
