@@ -94,7 +94,7 @@ def while_it_runs(tally, lab):
     ):
         said = [configure(lab, server, f"rekey authentication mypubkey {words}")
                 for server in ("ks1", "ks2")]
-        changed = until(lambda: all(algorithm(lab, gm) == name for gm in MEMBERS), 20)
+        changed = until(lambda: all(algorithm(lab, gm) == name for gm in MEMBERS), 3)
         if not changed:
             # Members name what the last rekey came under; one more comes under the new one.
             rekeyed(lab)
