@@ -40,7 +40,11 @@ impl KeyServer {
         // split is known since from there.
         member.is_kek_doubted |= member.kek == *kek;
         let stale = member.is_stale() && member.missed_in_row == MISSED_STALE;
-        self.summon_again(address);
+        let now = self.clock.at(cx.now);
+        let member = self.members.find(address);
+        if member.is_some_and(|member| self.is_left_behind(member, now)) {
+            self.summon_again(address);
+        }
         if counts && stale {
             cx.out.report(Gdoi::KS_GM_STALE {
                 gm: address,

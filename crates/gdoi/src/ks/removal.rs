@@ -256,11 +256,17 @@ impl KeyServer {
 
     /// Whether a member holds a Rekey SA that a removed one may hold, too.
     pub(super) fn holds_compromised(&self, member: &Member) -> bool {
+        let kek = self.keys.kek_by_spi(&member.certain_kek());
+        kek.is_some_and(|kek| self.keys.is_compromised(kek))
+    }
+
+    /// Whether a member got such a one last, though it may hold another by now.
+    fn got_compromised(&self, member: &Member) -> bool {
         let kek = self.keys.kek_by_spi(&member.kek);
         kek.is_some_and(|kek| self.keys.is_compromised(kek))
     }
 
-    /// Members that hold no Rekey SA of now are asked to register again, once.
+    /// Members that hold no Rekey SA of now, or perhaps none, are asked to register again, once.
     //= getvpn P16
     pub(super) fn summon(&mut self, cx: &mut Context<'_>) {
         let now = self.clock.at(cx.now);
@@ -287,7 +293,7 @@ impl KeyServer {
                 .iter()
                 .filter(|(address, member)| {
                     member.kind == kind
-                        && self.is_left_behind(member, now)
+                        && (self.is_left_behind(member, now) || self.got_compromised(member))
                         && !self.summoned.members.contains(address)
                 })
                 .map(|(address, _)| address)
@@ -300,13 +306,13 @@ impl KeyServer {
         }
     }
 
-    /// Whether a member holds no Rekey SA of now: which one it got last is known, or it has not
+    /// Whether a member holds no Rekey SA of now: which one it holds is known, or it has not
     /// registered since the first of them was made.
     pub(super) fn is_left_behind(&self, member: &Member, now: PseudoTime) -> bool {
         if self.keys.compromised_kek(member.kind, now).is_none() {
             return false;
         }
-        if self.keys.kek_by_spi(&member.kek).is_some() {
+        if self.keys.kek_by_spi(&member.certain_kek()).is_some() {
             return self.holds_compromised(member);
         }
         let keks = self.keys.keks.iter();
