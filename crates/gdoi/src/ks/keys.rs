@@ -645,10 +645,10 @@ fn mint_key(transform: Transform, rng: &mut dyn Rng) -> TekKey {
 
 #[cfg(test)]
 mod tests {
-    const SIGNER: (&str, Signature) = ("get", Signature::Rsa(policy::SigHash::Sha256));
     use super::*;
     use crypto::SeededRng;
     use policy::{Encryption, Integrity, KeyBits};
+    const SIGNER: (&str, Signature) = ("get", Signature::Rsa(policy::SigHash::Sha256));
 
     fn wanted(tek_lifetime_s: u32, kek_lifetime_s: u32) -> Wanted {
         Wanted {
