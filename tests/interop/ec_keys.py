@@ -7,17 +7,11 @@ import shutil
 import subprocess
 import time
 
-from gv import Lab, Tally, until
+from gv import Lab, Tally, openssl, until
 
 PASSPHRASE = "correct-horse-battery"
 NAMED = [("rekey authentication mypubkey rsa get", "rekey authentication mypubkey ec get")]
 MEMBERS = ("gm1", "gm2")
-
-
-def openssl(*words, data):
-    """What the openssl program makes of a key; a refusal is an empty text."""
-    done = subprocess.run(["openssl", *words], input=data, capture_output=True)
-    return done.stdout.decode() if done.returncode == 0 else ""
 
 
 def configure(lab, router, *lines):
@@ -113,7 +107,7 @@ def while_it_runs(tally, lab):
 def carried(tally, lab):
     """What is exported is what openssl reads."""
     text = lab.cli("ks1", f"crypto key export ec p521 pem terminal aes {PASSPHRASE}")
-    said = openssl("pkey", "-passin", f"pass:{PASSPHRASE}", "-text", "-noout", data=text.encode())
+    said = openssl("pkey", "-passin", f"pass:{PASSPHRASE}", "-text", "-noout", data=text)
     tally.check("ASN1 OID: secp521r1" in said, "openssl reads an exported EC key", said or text)
     keys = lab.json("ks2", "show crypto key mypubkey ec")["keys"]
     labels = {key["label"] for key in keys}

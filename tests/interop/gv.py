@@ -75,6 +75,13 @@ class Fault(Exception):
     """The lab did not do what it was told."""
 
 
+def openssl(*words, data):
+    """What the openssl program makes of a key, text or octets; a refusal is an empty text."""
+    octets = data.encode() if isinstance(data, str) else data
+    done = subprocess.run(["openssl", *words], input=octets, capture_output=True)
+    return done.stdout.decode() if done.returncode == 0 else ""
+
+
 def until(done, seconds, every=0.05):
     """Asks `done` until it says something true or the time is over; returns what it said last."""
     end = time.monotonic() + seconds

@@ -8,16 +8,10 @@ import shutil
 import subprocess
 import time
 
-from gv import GETVPN, Lab, Tally, until
+from gv import GETVPN, Lab, Tally, openssl, until
 
 PASSPHRASE = "correct-horse-battery"
 NO_SYNC = [("  redundancy\n", "  redundancy\n   no key sync\n")]
-
-
-def openssl(*words, text):
-    """What the openssl program makes of a key; a refusal is an empty text."""
-    done = subprocess.run(["openssl", *words], input=text, capture_output=True, text=True)
-    return done.stdout if done.returncode == 0 else ""
 
 
 def console(lab, router, lines):
@@ -54,14 +48,14 @@ def export(tally, lab):
     texts = {}
     for cipher in ("3des", "aes"):
         text = lab.cli("ks1", f"crypto key export rsa shared pem terminal {cipher} {PASSPHRASE}")
-        public = openssl("pkey", "-passin", f"pass:{PASSPHRASE}", "-pubout", text=text)
-        der = openssl("pkey", "-pubin", "-text", "-noout", text=public)
+        public = openssl("pkey", "-passin", f"pass:{PASSPHRASE}", "-pubout", data=text)
+        der = openssl("pkey", "-pubin", "-text", "-noout", data=public)
         shown = keys(lab, "ks1")["shared"].lower()
         modulus = "".join(re.findall(r"^ {4}([0-9a-f:]+)$", der, re.MULTILINE)).replace(":", "")
         ok = len(modulus) > 700 and modulus.lstrip("0") in shown
         what = f"openssl reads the key under {cipher}: {len(modulus) * 4} bits"
         tally.check(ok, what, der or text)
-        wrong = openssl("pkey", "-passin", "pass:another-horse", "-pubout", text=text)
+        wrong = openssl("pkey", "-passin", "pass:another-horse", "-pubout", data=text)
         tally.check(not wrong, f"and not with another passphrase under {cipher}")
         texts[cipher] = text
     return texts["aes"]
@@ -71,7 +65,7 @@ def carry(tally, lab, text):
     """ks2 takes the key from a file that OpenSSL wrote as routers do, and by the console."""
     phrase = f"pass:{PASSPHRASE}"
     written = openssl("rsa", "-passin", phrase, "-des3", "-traditional", "-passout", phrase,
-                      text=text)
+                      data=text)
     tally.check("Proc-Type: 4,ENCRYPTED" in written, "openssl writes the older form", written)
     folder = lab.folder("ks2") / "state"
     if not folder.is_dir():
@@ -82,7 +76,7 @@ def carry(tally, lab, text):
     same = until(lambda: keys(lab, "ks2").get("shared") == keys(lab, "ks1")["shared"], 10)
     tally.check(same, "ks2 has the key of ks1, read from a file of openssl's", keys(lab, "ks2"))
     newer = openssl("pkcs8", "-topk8", "-passin", phrase, "-v2", "aes-256-cbc", "-passout", phrase,
-                    text=text)
+                    data=text)
     said = console(lab, "ks2", [f"crypto key import rsa pasted pem terminal {PASSPHRASE}", "",
                                 *newer.splitlines(), "quit", "exit"])
     tally.check("% Key pair import succeeded." in said, "a pasted key is taken", said)
