@@ -188,7 +188,9 @@ impl Server {
     /// A member registers. Says whether it could.
     pub fn admit(&mut self, now: Time, member: &mut Member, out: &mut Vec<Effect>) -> bool {
         let address = member.address();
-        let admitted = self.step(now, out, |ks, cx| ks.admit_decoded(cx, address));
+        let admitted = self.step(now, out, |ks, cx| {
+            ks.admit_decoded(cx, address, |offer| member.0.would_take(offer, now))
+        });
         let Some(admitted) = admitted else {
             return false;
         };

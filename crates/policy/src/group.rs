@@ -97,6 +97,13 @@ impl Generation {
             .all(|(own, needed)| own >= needed)
     }
 
+    /// Whether it is at least the other in every counter, and not the same: every key of that one is
+    /// dead in it.
+    #[must_use]
+    pub fn is_after(&self, other: &Self) -> bool {
+        self != other && self.is_alive_in(other)
+    }
+
     /// The smallest generation that is at least both.
     #[must_use]
     pub fn join(&self, other: &Self) -> Self {
@@ -164,6 +171,9 @@ mod tests {
         assert!(new.is_alive_in(&old) && new.is_alive_in(&new));
         assert!(!old.is_alive_in(&new));
         assert_eq!(old.join(&new), new);
+        assert!(new.is_after(&old) && !old.is_after(&new) && !new.is_after(&new));
+        let other = old.raised_by(KsIndex::new(4).unwrap());
+        assert!(!new.is_after(&other) && !other.is_after(&new));
     }
 
     #[test]

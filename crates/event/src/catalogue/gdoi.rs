@@ -176,6 +176,12 @@ catalogue! {
     5 GM_INSTALL_POLICIES_SUCCESS in Registration { ks: Ipv4Addr, group: Group, gm: Ipv4Addr }
         "SUCCESS: Installation of Reg/Rekey policies from KS {ks} for group {group} & gm identity {gm}";
 
+    /// A key server offers keys that ended with a removal of members: it has not heard of that, most
+    /// likely because it is on the other side of a split. The member keeps what it holds.
+    #[action = "Check that the key servers reach each other; the member tries the next one."]
+    4 GM_KS_BEHIND in Registration { ks: Ipv4Addr, group: Group }
+        "Registration: KS {ks} has not heard of a removal that this GM knows of in the group {group}; its keys are refused.";
+
     /// Traffic came under keys of this group that the member does not hold: it asks for them.
     #[action = "If it repeats, key servers do not see each other: compare `show crypto gdoi ks policy` on them."]
     4 GM_RECOVERY_REGISTRATION in Registration { group: Group, delay_ms: u64 }

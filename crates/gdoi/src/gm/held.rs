@@ -224,9 +224,7 @@ impl Keks {
         // One of the other side of a split, neither older nor newer, brings no key, but the word to
         // register again when both sides have met.
         //= getvpn P14
-        let older =
-            |kek: &Kek| kek.generation != *generation && generation.is_alive_in(&kek.generation);
-        let over = |kek: &Kek| kek.expiry <= now || older(kek);
+        let over = |kek: &Kek| kek.expiry <= now || generation.is_after(&kek.generation);
         for slot in [&mut self.new, &mut self.current, &mut self.previous] {
             if slot.as_ref().is_some_and(over) {
                 *slot = None;
@@ -290,7 +288,7 @@ impl Held {
     /// Rekey SAs that have ended; returns the SPIs.
     pub(super) fn expire(&mut self, now: PseudoTime) -> Vec<Spi> {
         let delay = self.schedule().delivery_delay();
-        let generation = self.generation_at(now.before(delay));
+        let generation = self.generation_kept(now);
         self.keks.expire(now, &generation);
         let over: Vec<Spi> = self
             .teks
@@ -323,13 +321,23 @@ impl Held {
         })
     }
 
+    /// The generation of which keys are kept: what was sent before a newer one has arrived.
+    fn generation_kept(&self, now: PseudoTime) -> Generation {
+        self.generation_at(now.before(self.schedule().delivery_delay()))
+    }
+
+    /// Whether a Rekey SA of this generation would be dropped as soon as it is there: the key server
+    /// that offers it has not heard of a removal that this member knows of.
+    //= getvpn P14
+    pub(super) fn outdates(&self, generation: &Generation, now: PseudoTime) -> bool {
+        !self.teks.is_empty() && self.generation_kept(now).is_after(generation)
+    }
+
     /// Whether a record of a newer generation is sent on before this one would be.
     //= getvpn P16
     fn never_sent(&self, tek: &Tek) -> bool {
         self.teks.values().any(|other| {
-            other.activation <= tek.activation
-                && other.generation != tek.generation
-                && other.generation.is_alive_in(&tek.generation)
+            other.activation <= tek.activation && other.generation.is_after(&tek.generation)
         })
     }
 

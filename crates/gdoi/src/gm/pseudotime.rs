@@ -75,11 +75,9 @@ impl PseudoTimeFilter {
     /// whether the clock was set back by more than any drift explains.
     pub(super) fn answered(&mut self, stamp: PseudoTime, asked: Time, answered: Time) -> bool {
         let (lower, upper) = (Bound::of(stamp, answered), Bound::of(stamp, asked));
-        let ahead = self
-            .latest
-            .map_or(i128::MIN, |held| held.offset_ns - held.drift_ns(answered));
-        let (set_back, ahead) = (ahead > upper.offset_ns + JUMP_NS, ahead > upper.offset_ns);
-        if ahead || self.ceiling_ns(answered) < lower.offset_ns {
+        let set_back = self.is_set_back(stamp, asked, answered);
+        if self.floor_ns(answered) > upper.offset_ns || self.ceiling_ns(answered) < lower.offset_ns
+        {
             (self.latest, self.ceiling) = (None, None);
         }
         if upper.offset_ns < self.ceiling_ns(answered) {
@@ -90,6 +88,16 @@ impl PseudoTimeFilter {
         }
         self.stamped(stamp, answered);
         set_back
+    }
+
+    /// Whether that answer shows a clock that was set back by more than any drift explains.
+    pub(super) fn is_set_back(&self, stamp: PseudoTime, asked: Time, answered: Time) -> bool {
+        self.floor_ns(answered) > Bound::of(stamp, asked).offset_ns + JUMP_NS
+    }
+
+    fn floor_ns(&self, now: Time) -> i128 {
+        self.latest
+            .map_or(i128::MIN, |held| held.offset_ns - held.drift_ns(now))
     }
 
     fn ceiling_ns(&self, now: Time) -> i128 {

@@ -393,6 +393,7 @@ impl Member {
             Ok((offer, built))
         });
         match offer {
+            Ok((offer, _)) if self.is_behind(&offer, run.asked, cx.now) => self.outdated(cx, run),
             Ok((offer, built)) => {
                 self.attempt = Attempt::Keys {
                     run,
@@ -405,6 +406,19 @@ impl Member {
             }
             Err(reason) => self.reject(cx, run, &reason),
         }
+    }
+
+    /// Whether the key server has not heard of a removal that this member knows of. What it has would
+    /// be of no use, and it would take this member for one that holds it.
+    //= getvpn P14
+    fn is_behind(&self, offer: &Offer, asked: Time, answered: Time) -> bool {
+        let record = offer.kek.as_ref().and_then(|kek| kek.record);
+        let (Some(held), Some(record), Some(stamp)) = (&self.held, record, offer.stamp) else {
+            return false;
+        };
+        // One that has lost its clock founds its group anew.
+        let anew = self.clock.is_set_back(stamp.pseudotime, asked, answered);
+        !anew && held.outdates(&record.generation, held.clock.at(answered))
     }
 
     fn on_keys(&mut self, cx: &mut Context<'_>, run: Run, grant: Granted) {

@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use super::coop::{found, group, heal, primary};
 use super::network::{Fate, KS, KS2, Network, gm};
-use super::removal::{clear, outbound};
-use crate::machine::Command;
+use super::removal::{assert_others_understand, clear, outbound};
+use crate::machine::{Command, Input};
 
 const TICK: Duration = Duration::from_millis(100);
 
@@ -42,6 +42,13 @@ fn a_key_made_on_the_winning_side_reaches_the_members_of_the_other() {
     }
 }
 
+/// Where a member registered last, as that key server knows.
+fn registered_at(network: &Network, ks: &str, member: Ipv4Addr) -> Ipv4Addr {
+    let mut members = network.ks(ks).members.into_iter();
+    let found = members.find(|known| known.address == member);
+    found.expect("it is a member").key_server
+}
+
 /// Both sides know a registration of the same member; the later one counts, whoever tells first.
 #[test]
 fn the_later_of_two_registrations_is_known_to_all_after_a_merge() {
@@ -54,11 +61,7 @@ fn the_later_of_two_registrations_is_known_to_all_after_a_merge() {
             network.command("gm1", Command::ClearGdoi { group: None });
             network.run_s(90);
         }
-        let told = |network: &Network, ks: &str| {
-            let members = network.ks(ks).members;
-            let first = members.into_iter().find(|member| member.address == gm(1));
-            first.expect("it is a member").key_server
-        };
+        let told = |network: &Network, ks: &str| registered_at(network, ks, gm(1));
         assert_eq!([told(&network, "ks1"), told(&network, "ks2")], [KS, KS2]);
         heal(&mut network);
         network.run_s(60);
@@ -92,6 +95,46 @@ fn who_changes_sides_after_removals_on_both_is_heard_of_again() {
                 let held = spi.is_some_and(|spi| plane.sas.contains_key(&spi));
                 assert!(held, "gm{n} lacks {spi:?}\n{}", network.transcript);
             }
+        });
+    }
+}
+
+/// A member that heard of a removal comes to a key server that has not: what it gets there would be
+/// dead, so it keeps what it holds, and hears what its own side says when they have met.
+#[test]
+fn a_key_server_that_has_not_heard_of_a_removal_is_not_joined() {
+    for seed in 1..=3 {
+        let mut network = group(seed, 2, 4, 3_600, 10);
+        network.run_s(30);
+        apart(&mut network, &[KS, gm(1), gm(2)]);
+        network.run_s(75);
+        network.command("ks1", clear(Some(3), true));
+        network.command("ks2", Command::Rekey { group: None });
+        network.run_s(60);
+        apart(&mut network, &[KS, gm(1)]);
+        for _ in 0..3 {
+            let spi = outbound(&network, 4).expect("it sends");
+            network.give("gm2", Input::UnknownSpi { spi });
+        }
+        network.run_s(60);
+        let refusals = network.gm(2).refusals;
+        let refused = refusals.iter().map(|(reason, _)| *reason);
+        let refused: Vec<&str> = refused.collect();
+        assert_eq!(
+            refused,
+            ["key server behind a removal"],
+            "{}",
+            network.transcript
+        );
+        assert_eq!(
+            registered_at(&network, "ks2", gm(2)),
+            KS,
+            "it is not joined"
+        );
+        heal(&mut network);
+        network.run_s(45);
+        network.watch(Duration::from_secs(60), TICK, |network| {
+            assert_others_understand(network, 3, 4);
         });
     }
 }

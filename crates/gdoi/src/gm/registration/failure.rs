@@ -69,6 +69,17 @@ impl Member {
         self.plan.at = Some(cx.now + pause);
     }
 
+    /// The key server has not heard of a removal that this member knows of: it is not joined, so that
+    /// it goes on taking the member for one that holds what it holds.
+    //= getvpn P14
+    pub(super) fn outdated(&mut self, cx: &mut Context<'_>, run: Run) {
+        let (ks, group) = (*run.server.ip(), self.config.group.clone());
+        cx.out.report(Gdoi::GM_KS_BEHIND { ks, group });
+        self.refuse(cx, "key server behind a removal");
+        cx.isakmp.delete(cx.now, run.sa, cx.rng, cx.out);
+        self.fail(cx, "the key server has not heard of a removal", true);
+    }
+
     /// The key server's word cannot be followed: said by name, and tried again much later.
     pub(super) fn reject(&mut self, cx: &mut Context<'_>, run: Run, reason: &Unacceptable) {
         cx.out.report(Gdoi::GM_REJECTING_SA_PAYLOAD {

@@ -14,6 +14,7 @@ use super::{Attempt, Granted, Plan, Policy, Run};
 use crate::config;
 use crate::context::Context;
 use crate::gm::{Counters, Member, UnknownSpis};
+use crate::group_sa::Offer;
 use crate::ike::SaId;
 use crate::ks::Admitted;
 use crate::limits::BACK_OFF_MIN;
@@ -78,6 +79,11 @@ impl Member {
     /// No key server of a round answered.
     pub(crate) fn not_registered(&mut self, now: Time) {
         self.plan.at = Some(now + BACK_OFF_MIN);
+    }
+
+    /// Whether it takes this from a key server that answers at once.
+    pub(crate) fn would_take(&self, offer: &Offer, now: Time) -> bool {
+        !self.is_behind(offer, now, now)
     }
 
     /// A key server gave everything.

@@ -50,18 +50,13 @@ pub(crate) fn elect(candidates: &[Candidate]) -> Option<KsIndex> {
     let newest = incumbents.iter().filter(|one| {
         !incumbents
             .iter()
-            .any(|other| is_newer(&other.generation, &one.generation))
+            .any(|other| other.generation.is_after(&one.generation))
     });
     let incumbent = newest.max_by_key(|candidate| (candidate.priority, candidate.address));
     incumbent
         .copied()
         .or_else(|| candidates.iter().max_by_key(|candidate| candidate.rank()))
         .map(|candidate| candidate.index)
-}
-
-/// Whether a generation is at least the other in every counter, and not the same.
-fn is_newer(one: &Generation, other: &Generation) -> bool {
-    one != other && one.is_alive_in(other)
 }
 
 #[cfg(test)]

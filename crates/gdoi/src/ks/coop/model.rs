@@ -224,17 +224,21 @@ impl KeyServer {
         sent.min().map(|sent| sent + EXCHANGE_WAIT)
     }
 
-    /// A member registers: messages 1 to 4 of its PULL at once. Sender identifiers are left out.
+    /// A member that takes what is offered registers: messages 1 to 4 of its PULL at once. Sender identifiers are left out.
     pub(crate) fn admit_decoded(
         &mut self,
         cx: &mut Context<'_>,
         address: Ipv4Addr,
+        takes: impl FnOnce(&Offer) -> bool,
     ) -> Option<Admitted> {
         if self.serving != Serving::Yes || self.waits(cx.now).is_some() {
             return None;
         }
         let kind = PeerKind::Ours;
         let (offer, kek) = self.registration_offer(cx, kind, address);
+        if !takes(&offer) {
+            return None;
+        }
         let sa = self.keys.kek_by_spi(&kek)?;
         let signer = cx.key_pairs.signer(&sa.label, sa.sa.signature);
         let records = offer.teks.iter();
