@@ -8,15 +8,19 @@ use std::net::{Ipv4Addr, SocketAddrV4};
 
 use ::policy::{KekSpi, KsIndex, Time};
 use wire::codec::{Error, Reader, Writer};
+use wire::gdoi::Sa;
+use wire::iana::PayloadType;
 
 use super::log::Key;
 use super::peer::Peer;
 use super::records;
 use crate::context::Context;
+use crate::group_sa::Offer;
 use crate::ks::rekey::ack_type;
 use crate::ks::{KeyServer, Member};
 use crate::limits::{HANDED_MAX, PUSH_IDENTICAL, PUSH_LEN_MAX};
 use crate::machine::Output;
+use crate::push;
 
 /// A PUSH to one member, as two key servers talk of it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -142,12 +146,16 @@ impl KeyServer {
         self.coop.log.comes_from(source);
     }
 
-    /// A key server hands a PUSH over: the same octets go to the member from here.
+    /// A key server hands a PUSH over: the same octets go to the member from here, unless a key in
+    /// them has ended with its generation on the way.
     //= getvpn P24
     pub(super) fn repeat(&mut self, cx: &mut Context<'_>, from: KsIndex, handed: Handed) {
         let Some(member) = self.members.find(handed.member) else {
             return;
         };
+        if self.brings_dead_keys(cx.now, &handed) {
+            return;
+        }
         let (peer, local) = (
             member.peer,
             SocketAddrV4::new(self.config.address, member.local.port()),
@@ -162,6 +170,30 @@ impl KeyServer {
             peer,
             bytes: handed.bytes,
         });
+    }
+
+    /// Whether a PUSH holds a traffic key that has ended with its generation.
+    //= getvpn P14
+    fn brings_dead_keys(&self, now: Time, handed: &Handed) -> bool {
+        let Some(kek) = self.keys.kek_by_spi(&handed.kek) else {
+            return false;
+        };
+        let Ok(opened) = push::open(&kek.sa, &handed.bytes) else {
+            return false;
+        };
+        let chain = opened.chain();
+        let sa = chain.find(PayloadType::SA);
+        let sa: Option<Sa> = sa.and_then(|raw| raw.decode().ok());
+        let offer = sa.and_then(|sa| Offer::from_wire(&sa, kek.kind).ok());
+        let teks = offer.map(|offer| offer.teks).unwrap_or_default();
+        let (keys, now) = (&self.keys, self.clock.at(now));
+        let mut records = teks.iter().filter_map(|tek| keys.tek_by_spi(tek.spi));
+        records.any(|record| {
+            let generation = record.tek.generation;
+            let mut raises = keys.removals.raises.iter().filter(|raise| raise.at <= now);
+            raises.any(|raise| raise.kills(&generation))
+                || !generation.is_alive_in(&keys.generation)
+        })
     }
 
     /// An acknowledgement came, and is genuine. Says whether it is for a PUSH that was handed to us:
