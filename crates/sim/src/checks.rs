@@ -31,7 +31,7 @@ impl VirtualWorld {
         let running: Vec<NodeId> = self.servers.iter().copied().filter(runs).collect();
         let joined = |one, other| self.network.is_good(one, other);
         let agree = coop::components(&running, joined).len() <= 1;
-        model.key_servers_agree(self.now, agree);
+        model.key_servers_agree(self.now, running, agree);
     }
 
     /// Looks into every box.

@@ -4,6 +4,7 @@
 //! and which orders are under way; it knows nothing of keys. What it covers must arrive (DESIGN.md
 //! section 1); what it does not cover may arrive or not.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use gdoi::limits::{ELECTION_WAIT, PEER_SILENCE_MAX, TAKEOVER_MARGIN};
@@ -101,6 +102,10 @@ pub(crate) struct Reference {
     apart_since: Option<Time>,
     /// One of them was ordered a key meanwhile.
     apart_urgent: bool,
+    /// Key servers that ran the last time.
+    running: Vec<NodeId>,
+    /// Those that went down while some did not hear each other: what they know comes back with them.
+    estranged: BTreeSet<NodeId>,
 }
 
 impl Reference {
@@ -112,6 +117,8 @@ impl Reference {
             urgent_until: Time::ZERO,
             apart_since: None,
             apart_urgent: false,
+            running: Vec::new(),
+            estranged: BTreeSet::new(),
         }
     }
 
@@ -156,7 +163,14 @@ impl Reference {
     /// Whether all key servers that run hear each other. Those that do not go on with the keys that
     /// they share; what an operator orders of one meanwhile, or beyond those keys, the members of
     /// the other cannot know.
-    pub(crate) fn key_servers_agree(&mut self, now: Time, agree: bool) {
+    pub(crate) fn key_servers_agree(&mut self, now: Time, running: Vec<NodeId>, agree: bool) {
+        if self.apart_since.is_some() {
+            let gone = self.running.iter().filter(|id| !running.contains(id));
+            self.estranged.extend(gone);
+        }
+        self.estranged.retain(|id| !running.contains(id));
+        self.running = running;
+        let agree = agree && self.estranged.is_empty();
         if !agree {
             self.apart_since.get_or_insert(now);
             self.apart_urgent |= now < self.urgent_until;
@@ -282,15 +296,25 @@ mod tests {
     fn key_servers_may_be_apart_as_long_as_they_share_keys() {
         let mut model = model();
         assert_eq!(model.times.shared, Duration::from_secs(2 * 3_570 - 30));
-        model.key_servers_agree(at(100), false);
+        let both = || vec![0, 1];
+        model.key_servers_agree(at(100), both(), false);
         assert!(model.covers(at(7_210), 0) && !model.covers(at(7_211), 0));
-        model.key_servers_agree(at(8_000), true);
+        model.key_servers_agree(at(8_000), both(), true);
         assert!(!model.covers(at(8_001), 0) && model.covers(at(8_200), 0));
-        model.key_servers_agree(at(9_000), false);
+        model.key_servers_agree(at(9_000), both(), false);
         model.urgent_rekey(at(9_001));
         assert!(!model.covers(at(9_002), 0), "only one side knows that key");
-        model.key_servers_agree(at(9_010), true);
+        model.key_servers_agree(at(9_010), both(), true);
         assert!(model.covers(at(9_200), 0));
+        model.key_servers_agree(at(10_000), both(), false);
+        model.urgent_rekey(at(10_001));
+        model.key_servers_agree(at(10_002), vec![1], true);
+        assert!(
+            !model.covers(at(10_500), 0),
+            "one side is down with its key"
+        );
+        model.key_servers_agree(at(10_600), both(), true);
+        assert!(!model.covers(at(10_601), 0) && model.covers(at(10_800), 0));
     }
 
     #[test]
