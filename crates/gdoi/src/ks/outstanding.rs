@@ -76,6 +76,21 @@ struct Outstanding {
     outdated: bool,
 }
 
+impl Outstanding {
+    /// Members behind that address that are not known to have read it.
+    fn lacking(&mut self, address: Ipv4Addr) -> Vec<Ipv4Addr> {
+        if self.push.destination.is_none() {
+            return vec![address];
+        }
+        if !self.push.asks {
+            return self.audience.clone();
+        }
+        let mut lacking = std::mem::take(&mut self.silent);
+        lacking.extend(&self.overtaken);
+        lacking.into_iter().collect()
+    }
+}
+
 #[derive(Clone, Copy, Default)]
 struct Target {
     datagrams: u16,
@@ -307,9 +322,11 @@ impl Rekeying {
         }
         // Nobody says which copies of a multicast rekey arrived: all of them are the same.
         let is_late = target.datagrams > 0 && now.since(push.began) > PUSH_IDENTICAL;
-        if !is_multicast && (is_late || push.outdated || is_overtaken) {
+        if push.outdated || (!is_multicast && (is_late || is_overtaken)) {
             push.awaiting.remove(&member);
-            due.anew(&push.push, member);
+            for lacking in push.lacking(member) {
+                due.anew(&push.push, lacking);
+            }
             return false;
         }
         let copy = target.datagrams > 0;
@@ -657,6 +674,33 @@ mod tests {
         let missed = (PeerKind::Ours, Content::Teks(Spi(7)), vec![member(1)]);
         assert_eq!(again, [missed]);
         assert!(silent.is_empty());
+    }
+
+    #[test]
+    fn what_has_ended_goes_to_nobody_again_and_to_those_who_lack_it_anew() {
+        let group = Some(Ipv4Addr::new(239, 0, 0, 1));
+        for (destination, asks, lacking) in [
+            (None, true, vec![member(2)]),
+            (group, true, vec![member(2)]),
+            (group, false, vec![member(1), member(2)]),
+        ] {
+            let mut rekeying = Rekeying::default();
+            let push = Push {
+                destination,
+                asks,
+                ..push(7, Content::Teks(Spi(7)))
+            };
+            rekeying.add(Time::ZERO, push, [1, 2].into_iter().map(member));
+            rekeying.due(Time::ZERO, COPIES);
+            rekeying.acknowledged(&kek(), 7, member(1));
+            rekeying.outdate(Time::from_secs(5));
+            let due = rekeying.due(Time::from_secs(10), COPIES);
+            assert!(due.departures.is_empty());
+            let again = (PeerKind::Ours, Content::Teks(Spi(7)), lacking);
+            assert_eq!(due.again, [again], "{destination:?}, asked: {asks}");
+            let after = rekeying.due(Time::from_secs(20), COPIES);
+            assert!(after.departures.is_empty() && after.again.is_empty());
+        }
     }
 
     #[test]

@@ -364,13 +364,13 @@ impl KeyServer {
     pub(super) fn summoning_kek(
         &self,
         kind: PeerKind,
-        known: Option<&Kek>,
+        got: Option<&Kek>,
         now: PseudoTime,
     ) -> Option<::policy::KekSpi> {
         let fits =
             |kek: &&Kek| kek.kind == kind && now < kek.expiry && self.keys.is_compromised(kek);
         let usual = || self.keys.compromised_kek(kind, now);
-        known.filter(fits).or_else(usual).map(|kek| kek.sa.spi)
+        got.filter(fits).or_else(usual).map(|kek| kek.sa.spi)
     }
 
     /// A PUSH without any key: "register again". Plain members have their keys deleted: the Rekey SA,
