@@ -326,11 +326,11 @@ impl Held {
         self.generation_at(now.before(self.schedule().delivery_delay()))
     }
 
-    /// Whether a Rekey SA of this generation would be dropped as soon as it is there: the key server
-    /// that offers it has not heard of a removal that this member knows of.
+    /// Whether keys of this generation are dead: the key server that offers them has not heard of a
+    /// removal that this member knows of. If it knows of another one, what is held would die, too.
     //= getvpn P14
     pub(super) fn outdates(&self, generation: &Generation, now: PseudoTime) -> bool {
-        !self.teks.is_empty() && self.generation_kept(now).is_after(generation)
+        !self.teks.is_empty() && !generation.is_alive_in(&self.generation_kept(now))
     }
 
     /// Whether a record of a newer generation is sent on before this one would be.
