@@ -72,7 +72,7 @@ struct Outstanding {
     queue: BTreeSet<(Time, Ipv4Addr)>,
     began: Time,
     ended: Option<Time>,
-    /// It holds keys that have ended: copies are made anew.
+    /// It holds keys that have ended, or a number that has been passed: copies are made anew.
     outdated: bool,
 }
 
@@ -415,6 +415,20 @@ impl Rekeying {
         }
     }
 
+    /// Another key server has used that number under a Rekey SA: whoever has read its PUSH takes no
+    /// copy of one with a lower number. What is still to be acknowledged goes to all of them anew.
+    //= getvpn P8
+    pub(crate) fn outnumber(&mut self, kek: &KekSpi, seq: u32) {
+        let below = |own: &&mut Outstanding| own.push.kek == *kek && own.push.seq < seq;
+        for push in self.pushes.iter_mut().filter(below) {
+            match push.push.destination {
+                None => push.overtaken.extend(push.awaiting.keys()),
+                Some(_) if push.push.asks => push.overtaken.extend(&push.silent),
+                Some(_) => push.outdated = true,
+            }
+        }
+    }
+
     /// What a PUSH is about that was sent lately.
     pub(crate) fn content(&self, kek: &KekSpi, seq: u32) -> Option<&Content> {
         let of = |push: &&Outstanding| push.push.kek == *kek && push.push.seq == seq;
@@ -701,6 +715,20 @@ mod tests {
             let after = rekeying.due(Time::from_secs(20), COPIES);
             assert!(after.departures.is_empty() && after.again.is_empty());
         }
+    }
+
+    #[test]
+    fn what_another_key_server_has_outnumbered_goes_to_all_anew() {
+        let mut rekeying = rekeying(&[1, 2], 7);
+        rekeying.due(Time::ZERO, COPIES);
+        rekeying.acknowledged(&kek(), 7, member(1));
+        rekeying.outnumber(&kek(), 7);
+        let due = rekeying.due(Time::from_secs(10), COPIES);
+        assert_eq!(due.departures.len(), 1, "it is its own number");
+        rekeying.outnumber(&kek(), 8);
+        let due = rekeying.due(Time::from_secs(20), COPIES);
+        let again = (PeerKind::Ours, Content::Teks(Spi(7)), vec![member(2)]);
+        assert_eq!((due.departures.len(), due.again), (0, vec![again]));
     }
 
     #[test]

@@ -300,7 +300,14 @@ impl KeyServer {
                 held.announced |= kek.announced;
                 held.delivered |= kek.delivered;
             }
-            return before != (held.seq, held.announced, held.delivered);
+            let (seq, changed) = (
+                held.seq,
+                before != (held.seq, held.announced, held.delivered),
+            );
+            if seq > before.0 {
+                self.rekeying.outnumber(&kek.sa.spi, seq);
+            }
+            return changed;
         }
         let good = is_believable(kek.minted, kek.expiry);
         // One of an older generation is kept, too: its members are asked under it to come.
