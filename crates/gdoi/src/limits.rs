@@ -100,6 +100,10 @@ pub const COOP_START_WAIT: Duration = Duration::from_secs(10);
 pub const ELECTION_WAIT: Duration = Duration::from_secs(2);
 /// For the messages of a takeover themselves.
 pub const TAKEOVER_MARGIN: Duration = Duration::from_secs(1);
+/// From the death of a primary until another key server leads, without keepalives.
+pub const TAKEOVER_MAX: Duration = PEER_SILENCE_MAX
+    .saturating_add(ELECTION_WAIT)
+    .saturating_add(TAKEOVER_MARGIN);
 /// Pause before a peer is tried again that did not answer.
 pub const PEER_RETRY: Duration = Duration::from_secs(5);
 /// The one of two with the higher index waits so long for the other's phase 1 to begin.

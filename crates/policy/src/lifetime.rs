@@ -19,6 +19,7 @@ pub struct Schedule {
     tek_lifetime_s: u32,
     retransmit_period_s: u16,
     retransmit_number: u16,
+    takeover: Duration,
 }
 
 impl Schedule {
@@ -33,6 +34,16 @@ impl Schedule {
             tek_lifetime_s,
             retransmit_period_s,
             retransmit_number,
+            takeover: Duration::ZERO,
+        }
+    }
+
+    /// The same where another key server takes over `span` after the death of the primary, at most.
+    #[must_use]
+    pub const fn with_takeover(self, span: Duration) -> Self {
+        Self {
+            takeover: span,
+            ..self
         }
     }
 
@@ -80,11 +91,12 @@ impl Schedule {
         (base + self.retransmit_span() + self.batch()).min(lifetime / 2)
     }
 
-    /// How long before a KEK's expiry the rekey with its successor leaves.
+    /// How long before a KEK's expiry the rekey with its successor leaves: a primary that dies just
+    /// before that leaves another one the time to send it.
     #[must_use]
     pub fn kek_lead(&self, kek_lifetime_s: u32) -> Duration {
         let lifetime = Duration::from_secs(u64::from(kek_lifetime_s));
-        let base = self.scaled(Duration::from_secs(200));
+        let base = self.scaled(Duration::from_secs(200)).max(self.takeover);
         (base + self.retransmit_span() + self.batch()).min(lifetime / 2)
     }
 
@@ -153,6 +165,13 @@ mod tests {
         assert_eq!(genie.tek_lead(), Duration::from_secs(125));
         assert_eq!(genie.kek_lead(1_200), Duration::from_secs(235));
         assert_eq!(genie.reregister_lead(), Duration::from_secs(60));
+        let takeover = Duration::from_secs(48);
+        let short = Schedule::new(60, 10, 2).with_takeover(takeover);
+        assert!(short.kek_lead(300) > takeover && short.kek_lead(300) < takeover * 11 / 10);
+        assert_eq!(
+            genie.with_takeover(takeover).kek_lead(1_200),
+            genie.kek_lead(1_200)
+        );
     }
 
     #[test]

@@ -12,7 +12,7 @@ use policy::{Ace, Acl, Action, Encryption, FlowKey, KsIndex, RekeyTransport, Sig
 
 use super::keys::Wanted;
 use crate::config::{self, RekeyKey};
-use crate::limits::{BLOCKS_LOG2_MAX, SENDERS_MIN};
+use crate::limits::{BLOCKS_LOG2_MAX, SENDERS_MIN, TAKEOVER_MAX};
 use crate::transform::not_sayable;
 
 /// What a group is to be like.
@@ -92,11 +92,7 @@ impl Plan {
                 kek_lifetime_s: config.kek_lifetime_s,
                 index,
                 ks_list_hash: ks_list_hash(&config.servers),
-                schedule: Schedule::new(
-                    first.lifetime_s,
-                    config.retransmit_period_s,
-                    config.retransmit_number,
-                ),
+                schedule: schedule(config, first.lifetime_s),
                 multicast,
             },
             acl,
@@ -104,6 +100,16 @@ impl Plan {
             key,
             sig_hash: config.sig_hash,
         })
+    }
+}
+
+fn schedule(config: &config::KeyServer, tek_lifetime_s: u32) -> Schedule {
+    let (period_s, number) = (config.retransmit_period_s, config.retransmit_number);
+    let schedule = Schedule::new(tek_lifetime_s, period_s, number);
+    if config.servers.len() > 1 {
+        schedule.with_takeover(TAKEOVER_MAX)
+    } else {
+        schedule
     }
 }
 

@@ -253,7 +253,8 @@ impl KeyServer {
                 }
                 held.announced |= record.announced;
                 held.delivered |= record.delivered;
-                held.withdrawn |= record.withdrawn && !held.announced;
+                // What members were told is sent on, though it was withdrawn here before.
+                held.withdrawn = (held.withdrawn | record.withdrawn) && !held.announced;
                 changes.group |= before != (held.announced, held.delivered, held.withdrawn);
             }
             return;
