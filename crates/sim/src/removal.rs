@@ -23,6 +23,8 @@ const OUT_MAX: usize = 2;
 pub(crate) const SETTLED_APART: Duration = Duration::from_secs(75);
 /// From an order until a key server dies, at most.
 const DEATH_MAX_MS: u64 = 10_000;
+/// ... and at least: until then an order is on disk, and the operator is answered.
+const DEATH_MIN_MS: u64 = 50;
 /// How long it is dead, at most.
 const DOWN_MAX_MS: u64 = 120_000;
 /// From the order in a split until it is healed, at most.
@@ -42,7 +44,7 @@ impl VirtualWorld {
         } else {
             SETTLED_APART
         };
-        let after = ordered + Duration::from_millis(below(DEATH_MAX_MS, dice));
+        let after = ordered + Duration::from_millis(below(DEATH_MAX_MS, dice).max(DEATH_MIN_MS));
         let down = Duration::from_millis(below(DOWN_MAX_MS, dice));
         let node = self.servers[place(self.servers.len(), dice)];
         self.later(after, Happening::ServerDies { node, down });
