@@ -3,7 +3,7 @@
 //! One thread. It decides nothing about groups; the order of effects and the barrier of the disk
 //! are the box's (`router::Outbox`).
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::fs::OpenOptions;
 use std::io::Write;
 use std::os::fd::AsFd;
@@ -24,8 +24,8 @@ use netio::netlink::Socket;
 use netio::{Wait, clock};
 use router::{Boot, BootError, Input, Kind, Output, Router, Session};
 use tokio::signal::unix::{SignalKind, signal};
-use tokio::sync::mpsc;
 use tokio::sync::mpsc::error::TrySendError;
+use tokio::sync::{mpsc, oneshot};
 
 use crate::control::{self, Control, Request};
 use crate::datagrams::Datagrams;
@@ -159,6 +159,8 @@ struct World {
     clocks: Clocks,
     router: Router,
     sessions: BTreeMap<u64, Session>,
+    /// Answers to orders that are not on disk yet, with the number of the write that they wait for.
+    answers: VecDeque<(u64, oneshot::Sender<control::Answer>, control::Answer)>,
     ports: Ports,
     forwarder: Forwarder,
     datagrams: Datagrams,
@@ -204,6 +206,7 @@ impl World {
             clocks: Clocks::default(),
             router,
             sessions: BTreeMap::new(),
+            answers: VecDeque::new(),
             ports: Ports::new()?,
             forwarder: Forwarder::start(&published, &resumption, seed()?, reported)?,
             datagrams: Datagrams::default(),
@@ -279,7 +282,7 @@ impl World {
     fn happen(&mut self, happening: Happening) -> Result<()> {
         match happening {
             Happening::Datagrams => self.arrived(),
-            Happening::Done(done) => self.handle(Input::Persisted(done?)),
+            Happening::Done(done) => self.written(done?),
             Happening::Request(request) => self.request(request),
             Happening::Report(report) => self.report(report)?,
             Happening::MadeKey(key) => self.key_made(key),
@@ -340,18 +343,34 @@ impl World {
                 };
                 let open = || Session::new(by, kind);
                 let session = self.sessions.entry(session).or_insert_with(open);
+                let (rows, _) = self.router.unwritten();
                 let reply = self.router.session_line(now, wall, session, &line.text);
                 let prompt = session.prompt(&self.router);
                 // It may hold a passphrase.
                 drop(Secret::new(line.text.into_bytes()));
-                // The client may have gone.
-                let _ = answer.send(control::Answer::new(reply, prompt));
+                let reply = control::Answer::new(reply, prompt);
+                match self.router.unwritten() {
+                    (with_it, number) if with_it > rows => {
+                        self.answers.push_back((number, answer, reply));
+                    }
+                    // The client may have gone.
+                    _ => drop(answer.send(reply)),
+                }
             }
             Request::End { session } => {
                 if let Some(mut session) = self.sessions.remove(&session) {
                     self.router.session_close(now, wall, &mut session);
                 }
             }
+        }
+    }
+
+    /// Rows are on disk, and with them what operators ordered until then: now they are told so.
+    fn written(&mut self, number: u64) {
+        self.handle(Input::Persisted(number));
+        while let Some((_, answer, reply)) = self.answers.pop_front_if(|own| own.0 <= number) {
+            // The client may have gone.
+            drop(answer.send(reply));
         }
     }
 

@@ -151,6 +151,16 @@ impl Outbox {
         }
     }
 
+    /// How many rows wait to be given out, and the number of the `Persist` that will hold them.
+    #[must_use]
+    pub fn unwritten(&self) -> (usize, u64) {
+        let rows = self
+            .queue
+            .iter()
+            .filter(|item| matches!(item, Item::Persist(_)));
+        (rows.count(), self.last_number + 1)
+    }
+
     /// Whether everything was given out and is on disk.
     #[must_use]
     pub fn is_empty(&self) -> bool {
@@ -199,11 +209,14 @@ mod tests {
     fn nothing_behind_a_row_leaves_before_it_is_on_disk() {
         let mut outbox = Outbox::default();
         outbox.push(log("a"));
+        assert_eq!(outbox.unwritten(), (0, 1));
         outbox.persist(row(1));
         outbox.push(log("b"));
         outbox.persist(row(2));
         outbox.push(log("c"));
+        assert_eq!(outbox.unwritten(), (2, 1));
         assert_eq!(lines(&mut outbox), ["a", "1:2"]);
+        assert_eq!(outbox.unwritten(), (0, 2));
         outbox.persisted(7);
         assert!(lines(&mut outbox).is_empty());
         outbox.persist(row(3));

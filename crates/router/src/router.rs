@@ -243,6 +243,13 @@ impl Router {
         self.outbox.is_empty()
     }
 
+    /// How many rows wait to be given out, and the number of the `Output::Persist` that will hold them:
+    /// what an operator ordered is on disk when that is.
+    #[must_use]
+    pub fn unwritten(&self) -> (usize, u64) {
+        self.outbox.unwritten()
+    }
+
     /// When to hand in `Input::Timer`.
     #[must_use]
     pub fn deadline(&self) -> Option<Time> {
