@@ -246,6 +246,10 @@ impl KeyServer {
                 held.send_from = send_from;
                 changes.group = true;
                 changes.teks += 1;
+            } else if leads && record.withdrawn && !held.announced && held.send_from.is_none() {
+                // Nobody holds it, and whoever leads in the end may not know that it is good.
+                held.withdrawn = true;
+                changes.group = true;
             } else if !leads {
                 let before = (held.announced, held.delivered, held.withdrawn);
                 if record.announced {
