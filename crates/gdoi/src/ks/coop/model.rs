@@ -224,7 +224,8 @@ impl KeyServer {
         sent.min().map(|sent| sent + EXCHANGE_WAIT)
     }
 
-    /// A member that takes what is offered registers: messages 1 to 4 of its PULL at once. Sender identifiers are left out.
+    /// A member that takes what is offered registers: messages 1 to 4 of its PULL at once. Sender
+    /// identifiers are left out.
     pub(crate) fn admit_decoded(
         &mut self,
         cx: &mut Context<'_>,
