@@ -3,7 +3,7 @@
 //! Each file `mutants/NAME.patch` is one fault in the product. It is applied to a copy of the tree,
 //! the simulator is built and runs seeds until one of them is violated; a mutant that survives is a
 //! hole in the invariants. The text before the diff says what is broken, and may hold a line
-//! `run: FIRST COUNT HOURS KEY_SERVERS MEMBERS` with the seeds that must find it. Not part of CI.
+//! `run: FIRST COUNT HOURS KEY_SERVERS MEMBERS [CALM]` with the seeds that must find it. Not part of CI.
 
 use std::ffi::OsStr;
 use std::fs;
@@ -152,15 +152,16 @@ impl Copy {
             .output()?;
         succeeded(&built)?;
         let words: Vec<&str> = run.split_whitespace().collect();
-        let [first, count, hours, servers, members] = words[..] else {
-            bail!("run: {run} is not FIRST COUNT HOURS KEY_SERVERS MEMBERS");
+        let [first, count, ref bounds @ ..] = words[..] else {
+            bail!("run: {run} is not FIRST COUNT HOURS KEY_SERVERS MEMBERS [CALM]");
         };
         let (first, count): (u64, u64) = (first.parse()?, count.parse()?);
         for seed in first..first + count {
             let seed = seed.to_string();
             let program = self.target.join("release/examples/seeds");
             let output = Command::new(program)
-                .args([seed.as_str(), "1", hours, servers, members])
+                .args([seed.as_str(), "1"])
+                .args(bounds)
                 .output()?;
             if !output.status.success() {
                 let text = String::from_utf8_lossy(&output.stdout).into_owned();

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
 use sim::command::{Outcome, Work};
-use sim::topology::Sizes;
+use sim::topology::{Bounds, CALM_S};
 
 use crate::{CANNOT, ERRORS};
 
@@ -40,6 +40,9 @@ pub(crate) struct Arguments {
     /// Members of a random group, for example 2 or 2..64
     #[arg(long, value_name = "N[..M]", default_value = "2..64", value_parser = range)]
     members: RangeInclusive<u16>,
+    /// The longest calm between two faults, seconds
+    #[arg(long, value_name = "S", default_value_t = CALM_S, value_parser = clap::value_parser!(u64).range(1..))]
+    calm: u64,
     /// Print who said what to whom
     #[arg(long)]
     explain: bool,
@@ -58,9 +61,10 @@ fn range(text: &str) -> Result<RangeInclusive<u16>, String> {
 
 pub(crate) fn run(arguments: &Arguments) -> Result<u8> {
     let (seed, hours) = (arguments.seed, arguments.hours);
-    let sizes = Sizes {
+    let bounds = Bounds {
         key_servers: arguments.key_servers.clone(),
         members: arguments.members.clone(),
+        calm_s: arguments.calm,
     };
     let work = if let Some(file) = &arguments.scenario {
         let name = file.display().to_string();
@@ -71,16 +75,20 @@ pub(crate) fn run(arguments: &Arguments) -> Result<u8> {
             explain: arguments.explain,
         }
     } else if arguments.explain {
-        Work::Explain { seed, hours, sizes }
+        Work::Explain {
+            seed,
+            hours,
+            bounds,
+        }
     } else {
-        return Ok(exit_status(run_seeds(arguments, &sizes)?));
+        return Ok(exit_status(run_seeds(arguments, &bounds)?));
     };
     let outcome = sim::command::run(&work, &mut std::io::stdout().lock())?;
     Ok(exit_status(outcome))
 }
 
 /// Runs seeds side by side; each is a world of its own.
-fn run_seeds(arguments: &Arguments, sizes: &Sizes) -> Result<Outcome> {
+fn run_seeds(arguments: &Arguments, bounds: &Bounds) -> Result<Outcome> {
     let jobs = arguments
         .jobs
         .or_else(|| std::thread::available_parallelism().ok())
@@ -99,7 +107,7 @@ fn run_seeds(arguments: &Arguments, sizes: &Sizes) -> Result<Outcome> {
                     let seed = next.fetch_add(1, Ordering::Relaxed);
                     if seed >= end
                         || tell
-                            .send(sim::command::run_seed(seed, arguments.hours, sizes))
+                            .send(sim::command::run_seed(seed, arguments.hours, bounds))
                             .is_err()
                     {
                         break;
@@ -114,7 +122,7 @@ fn run_seeds(arguments: &Arguments, sizes: &Sizes) -> Result<Outcome> {
         Ok(sim::command::tell_seeds(
             told.into_iter(),
             hours,
-            sizes,
+            bounds,
             out,
             &cores,
         )?)

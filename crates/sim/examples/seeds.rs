@@ -1,11 +1,12 @@
 //! Random seeds without the rest of the program: what the mutation check and long runs build.
 //!
-//! `seeds FIRST COUNT HOURS KEY_SERVERS MEMBERS [explain]`; sizes are `LOW..HIGH`.
+//! `seeds FIRST COUNT HOURS KEY_SERVERS MEMBERS [CALM] [explain]`; numbers of boxes are `LOW..HIGH`, the
+//! longest calm between two faults is in seconds.
 
 use std::process::ExitCode;
 
 use sim::command::{Outcome, Work, run};
-use sim::topology::Sizes;
+use sim::topology::{Bounds, CALM_S};
 
 /// A seed makes and drops millions of small messages.
 #[global_allocator]
@@ -32,23 +33,27 @@ fn work(words: &[String]) -> Option<Work> {
         let (low, high) = text.split_once("..")?;
         Some(low.parse().ok()?..=high.parse().ok()?)
     };
-    let sizes = Sizes {
+    let bounds = Bounds {
         key_servers: range(servers)?,
         members: range(members)?,
+        calm_s: rest
+            .iter()
+            .find_map(|word| word.parse().ok())
+            .unwrap_or(CALM_S),
     };
     let (first, hours) = (first.parse().ok()?, hours.parse().ok()?);
     Some(if rest.iter().any(|word| word == "explain") {
         Work::Explain {
             seed: first,
             hours,
-            sizes,
+            bounds,
         }
     } else {
         Work::Seeds {
             first,
             count: count.parse().ok()?,
             hours,
-            sizes,
+            bounds,
         }
     })
 }

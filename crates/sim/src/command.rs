@@ -7,7 +7,7 @@ use crate::day::{self, Figures};
 use crate::guide;
 use crate::link::Link;
 use crate::scenario;
-use crate::topology::Sizes;
+use crate::topology::Bounds;
 
 /// What the command line asks for.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -29,8 +29,8 @@ pub enum Work {
         count: u64,
         /// Virtual hours of each.
         hours: u32,
-        /// How large the groups may be.
-        sizes: Sizes,
+        /// Up to where their days go.
+        bounds: Bounds,
     },
     /// `--seed S --explain`: one of them with its ladder.
     Explain {
@@ -38,8 +38,8 @@ pub enum Work {
         seed: u64,
         /// Virtual hours.
         hours: u32,
-        /// How large the group may be.
-        sizes: Sizes,
+        /// Up to where its day goes.
+        bounds: Bounds,
     },
 }
 
@@ -62,8 +62,8 @@ pub struct Ran {
 
 /// Runs a seed: so many virtual hours of a group of this size.
 #[must_use]
-pub fn run_seed(seed: u64, hours: u32, sizes: &Sizes) -> Ran {
-    let report = day::run(seed, hours, sizes, false);
+pub fn run_seed(seed: u64, hours: u32, bounds: &Bounds) -> Ran {
+    let report = day::run(seed, hours, bounds, false);
     Ran { seed, report }
 }
 
@@ -82,15 +82,19 @@ pub fn run(work: &Work, out: &mut dyn Write) -> std::io::Result<Outcome> {
             first,
             count,
             hours,
-            sizes,
+            bounds,
         } => {
             let seeds = *first..first.saturating_add(*count);
-            let ran = seeds.map(|seed| run_seed(seed, *hours, sizes));
+            let ran = seeds.map(|seed| run_seed(seed, *hours, bounds));
             // Nobody asked for a rate, and a core has no clock.
-            tell_seeds(ran, *hours, sizes, out, &|| Duration::ZERO)
+            tell_seeds(ran, *hours, bounds, out, &|| Duration::ZERO)
         }
-        Work::Explain { seed, hours, sizes } => {
-            let report = day::run(*seed, *hours, sizes, true);
+        Work::Explain {
+            seed,
+            hours,
+            bounds,
+        } => {
+            let report = day::run(*seed, *hours, bounds, true);
             writeln!(out, "seed {seed}: {}", report.summary)?;
             write!(out, "{}", report.transcript)?;
             for failure in &report.failures {
@@ -114,7 +118,7 @@ pub fn run(work: &Work, out: &mut dyn Write) -> std::io::Result<Outcome> {
 pub fn tell_seeds(
     ran: impl Iterator<Item = Ran>,
     hours: u32,
-    sizes: &Sizes,
+    bounds: &Bounds,
     out: &mut dyn Write,
     cores: &dyn Fn() -> Duration,
 ) -> std::io::Result<Outcome> {
@@ -132,15 +136,16 @@ pub fn tell_seeds(
         for failure in &report.failures {
             writeln!(out, "seed {seed}: {failure}")?;
         }
-        let (servers, members) = (&sizes.key_servers, &sizes.members);
+        let (servers, members) = (&bounds.key_servers, &bounds.members);
         writeln!(
             out,
             "replay: getvpn sim --seed {seed} --hours {hours} --key-servers {}..{} \
-             --members {}..{} --explain",
+             --members {}..{} --calm {} --explain",
             servers.start(),
             servers.end(),
             members.start(),
-            members.end()
+            members.end(),
+            bounds.calm_s
         )?;
     }
     let minutes = cores().as_secs_f64() / 60.0;

@@ -11,7 +11,7 @@ use crate::guide::interfaces;
 use crate::link::{Link, below};
 use crate::node::Node;
 use crate::reference::{Reference, Times};
-use crate::topology::{self, Group, Sizes};
+use crate::topology::{self, Bounds, Group};
 use crate::world::{Happening, VirtualWorld};
 
 /// A pair of members sends a packet so often.
@@ -81,12 +81,13 @@ struct Day {
     looked: Time,
     paired: Time,
     faults: u64,
+    calm_s: u64,
 }
 
 /// Runs a seed.
-pub(crate) fn run(seed: u64, hours: u32, sizes: &Sizes, explain: bool) -> Report {
+pub(crate) fn run(seed: u64, hours: u32, bounds: &Bounds, explain: bool) -> Report {
     let mut dice = SeededRng::from_number(!seed);
-    let group = topology::draw(sizes, &mut dice);
+    let group = topology::draw(bounds, &mut dice);
     let summary = group.summary.clone();
     let mut failures = Vec::new();
     let mut transcript = String::new();
@@ -104,6 +105,7 @@ pub(crate) fn run(seed: u64, hours: u32, sizes: &Sizes, explain: bool) -> Report
                 looked: Time::ZERO,
                 paired: Time::ZERO,
                 faults: 0,
+                calm_s: bounds.calm_s,
             };
             day.boot();
             day.run(Time::from_secs(u64::from(hours) * 3_600));
@@ -219,7 +221,7 @@ impl Day {
         let last_fault = Time::ZERO + Time::ZERO.until(end).saturating_sub(TAIL);
         let sorts = Sort::of_group(self.group.key_servers.len());
         while self.world.now < last_fault && self.world.violations().is_empty() {
-            let calm = 20 + below(1_800, &mut self.dice);
+            let calm = 20 + below(self.calm_s, &mut self.dice);
             self.pass(Duration::from_secs(calm));
             let place = usize::try_from(below(sorts.len() as u64, &mut self.dice)).unwrap_or(0);
             self.episode(sorts[place]);

@@ -46,6 +46,8 @@ pub(crate) struct Times {
     pub(crate) recall: Duration,
     /// How long a packet may be on its way.
     pub(crate) delivery: Duration,
+    /// How long the keys last that a member holds.
+    pub(crate) held: Duration,
 }
 
 impl Times {
@@ -79,6 +81,7 @@ impl Times {
             },
             recall: RECALL + takeover,
             delivery: schedule.delivery_delay(),
+            held: schedule.period() * 2,
             shared: (schedule.period() * look_ahead).saturating_sub(schedule.overlap()),
         }
     }
@@ -91,6 +94,8 @@ struct Standing {
     removed: bool,
     alone_since: Option<Time>,
     excused_until: Time,
+    /// Its registration has ended. It learns it from its own timer, at the latest by then.
+    ejected_until: Time,
 }
 
 /// All members of a group.
@@ -129,7 +134,14 @@ impl Reference {
 
     /// A member holds policy and keys.
     pub(crate) fn registered(&mut self, member: NodeId) {
-        self.standings[member].registered = true;
+        let standing = &mut self.standings[member];
+        (standing.registered, standing.ejected_until) = (true, Time::ZERO);
+    }
+
+    /// A key server ended a member's registration, since three rekeys were not acknowledged: of what
+    /// follows nobody tells it until it registers again (PROTOCOL P9).
+    pub(crate) fn ejected(&mut self, now: Time, member: NodeId) {
+        self.standings[member].ejected_until = now + self.times.held;
     }
 
     /// A member's process is gone.
@@ -185,6 +197,14 @@ impl Reference {
 
     /// Key servers begin without each other: they share no key until they have met.
     pub(crate) fn founded_apart(&mut self, now: Time) {
+        self.apart_since.get_or_insert(now);
+        self.apart_urgent = true;
+    }
+
+    /// A key server died that an operator had just ordered something of which no other one may have
+    /// heard: it is as if it were apart until it is back.
+    pub(crate) fn ordered_in_vain(&mut self, now: Time, server: NodeId) {
+        self.estranged.insert(server);
         self.apart_since.get_or_insert(now);
         self.apart_urgent = true;
     }
@@ -256,6 +276,7 @@ impl Reference {
             && !standing.removed
             && !self.apart_for_long(now)
             && now >= standing.excused_until
+            && now >= standing.ejected_until
             && standing
                 .alone_since
                 .is_none_or(|since| now.since(since) <= self.times.tolerated)
@@ -315,6 +336,27 @@ mod tests {
         );
         model.key_servers_agree(at(10_600), both(), true);
         assert!(!model.covers(at(10_601), 0) && model.covers(at(10_800), 0));
+    }
+
+    #[test]
+    fn an_order_that_died_with_its_key_server_is_none_until_that_is_back() {
+        let mut model = model();
+        model.removed(at(100), 1, true);
+        model.ordered_in_vain(at(101), 0);
+        model.key_servers_agree(at(101), vec![1], true);
+        assert!(!model.covers(at(1_000), 0));
+        model.key_servers_agree(at(1_000), vec![0, 1], true);
+        assert!(!model.covers(at(1_001), 0) && model.covers(at(1_200), 0));
+    }
+
+    #[test]
+    fn an_ejected_member_is_covered_again_from_its_next_registration_or_the_end_of_its_keys() {
+        let mut model = model();
+        model.ejected(at(100), 0);
+        assert!(!model.covers(at(7_239), 0) && model.covers(at(7_240), 0));
+        assert!(model.covers(at(101), 1));
+        model.registered(0);
+        assert!(model.covers(at(101), 0));
     }
 
     #[test]

@@ -25,6 +25,8 @@ pub(crate) const SETTLED_APART: Duration = Duration::from_secs(75);
 const DEATH_MAX_MS: u64 = 10_000;
 /// ... and at least: until then an order is on disk, and the operator is answered.
 const DEATH_MIN_MS: u64 = 50;
+/// Until then another key server has heard of an order, through losses too.
+const HEARD: Duration = Duration::from_secs(2);
 /// How long it is dead, at most.
 const DOWN_MAX_MS: u64 = 120_000;
 /// From the order in a split until it is healed, at most.
@@ -110,7 +112,9 @@ impl VirtualWorld {
 
     /// At the primary of every part of the key servers another one of these members is removed.
     pub(crate) fn remove(&mut self, members: &[NodeId], at_once: bool) {
-        for (primary, member) in self.primaries().into_iter().zip(members.iter().copied()) {
+        let primaries = self.primaries();
+        self.ordered = (self.now, primaries.clone());
+        for (primary, member) in primaries.into_iter().zip(members.iter().copied()) {
             let Some(address) = self.wan_address(member) else {
                 continue;
             };
@@ -141,11 +145,22 @@ impl VirtualWorld {
     fn recall(&mut self, at_once: bool) {
         let now_word = if at_once { " now" } else { "" };
         let line = format!("clear crypto gdoi ks members{now_word}");
-        for primary in self.primaries() {
+        let primaries = self.primaries();
+        self.ordered = (self.now, primaries.clone());
+        for primary in primaries {
             self.order(primary, &line);
             if let Some(model) = &mut self.reference {
                 model.recalled(self.now, at_once);
             }
+        }
+    }
+
+    /// A key server dies: perhaps nobody else has heard what it was ordered.
+    pub(crate) fn orders_die_with(&mut self, server: NodeId) {
+        let (at, servers) = &self.ordered;
+        let unheard = servers.contains(&server) && self.now.since(*at) < HEARD;
+        if let Some(model) = self.reference.as_mut().filter(|_| unheard) {
+            model.ordered_in_vain(self.now, server);
         }
     }
 

@@ -16,14 +16,19 @@ use crate::link::below;
 /// The label of the rekey key.
 pub(crate) const RSA_LABEL: &str = "rekey";
 
-/// How large random groups may be.
+/// Up to where random days go.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Sizes {
+pub struct Bounds {
     /// Key servers.
     pub key_servers: RangeInclusive<u16>,
     /// Members.
     pub members: RangeInclusive<u16>,
+    /// The longest calm between two faults, seconds.
+    pub calm_s: u64,
 }
+
+/// The longest calm of an ordinary day.
+pub const CALM_S: u64 = 1_800;
 
 /// A group as it was drawn.
 #[derive(Clone, Debug)]
@@ -133,7 +138,7 @@ impl Common {
         };
         let tek_s = pick(teks, dice);
         let kek_s = (2 * tek_s).max(300) * pick(&[1, 2, 3], dice);
-        let sizes: &[&str] = if members <= 16 {
+        let bounds: &[&str] = if members <= 16 {
             &["medium", "medium", "medium", "large", "small 16"]
         } else {
             &["medium", "large"]
@@ -145,7 +150,7 @@ impl Common {
             retransmits: pick(&[2, 2, 3, 5], dice),
             tbar_s: pick(&[None, None, Some(10), Some(30), Some(100)], dice),
             look_ahead: pick(&[None, None, None, Some(1), Some(2), Some(4)], dice),
-            size: pick(sizes, dice),
+            size: pick(bounds, dice),
             keepalive: keepalive(servers, dice),
             phase1_s: pick(&[86_400, 86_400, 3_600, 600], dice),
         }
@@ -153,9 +158,9 @@ impl Common {
 }
 
 /// Draws a group.
-pub(crate) fn draw(sizes: &Sizes, dice: &mut SeededRng) -> Group {
-    let servers = key_servers(&sizes.key_servers, dice).clamp(1, 16);
-    let members = few(&sizes.members, dice).clamp(1, 200);
+pub(crate) fn draw(bounds: &Bounds, dice: &mut SeededRng) -> Group {
+    let servers = key_servers(&bounds.key_servers, dice).clamp(1, 16);
+    let members = few(&bounds.members, dice).clamp(1, 200);
     let common = Common::draw(servers, members, dice);
     let server = |n: u16| Ipv4Addr::from(0x0A01_0002 + (u32::from(n) << 8));
     let member = |n: u16| Ipv4Addr::from(0x0A02_0002 + (u32::from(n) << 8));
@@ -337,13 +342,13 @@ mod tests {
 
     #[test]
     fn every_configuration_of_a_random_group_is_one_that_the_router_takes() {
-        let sizes = Sizes {
+        let bounds = Bounds {
             key_servers: 1..=8,
             members: 2..=64,
         };
         let mut most = (0, 0);
         for seed in 0..200 {
-            let group = draw(&sizes, &mut SeededRng::from_number(seed));
+            let group = draw(&bounds, &mut SeededRng::from_number(seed));
             most.0 = most.0.max(group.key_servers.len());
             most.1 = most.1.max(group.members.len());
             for spec in group.key_servers.iter().chain(&group.members) {
@@ -358,12 +363,12 @@ mod tests {
 
     #[test]
     fn a_seed_draws_the_same_group_again() {
-        let sizes = Sizes {
+        let bounds = Bounds {
             key_servers: 2..=8,
             members: 2..=64,
         };
         let text = |seed| {
-            let group = draw(&sizes, &mut SeededRng::from_number(seed));
+            let group = draw(&bounds, &mut SeededRng::from_number(seed));
             format!("{group:?}")
         };
         assert_eq!(text(5), text(5));

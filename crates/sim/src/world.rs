@@ -29,6 +29,8 @@ use crate::watch::Watch;
 
 /// How long making a key pair takes.
 const KEY_PAIR: Duration = Duration::from_millis(300);
+/// What a key server logs of a member that it ejects; its address follows.
+const EJECTED: &str = "%GDOI-5-KS_NACK_GM_EJECT: KS ejected GM ";
 /// Effects of one box without time passing; more is a loop.
 const EFFECTS_MAX: usize = 100_000;
 /// Timers of one box at one instant; more is a loop.
@@ -63,6 +65,8 @@ pub struct VirtualWorld {
     pub(crate) addresses: BTreeMap<Ipv4Addr, NodeId>,
     /// Networks behind boxes: address, prefix length, box.
     pub(crate) lans: Vec<(Ipv4Addr, u8, NodeId)>,
+    /// Key servers that were ordered a removal last, and when.
+    pub(crate) ordered: (Time, Vec<NodeId>),
     names: BTreeMap<String, NodeId>,
     happenings: BTreeMap<(Time, u64), Happening>,
     count: u64,
@@ -181,6 +185,7 @@ impl VirtualWorld {
             held: BTreeMap::new(),
             addresses: BTreeMap::new(),
             lans: Vec::new(),
+            ordered: (Time::ZERO, Vec::new()),
             names: BTreeMap::new(),
             happenings: BTreeMap::new(),
             count: 0,
@@ -431,6 +436,7 @@ impl VirtualWorld {
             Happening::Change { which, line } => self.change(which, &line),
             Happening::ServerDies { node, down } => {
                 if self.nodes[node].running.is_some() {
+                    self.orders_die_with(node);
                     self.kill_node(node);
                     self.later(down, Happening::Restart { node });
                 }
@@ -588,6 +594,11 @@ impl VirtualWorld {
             } else if said.starts_with("%GDOI-5-GM_INSTALL_POLICIES_SUCCESS:") {
                 reference.registered(id);
                 self.watch.registered(id, self.servers.len() == 1);
+            } else if let Some(rest) = said.strip_prefix(EJECTED)
+                && let Some(Ok(address)) = rest.split(' ').next().map(str::parse)
+                && let Some(member) = self.addresses.get(&address)
+            {
+                reference.ejected(now, *member);
             }
         }
         if self.keeps_logs {

@@ -1,6 +1,6 @@
 //! Random groups on random days, as `getvpn sim` runs them.
 use sim::command::{Outcome, Work, run};
-use sim::topology::Sizes;
+use sim::topology::Bounds;
 
 fn told(work: &Work) -> (Outcome, String) {
     let mut out = Vec::new();
@@ -8,8 +8,8 @@ fn told(work: &Work) -> (Outcome, String) {
     (outcome, String::from_utf8(out).expect("it is text"))
 }
 
-const fn sizes() -> Sizes {
-    Sizes {
+const fn bounds() -> Bounds {
+    Bounds {
         key_servers: 1..=1,
         members: 2..=8,
     }
@@ -21,7 +21,7 @@ fn a_few_short_days_keep_every_promise_and_ask_for_many_packets() {
         first: 1,
         count: 4,
         hours: 3,
-        sizes: sizes(),
+        bounds: bounds(),
     });
     assert_eq!(outcome, Outcome::Green, "{text}");
     let last = text.lines().last().unwrap();
@@ -37,7 +37,7 @@ fn a_seed_replays_to_the_last_line() {
     let work = Work::Explain {
         seed: 9,
         hours: 2,
-        sizes: sizes(),
+        bounds: bounds(),
     };
     let (outcome, first) = told(&work);
     assert_eq!(outcome, Outcome::Green);
