@@ -25,7 +25,7 @@ use event::{Gdoi, Step};
 use crate::config;
 use crate::context::Context;
 use crate::ike::SaId;
-use crate::ks::tagged;
+use crate::ks::spis::tagged;
 use crate::limits::{RECOVERY_PAUSE, UNKNOWN_SPI_COUNT, UNKNOWN_SPI_WINDOW};
 use crate::machine::Output;
 use crate::rekey_sa::random_below;

@@ -6,11 +6,8 @@
 use std::net::Ipv4Addr;
 use std::time::Duration;
 
-use crypto::hash::Hash;
-use crypto::hmac::prf;
 use crypto::{Rng, Secret};
 use policy::lifetime::Schedule;
-use policy::spi::{SPI_MIN, SpiHead};
 use policy::{
     Generation, KekCipher, KekSpi, KsIndex, PeerKind, PseudoTime, Signature, Spi, Tek, Transform,
 };
@@ -356,26 +353,30 @@ impl GroupKeys {
             .max_by_key(|record| (record.tek.activation, record.tek.spi))
     }
 
-    /// The traffic keys that follow one another without a gap from `now` on. What another key server
-    /// minted for a later time, under a clock that is ahead, is no part of it.
+    /// The fewest traffic keys that follow one another without a gap from `now` on: one for each
+    /// period, also where two key servers that did not hear each other minted for the same one. What
+    /// another key server minted for a later time, under a clock that is ahead, is no part of it.
     fn chain(&self, now: PseudoTime) -> Vec<&TekRecord> {
         let mut end = now;
         let mut chain = Vec::new();
-        for record in self.alive(now) {
-            if record.tek.activation > end {
-                break;
+        loop {
+            let follows = self
+                .alive(now)
+                .filter(|record| record.tek.activation <= end);
+            let Some(last) = follows.max_by_key(|record| self.end(record)) else {
+                return chain;
+            };
+            if self.end(last) <= end {
+                return chain;
             }
-            end = end.max(self.end(record));
-            chain.push(record);
+            end = self.end(last);
+            chain.push(last);
         }
-        chain
     }
 
     /// How many traffic keys follow the running one without a gap.
     pub(crate) fn ahead(&self, now: PseudoTime) -> usize {
-        let chain = self.chain(now);
-        let ahead = chain.iter().filter(|record| record.tek.activation > now);
-        ahead.count()
+        self.chain(now).len().saturating_sub(1)
     }
 
     /// When the next traffic key is to be minted, so that there are always `look_ahead` ahead, or
@@ -545,9 +546,15 @@ impl GroupKeys {
     pub(crate) fn expire(&mut self, now: PseudoTime) -> bool {
         let before = (self.teks.len(), self.keks.len());
         let generation = self.generation;
+        let removals = &mut self.removals;
         self.teks.retain(|record| {
-            now < record.tek.expiry.after(DELIVERY_DELAY)
-                && record.tek.generation.is_alive_in(&generation)
+            let until = record.tek.expiry.after(DELIVERY_DELAY);
+            let alive = record.tek.generation.is_alive_in(&generation);
+            if !alive {
+                // Members that have not heard of it hold the key until then.
+                removals.retire(record.tek.spi, until, now);
+            }
+            alive && now < until
         });
         let in_use: Vec<KekSpi> = self.keks_in_use().collect();
         self.keks
@@ -597,27 +604,6 @@ impl GroupKeys {
         let next = next.filter(|next| next & SEQ_COUNT_MASK != 0);
         next.map_or(NextSeq::UsedUp, NextSeq::Seq)
     }
-
-    //= getvpn P18
-    fn free_spi(&self, index: KsIndex, rng: &mut dyn Rng) -> Spi {
-        loop {
-            let mut octets = [0; 2];
-            rng.fill(&mut octets);
-            let head = SpiHead::new(index, u16::from_be_bytes(octets));
-            let spi = tagged(&self.spi_key, head);
-            let taken = self.teks.iter().any(|record| record.tek.spi == spi);
-            if spi.0 >= SPI_MIN && !taken {
-                return spi;
-            }
-        }
-    }
-}
-
-/// The SPI with that head and the group's tag.
-//= getvpn P18
-pub(crate) fn tagged(spi_key: &Secret, head: SpiHead) -> Spi {
-    let tag = prf(Hash::Sha256, spi_key.expose(), &[&head.octets()]);
-    head.with_tag([tag.expose()[0], tag.expose()[1]])
 }
 
 /// `lead` before `expiry`, but not in the first half of a life.
@@ -689,17 +675,6 @@ mod tests {
                 assert!(keys.running(next.activation).unwrap().tek == next);
                 assert!(keys.teks.len() <= 2);
             }
-        }
-    }
-
-    #[test]
-    fn an_spi_carries_the_groups_tag_and_no_reserved_value() {
-        let mut rng = SeededRng::from_number(7);
-        let keys = GroupKeys::new(&mut rng);
-        for _ in 0..2_000 {
-            let spi = keys.free_spi(KsIndex::new(0).unwrap(), &mut rng);
-            assert!(spi.0 >= SPI_MIN);
-            assert_eq!(tagged(&keys.spi_key, SpiHead::of(spi)), spi);
         }
     }
 

@@ -19,6 +19,7 @@ mod removals;
 mod rollback;
 mod show;
 mod sid;
+pub(crate) mod spis;
 mod view;
 
 use std::collections::BTreeMap;
@@ -47,7 +48,7 @@ pub(crate) use coop::group_of;
 pub use coop::{CoopView, Difference, PeerCounters, PeerView, Role};
 #[cfg(feature = "model")]
 pub use coop::{Decoded, Spoken};
-pub(crate) use keys::{GroupKeys, Kek, TekRecord, tagged};
+pub(crate) use keys::{GroupKeys, Kek, TekRecord};
 pub(crate) use members::{Member, Members};
 use registration::Pull;
 pub(crate) use registration::PullMessage;

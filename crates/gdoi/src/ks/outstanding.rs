@@ -10,8 +10,10 @@ use policy::{KekSpi, PeerKind, Spi, Time};
 
 use crate::limits::{KEK_ACK_KEEP, PUSH_BATCH, PUSH_BATCH_PAUSE, PUSH_IDENTICAL, PUSH_ORDER_WAIT};
 
-/// Tries after which a PUSH is handed to other key servers.
+/// Tries after which a PUSH is handed to other key servers ...
 const HAND_OVER_AFTER: u16 = 2;
+/// ... and how often: one datagram may be lost there, too.
+pub(crate) const HAND_OVERS: u8 = 2;
 
 /// What a rekey is about.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -94,7 +96,7 @@ impl Outstanding {
 #[derive(Clone, Copy, Default)]
 struct Target {
     datagrams: u16,
-    handed: bool,
+    handed: u8,
     first: Option<Time>,
 }
 
@@ -190,6 +192,8 @@ pub(crate) struct Copies {
     pub(crate) number: u16,
     /// After the last copy of a multicast rekey, for its acknowledgements.
     pub(crate) wait: Duration,
+    /// How often a PUSH in vain is handed to other key servers.
+    pub(crate) hand_overs: u8,
 }
 
 impl Rekeying {
@@ -301,9 +305,13 @@ impl Rekeying {
         let is_overtaken = push.overtaken.contains(&member);
         //= getvpn P24
         let in_vain = target.datagrams >= HAND_OVER_AFTER || target.datagrams > copies.number;
-        if !is_multicast && in_vain && !target.handed && !is_overtaken {
-            target.handed = true;
+        if !is_multicast && in_vain && target.handed < copies.hand_overs && !is_overtaken {
+            target.handed += 1;
             due.handed.push((push.push.copy_to(member), push.push.kek));
+            if target.datagrams > copies.number && target.handed < copies.hand_overs {
+                push.queue.insert((now + copies.period, member));
+                return false;
+            }
         }
         if target.datagrams > copies.number && !is_overtaken {
             push.awaiting.remove(&member);
@@ -551,6 +559,7 @@ mod tests {
         period: Duration::from_secs(10),
         number: 2,
         wait: Duration::from_secs(10),
+        hand_overs: HAND_OVERS,
     };
 
     fn member(n: u8) -> Ipv4Addr {
@@ -635,6 +644,7 @@ mod tests {
             period: Duration::from_secs(40),
             number: 3,
             wait: Duration::from_secs(10),
+            hand_overs: HAND_OVERS,
         };
         let mut rekeying = rekeying(&[1], 7);
         assert_eq!(rekeying.due(Time::ZERO, slow).departures.len(), 1);

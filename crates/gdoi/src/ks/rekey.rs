@@ -14,7 +14,7 @@ use wire::private::AckFlags;
 
 use super::coop::Key;
 use super::keys::{Activation, KINDS, Kek, NextSeq, TekRecord, Wanted, kinds};
-use super::outstanding::{Answer, Content, Copies, Push};
+use super::outstanding::{Answer, Content, Copies, HAND_OVERS, Push};
 use super::policy::Plan;
 use super::{KeyServer, Serving};
 use crate::ack::Ack;
@@ -43,8 +43,12 @@ impl KeyServer {
         }
         let now = self.clock.at(cx.now);
         self.advance_removal(cx, now);
+        let retired = self.keys.removals.spis.clone();
         if self.switch_policy(now) | self.keys.expire(now) {
             self.persist_group(cx);
+        }
+        if retired != self.keys.removals.spis {
+            self.persist_removals(cx);
         }
         let Some(plan) = self.plan.clone().filter(|_| self.coop.leads()) else {
             return;
@@ -460,6 +464,7 @@ impl KeyServer {
             period: schedule.retransmit_period(),
             number: schedule.retransmit_number(),
             wait: schedule.scaled(MULTICAST_ACK_WAIT),
+            hand_overs: if self.coop.is_alone() { 0 } else { HAND_OVERS },
         };
         let due = self.rekeying.due(cx.now, copies);
         for departure in due.departures {

@@ -6,11 +6,11 @@
 use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
 
-use policy::{Generation, KsIndex, PseudoTime};
+use policy::{Generation, KsIndex, PseudoTime, Spi};
 use wire::codec::{Error, Reader, Writer};
 
 use super::SidLease;
-use crate::limits::{RAISES_MAX, TOMBSTONES_MAX};
+use crate::limits::{RAISES_MAX, RETIRED_MAX, TOMBSTONES_MAX};
 use crate::persist;
 
 /// The group's generation rises at a moment: a counter of one key server reaches a value.
@@ -81,12 +81,29 @@ pub(crate) struct Removals {
     pub(crate) tombstones: BTreeMap<Ipv4Addr, Tombstone>,
     /// Sender identifiers of members that are no more: not to be given out before their keys end.
     pub(crate) leases: Vec<SidLease>,
+    /// SPIs of keys that ended with their generation: not to be given out before members that have
+    /// not heard of it forget them.
+    pub(crate) spis: Vec<(Spi, PseudoTime)>,
 }
 
 impl Removals {
     /// Whether nothing was ever removed.
     pub(crate) fn is_empty(&self) -> bool {
         *self == Self::default()
+    }
+
+    /// A key has ended with its generation; members may hold it until then.
+    //= getvpn P18
+    pub(crate) fn retire(&mut self, spi: Spi, until: PseudoTime, now: PseudoTime) {
+        self.spis.retain(|(_, until)| now < *until);
+        if now < until && self.spis.len() < RETIRED_MAX {
+            self.spis.push((spi, until));
+        }
+    }
+
+    /// Whether members may hold a key with that SPI which has ended with its generation.
+    pub(crate) fn is_retired(&self, spi: Spi) -> bool {
+        self.spis.iter().any(|(retired, _)| *retired == spi)
     }
 
     /// The last word about a member.
@@ -226,6 +243,11 @@ impl Removals {
         for lease in &self.leases {
             persist::write_lease(lease, w);
         }
+        w.count_u16("removals", "SPIs", self.spis.len());
+        for (spi, until) in &self.spis {
+            w.u32(spi.0);
+            w.u64(until.as_nanos());
+        }
     }
 
     /// Reads what `write_row` wrote.
@@ -237,6 +259,13 @@ impl Removals {
         }
         for _ in 0..r.u16()? {
             removals.leases.push(persist::read_lease(r)?);
+        }
+        // Older rows end here.
+        if !r.is_empty() {
+            for _ in 0..r.u16()? {
+                let spi = Spi(r.u32()?);
+                removals.spis.push((spi, PseudoTime::from_nanos(r.u64()?)));
+            }
         }
         Ok(removals)
     }
@@ -381,6 +410,7 @@ mod tests {
                 sids: vec![policy::Sid(7)],
                 until: Some(PseudoTime::from_secs(9)),
             });
+            removals.spis.push((Spi(0x0123_4567), PseudoTime::from_secs(9)));
             let mut w = Writer::new();
             removals.write_row(&mut w);
             let octets = w.finish().unwrap();

@@ -257,7 +257,7 @@ fn foreign_spi(network: &Network) -> Spi {
     let mut restored = network.restored("ks1");
     let (row, _) = restored.groups.remove(&g1()).expect("the group is there");
     let index = KsIndex::new(7).expect("below 16");
-    crate::ks::tagged(&row.keys.spi_key, SpiHead::new(index, 99))
+    crate::ks::spis::tagged(&row.keys.spi_key, SpiHead::new(index, 99))
 }
 
 #[test]

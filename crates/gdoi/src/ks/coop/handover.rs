@@ -147,13 +147,13 @@ impl KeyServer {
     }
 
     /// A key server hands a PUSH over: the same octets go to the member from here, unless a key in
-    /// them has ended with its generation on the way.
+    /// them has ended with its generation on the way, or they cannot be read here.
     //= getvpn P24
     pub(super) fn repeat(&mut self, cx: &mut Context<'_>, from: KsIndex, handed: Handed) {
         let Some(member) = self.members.find(handed.member) else {
             return;
         };
-        if self.brings_dead_keys(cx.now, &handed) {
+        if !self.vouches_for(cx.now, &handed) {
             return;
         }
         let (peer, local) = (
@@ -172,10 +172,11 @@ impl KeyServer {
         });
     }
 
-    /// Whether a PUSH holds a traffic key that has ended with its generation.
+    /// Whether every traffic key in a PUSH is held here and has not ended with its generation.
     //= getvpn P14
-    fn brings_dead_keys(&self, now: Time, handed: &Handed) -> bool {
-        let Some(kek) = self.keys.kek_by_spi(&handed.kek) else {
+    fn vouches_for(&self, now: Time, handed: &Handed) -> bool {
+        let (keys, now) = (&self.keys, self.clock.at(now));
+        let Some(kek) = keys.kek_by_spi(&handed.kek) else {
             return false;
         };
         let Ok(opened) = push::open(&kek.sa, &handed.bytes) else {
@@ -186,13 +187,14 @@ impl KeyServer {
         let sa: Option<Sa> = sa.and_then(|raw| raw.decode().ok());
         let offer = sa.and_then(|sa| Offer::from_wire(&sa, kek.kind).ok());
         let teks = offer.map(|offer| offer.teks).unwrap_or_default();
-        let (keys, now) = (&self.keys, self.clock.at(now));
-        let mut records = teks.iter().filter_map(|tek| keys.tek_by_spi(tek.spi));
-        records.any(|record| {
-            let generation = record.tek.generation;
-            let mut raises = keys.removals.raises.iter().filter(|raise| raise.at <= now);
-            raises.any(|raise| raise.kills(&generation))
-                || !generation.is_alive_in(&keys.generation)
+        teks.iter().all(|tek| {
+            // What has ended with its generation is soon forgotten.
+            keys.tek_by_spi(tek.spi).is_some_and(|record| {
+                let generation = record.tek.generation;
+                let mut raises = keys.removals.raises.iter().filter(|raise| raise.at <= now);
+                !raises.any(|raise| raise.kills(&generation))
+                    && generation.is_alive_in(&keys.generation)
+            })
         })
     }
 

@@ -66,12 +66,14 @@ impl KeyServer {
         if said.flags.founded && timeless && !said.records.is_empty() {
             return Ok(true);
         }
-        let records: Vec<Record> = said
+        let mut records: Vec<Record> = said
             .records
             .iter()
             .map(|record| Record::read(record.kind, record.octets))
             .collect::<Result<_, _>>()
             .map_err(Refusal::Malformed)?;
+        // A member counts by what was said of it last, and what is handed over is for a member.
+        records.sort_by_key(Record::turn);
         self.coop.log.comes_from(Some(index));
         let mut changes = Changes::default();
         let ahead = self.keys.generation_ahead();
@@ -246,7 +248,11 @@ impl KeyServer {
                 held.send_from = send_from;
                 changes.group = true;
                 changes.teks += 1;
-            } else if leads && record.withdrawn && !held.announced && held.send_from.is_none() {
+            } else if leads
+                && record.withdrawn
+                && !(held.withdrawn || held.announced)
+                && held.send_from.is_none()
+            {
                 // Nobody holds it, and whoever leads in the end may not know that it is good.
                 held.withdrawn = true;
                 changes.group = true;

@@ -348,6 +348,8 @@ impl KeyServer {
     /// and those of a key server that was alone.
     pub(in crate::ks) fn note_members(&mut self) {
         if !self.coop.is_alone() {
+            // Whoever was readmitted is told before it is told to have registered again.
+            self.note_removals();
             for (address, _) in self.members.iter() {
                 self.coop.log.note(Key::Member(address), 0);
             }

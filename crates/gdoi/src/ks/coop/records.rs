@@ -263,6 +263,23 @@ fn text(r: &mut Reader<'_>) -> Result<String, Error> {
 }
 
 impl Record {
+    /// Its place among those that come together.
+    pub(crate) const fn turn(&self) -> u8 {
+        match self {
+            Self::Tek(_)
+            | Self::Kek(_)
+            | Self::Group(_)
+            | Self::Piece(_)
+            | Self::RekeyKey(_)
+            | Self::Config(_)
+            | Self::Tombstone(..)
+            | Self::Removals(_)
+            | Self::Unknown => 0,
+            Self::Member(..) => 1,
+            Self::HandedPush(_) | Self::HandedAck(_) => 2,
+        }
+    }
+
     /// Reads a record.
     ///
     /// # Errors
