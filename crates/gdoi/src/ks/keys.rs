@@ -650,6 +650,27 @@ mod tests {
         }
     }
 
+    /// At a merge two key servers have minted for the same period.
+    #[test]
+    fn keys_for_one_period_are_one_period_ahead() {
+        let mut rng = SeededRng::from_number(1);
+        let wanted = wanted(600, 1_200);
+        let mut keys = GroupKeys::new(&mut rng);
+        let now = PseudoTime::from_secs(1_000);
+        let mut mint = |keys: &mut GroupKeys| {
+            keys.mint_tek(&wanted, Activation::InTurn, Duration::ZERO, now, &mut rng)
+        };
+        mint(&mut keys);
+        let next = mint(&mut keys);
+        let mut rival = keys.tek_by_spi(next).unwrap().clone();
+        rival.tek.spi = Spi(0x1234_5678);
+        keys.insert_tek(rival);
+        assert_eq!((keys.teks.len(), keys.ahead(now)), (3, 1));
+        assert_eq!(keys.tek_due(&wanted, 2, now), None, "it is due at once");
+        mint(&mut keys);
+        assert_eq!(keys.ahead(now), 2);
+    }
+
     /// For a day of periods: there is always a key to send on, and each key is with the members
     /// for the time of all copies before anyone sends on it.
     #[test]

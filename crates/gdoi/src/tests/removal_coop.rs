@@ -1,5 +1,6 @@
 //! Members are taken out of groups with several key servers, in splits and merges too.
 
+use std::collections::BTreeSet;
 use std::net::Ipv4Addr;
 use std::time::Duration;
 
@@ -284,6 +285,61 @@ fn who_was_away_repeats_no_rekey_that_was_handed_to_it_long_ago() {
     network.start("ks2");
     network.run_s(60);
     assert_eq!(pushes(&network, KS2), before, "{}", network.transcript);
+}
+
+/// One copy of a rekey that another key server repeats may be lost, too.
+#[test]
+fn a_rekey_that_is_handed_over_is_repeated_twice() {
+    let mut network = group(17, 2, 2, 600, 10);
+    network.run_s(30);
+    let mut lost = 0;
+    network.fate = Box::new(move |packet, _| {
+        let way = [*packet.from.ip(), *packet.to.ip()];
+        let first = lost == 0 && packet.exchange() == 33 && way == [KS2, gm(2)];
+        lost += u32::from(first);
+        let deaf = packet.exchange() == 33 && way == [KS, gm(2)];
+        if deaf || first {
+            Fate::Lose
+        } else {
+            Fate::Deliver
+        }
+    });
+    network.command("ks1", Command::Rekey { group: None });
+    network.run_s(60);
+    let teks = |n| -> BTreeSet<_> { network.gm(n).teks.iter().map(|tek| tek.spi).collect() };
+    assert_eq!(teks(1), teks(2), "{}", network.transcript);
+    assert_eq!(network.node("gm2").count("GM_REGS_COMPL"), 1);
+}
+
+/// A key server comes back with the disk of before a member was let in again: it hears of that
+/// before it hears that the member has registered.
+#[test]
+fn who_was_readmitted_is_known_to_a_key_server_that_had_forgotten_it() {
+    let mut network = group(17, 2, 3, 600, 10);
+    network.run_s(30);
+    network.command("ks1", clear(Some(3), false));
+    network.run_s(60);
+    let old = network.node("ks2").disk.clone();
+    let readmit = Command::Readmit {
+        group: None,
+        member: gm(3),
+    };
+    network.command("ks1", readmit);
+    network.command("gm3", Command::ClearGdoi { group: None });
+    network.run_s(60);
+    // The log of who tells it begins anew, too.
+    network.kill("ks1");
+    network.run_s(1);
+    network.start("ks1");
+    network.run_s(60);
+    network.kill("ks2");
+    network.node_mut("ks2").disk = old;
+    network.run_s(60);
+    network.start("ks2");
+    network.run_s(60);
+    let members = network.ks("ks2").members;
+    let known = members.iter().any(|member| member.address == gm(3));
+    assert!(known, "{}", network.transcript);
 }
 
 /// Either key server dies after any of its writes while a removal goes on, the one that was told too,
