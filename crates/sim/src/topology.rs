@@ -345,6 +345,7 @@ mod tests {
         let bounds = Bounds {
             key_servers: 1..=8,
             members: 2..=64,
+            calm_s: CALM_S,
         };
         let mut most = (0, 0);
         for seed in 0..200 {
@@ -366,6 +367,7 @@ mod tests {
         let bounds = Bounds {
             key_servers: 2..=8,
             members: 2..=64,
+            calm_s: CALM_S,
         };
         let text = |seed| {
             let group = draw(&bounds, &mut SeededRng::from_number(seed));

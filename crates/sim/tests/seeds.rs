@@ -1,6 +1,6 @@
 //! Random groups on random days, as `getvpn sim` runs them.
 use sim::command::{Outcome, Work, run};
-use sim::topology::Bounds;
+use sim::topology::{Bounds, CALM_S};
 
 fn told(work: &Work) -> (Outcome, String) {
     let mut out = Vec::new();
@@ -12,6 +12,7 @@ const fn bounds() -> Bounds {
     Bounds {
         key_servers: 1..=1,
         members: 2..=8,
+        calm_s: CALM_S,
     }
 }
 

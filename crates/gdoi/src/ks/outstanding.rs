@@ -100,6 +100,17 @@ struct Target {
     first: Option<Time>,
 }
 
+impl Target {
+    /// Counts one more hand-over, if there was no answer for so long that it is time for one.
+    //= getvpn P24
+    const fn hands_over(&mut self, copies: Copies) -> bool {
+        let in_vain = self.datagrams >= HAND_OVER_AFTER || self.datagrams > copies.number;
+        let due = in_vain && self.handed < copies.hand_overs;
+        self.handed += due as u8;
+        due
+    }
+}
+
 /// A datagram that is to leave now.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Departure {
@@ -303,10 +314,7 @@ impl Rekeying {
         };
         let is_multicast = push.push.destination.is_some();
         let is_overtaken = push.overtaken.contains(&member);
-        //= getvpn P24
-        let in_vain = target.datagrams >= HAND_OVER_AFTER || target.datagrams > copies.number;
-        if !is_multicast && in_vain && target.handed < copies.hand_overs && !is_overtaken {
-            target.handed += 1;
+        if !is_multicast && !is_overtaken && target.hands_over(copies) {
             due.handed.push((push.push.copy_to(member), push.push.kek));
             if target.datagrams > copies.number && target.handed < copies.hand_overs {
                 push.queue.insert((now + copies.period, member));
