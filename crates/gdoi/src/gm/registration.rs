@@ -20,7 +20,7 @@ use super::policy::{Fetch, Purpose};
 use super::{Member, PORT};
 use crate::context::Context;
 use crate::group_sa::{KekOffer, Offer, Received, TekOffer, Unacceptable, acl_of, unsupported};
-use crate::ike::{Connection, Expect, Failure, SaId};
+use crate::ike::{Connection, Expect, Failure, Sa, SaId};
 use crate::kin::{self, Proof};
 use crate::limits::{BACK_OFF_MIN, PULL_WAIT, TEKS_HELD_MAX};
 use crate::machine::{KeyLogLine, Output, TekKey};
@@ -240,12 +240,15 @@ impl Member {
         self.fetch_lost(cx, sa);
     }
 
-    /// The key server answers no more under this SA: most likely it has restarted and does not know
-    /// it. The next attempt, with the same server, negotiates a new one.
+    /// The key server answers no more under this SA. If it says that it does not know it, it has
+    /// restarted, and the next attempt, with the same server, negotiates a new one. If it says nothing
+    /// it is not there, and the next server is asked while what is held lasts.
     pub(crate) fn timeout(&mut self, cx: &mut Context<'_>, sa: SaId, message_id: u32) {
         if self.attempt.is_exchange(sa, message_id) {
+            let restarted = cx.isakmp.sa(sa).is_some_and(Sa::is_disowned);
+            let others = self.config.servers.len() > 1;
             self.fail(cx, "the key server does not answer", true);
-            (self.plan.next_server, self.plan.at) = (false, Some(cx.now));
+            (self.plan.next_server, self.plan.at) = (others && !restarted, Some(cx.now));
         } else if self.fetch_timed_out(cx, sa, message_id) {
             cx.isakmp.delete(cx.now, sa, cx.rng, cx.out);
         }
@@ -269,7 +272,7 @@ impl Member {
         let Some(nonce) = kin::with_bond(cx, sa, |bond, rng| kin::nonce(bond, rng)) else {
             return self.fail(cx, "the phase-1 SA is gone", false);
         };
-        let Some(server) = cx.isakmp.sa(sa).map(crate::ike::Sa::peer) else {
+        let Some(server) = cx.isakmp.sa(sa).map(Sa::peer) else {
             return;
         };
         let begun = Initiator::begin(self.config.id, nonce);

@@ -47,6 +47,7 @@ pub struct Sa {
     pub(super) exchanges: BTreeMap<u32, Box<Exchange>>,
     pub(super) dpd: Dpd,
     pub(super) assemblies: Assemblies,
+    pub(super) disowned: bool,
     keys: Keys,
     last_block: Vec<u8>,
     /// Message 6 of main mode, until the peer shows that it has it.
@@ -170,6 +171,7 @@ impl Sa {
             expires: now + std::time::Duration::from_secs(agreed.lifetime_s.into()),
             exchanges: BTreeMap::new(),
             assemblies: Assemblies::default(),
+            disowned: false,
             keys,
             last_block,
             answered,
@@ -195,6 +197,13 @@ impl Sa {
     #[must_use]
     pub const fn peer(&self) -> SocketAddrV4 {
         self.peer
+    }
+
+    /// Whether somebody said in clear that the peer does not know this SA any more. A hint: nothing
+    /// proves it.
+    #[must_use]
+    pub const fn is_disowned(&self) -> bool {
+        self.disowned
     }
 
     /// Whether we began phase 1.
@@ -617,6 +626,7 @@ impl Sa {
 
     /// The peer does not know this SA any more, or somebody says so.
     pub(super) fn hasten(&mut self, now: Time) {
+        self.disowned = true;
         let waiting = self.exchanges.values_mut();
         for pending in waiting.filter_map(|exchange| exchange.pending.as_mut()) {
             pending.hasten(now);

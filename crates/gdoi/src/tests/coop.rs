@@ -7,7 +7,7 @@ use std::time::Duration;
 use policy::{Acl, RekeyTransport, SigHash};
 
 use super::network::{
-    Fate, KS, KS2, Network, cbc_256, g1, generate_rsa, isakmp, key_server, member,
+    Fate, KS, KS2, Network, cbc_256, g1, generate_rsa, gm, isakmp, key_server, member,
 };
 use crate::config::{self, Config};
 use crate::ks::Role;
@@ -72,7 +72,7 @@ pub(super) fn found(
             key_servers: Vec::new(),
             members: vec![own],
         };
-        network.add(&format!("gm{n}"), super::network::gm(n), config);
+        network.add(&format!("gm{n}"), gm(n), config);
     }
 }
 
@@ -468,7 +468,7 @@ fn a_state_that_was_rolled_back_is_noticed_and_its_marks_are_taken() {
             key_servers: Vec::new(),
             members: vec![own],
         };
-        network.add(&format!("gm{n}"), super::network::gm(n), config);
+        network.add(&format!("gm{n}"), gm(n), config);
     }
     network.run_s(60);
     network.kill("ks2");
@@ -587,4 +587,22 @@ fn who_has_no_rekey_key_is_not_waited_for_whatever_its_priority() {
     );
     assert_eq!(role(&network, "ks2"), Role::Secondary);
     assert!(network.node("ks2").has_event("COOP_REKEY_KEY_ADOPTED"));
+}
+
+/// A member lost every copy of a rekey, and when its timer tells it so the key server where it
+/// registered is not there: it asks the next one while what it holds lasts.
+#[test]
+fn who_hears_nothing_from_its_key_server_asks_the_next_one_at_once() {
+    for (seed, gone) in (1..=4).flat_map(|seed| [(seed, KS), (seed, KS2)]) {
+        let mut network = group(seed, 2, 2, 200, 10);
+        network.run_s(30);
+        network.fate = Box::new(move |packet, _| {
+            let ends = [*packet.from.ip(), *packet.to.ip()];
+            let cut = ends.contains(&gm(2)) && (packet.exchange() == 33 || ends.contains(&gone));
+            if cut { Fate::Lose } else { Fate::Deliver }
+        });
+        network.watch(Duration::from_secs(600), TICK, Network::assert_understood);
+        let registrations = network.node("gm2").count("GM_REGS_COMPL");
+        assert!(registrations > 1, "{}", network.transcript);
+    }
 }
