@@ -86,14 +86,17 @@ class Run:
         load = Load(self.lab, self.arguments.pps, seconds)
         load.start()
         time.sleep(0.5)
+        began = time.monotonic()
         said = event(leader)
+        took = time.monotonic() - began
         sent, wrong = load.judge()
         self.sent += sent
         for word, count in wrong.items():
             self.wrong[word] = self.wrong.get(word, 0) + count
         figures = ", ".join(f"{count} {word}" for word, count in wrong.items())
         ok = not any(wrong.values()) and sent > 0
-        self.tally.check(ok, f"{what}: {said}; {sent} sent, {figures}", self.logs() if not ok else "")
+        self.tally.check(ok, f"{what}: {said}, {took:.1f} s; {sent} sent, {figures}",
+                         self.logs() if not ok else "")
 
     def logs(self):
         """The ends of all logs, for whoever looks for the reason."""
@@ -159,13 +162,15 @@ class Run:
         self.tally.check(fresh, "a new key came by itself")
         return "scheduled rekey"
 
+    def kek_spi(self):
+        """The Rekey SA that the primary shows first."""
+        text = self.lab.cli(self.primary(), "show crypto gdoi ks policy")
+        return text.split("KEK POLICY")[1].split("0x")[1].split()[0]
+
     def kek(self, leader):
         """A whole life of a KEK: a new one comes by itself."""
-        def spi():
-            text = self.lab.cli(self.primary(), "show crypto gdoi ks policy")
-            return text.split("KEK POLICY")[1].split("0x")[1].split()[0]
-        before = spi()
-        changed = until(lambda: spi() != before, 21, every=0.5)
+        before = self.kek_spi()
+        changed = until(lambda: self.kek_spi() != before, 21, every=0.5)
         self.tally.check(changed, "a new KEK came")
         return "KEK change"
 
@@ -224,6 +229,21 @@ class Run:
         self.tally.check(known, "all members follow the new policy")
         return "policy change"
 
+    def medley(self, leader):
+        """One rekey of each kind: those that are ordered in any order, then what comes by itself."""
+        kinds = [self.by_command, self.policy, self.by_multicast]
+        self.dice.shuffle(kinds)
+        said = []
+        for kind in kinds:
+            self.nap(1.0)
+            said.append(kind(leader))
+        # A change of the transport has brought a new KEK already.
+        before = self.kek_spi()
+        said.append(self.by_schedule(leader))
+        changed = until(lambda: self.kek_spi() != before, 21, every=0.5)
+        self.tally.check(changed, "a new KEK came")
+        return ", ".join([*said, "KEK change"])
+
 
 def beyond(run):
     """A split longer than the look-ahead: at most a second is lost for each pair, and it is said."""
@@ -263,6 +283,7 @@ def main():
     parser.add_argument("--splits", type=int, default=2)
     parser.add_argument("--rekeys", type=int, default=3, help="of each kind")
     parser.add_argument("--kek-changes", type=int, help="default: as --rekeys")
+    parser.add_argument("--medleys", type=int, default=0, help="stretches with one of each kind")
     parser.add_argument("--pps", type=int, default=2_000, help="packets per second, each way")
     parser.add_argument("--split-max", type=float, default=8.0, help="seconds")
     parser.add_argument("--seed", type=int, default=1)
@@ -280,6 +301,7 @@ def main():
         plan += [("policy", 13, run.policy)] * arguments.rekeys
         plan += [("multicast", 7, run.by_multicast)] * arguments.rekeys
         plan += [("KEK", 22, run.kek)] * keks
+        plan += [("medley", 36, run.medley)] * arguments.medleys
         plan += [("kill", 9, run.kill)] * arguments.kills
         plan += [("split", int(arguments.split_max) + 4, run.split)] * arguments.splits
         run.dice.shuffle(plan)
