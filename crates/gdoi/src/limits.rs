@@ -130,7 +130,7 @@ pub const CLOCK_SLEW_PPM: u64 = 500;
 pub const CLOCK_STEP_MIN: Duration = Duration::from_secs(1);
 /// Copies of an unreachable key server's marks are kept; removed members are remembered so many.
 pub const TOMBSTONES_MAX: usize = 10_000;
-/// SPIs of keys that ended with their generation are remembered.
+/// At most so many SPIs of keys that ended with their generation are remembered.
 pub(crate) const RETIRED_MAX: usize = 256;
 
 /// Added to the persisted pseudotime after a boot of the machine, for the time it was off.

@@ -60,7 +60,7 @@ pub struct Ran {
     report: day::Report,
 }
 
-/// Runs a seed: so many virtual hours of a group of this size.
+/// Runs a seed: so many virtual hours of a group within these bounds.
 #[must_use]
 pub fn run_seed(seed: u64, hours: u32, bounds: &Bounds) -> Ran {
     let report = day::run(seed, hours, bounds, false);

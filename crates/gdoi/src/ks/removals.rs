@@ -243,6 +243,10 @@ impl Removals {
         for lease in &self.leases {
             persist::write_lease(lease, w);
         }
+        // An older build, which knows of none, reads the row while there are none.
+        if self.spis.is_empty() {
+            return;
+        }
         w.count_u16("removals", "SPIs", self.spis.len());
         for (spi, until) in &self.spis {
             w.u32(spi.0);
@@ -260,7 +264,7 @@ impl Removals {
         for _ in 0..r.u16()? {
             removals.leases.push(persist::read_lease(r)?);
         }
-        // Older rows end here.
+        // Where there are none the row ends here.
         if !r.is_empty() {
             for _ in 0..r.u16()? {
                 let spi = Spi(r.u32()?);
