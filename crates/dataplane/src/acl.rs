@@ -19,6 +19,7 @@ use crate::limits::LINEAR_ENTRIES_MAX;
 use crate::packet::Flow;
 
 /// An access list, ready to be asked for every packet.
+#[derive(Clone)]
 pub(crate) struct Compiled {
     shown: Matcher,
     /// The list for packets that hide their ports, where it differs.
@@ -58,6 +59,7 @@ impl Compiled {
     }
 }
 
+#[derive(Clone)]
 struct Matcher {
     acl: Arc<Acl>,
     /// Empty for a short list.
@@ -220,6 +222,7 @@ impl Hash {
 }
 
 /// The entries of one shape: buckets of places, each in ascending order.
+#[derive(Clone)]
 struct Tuple {
     shape: Shape,
     first: usize,

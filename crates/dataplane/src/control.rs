@@ -92,6 +92,9 @@ pub enum Update {
         group: GroupName,
         /// The clock.
         clock: PseudoClock,
+        /// Whether it is another clock than before: what is held lives as long as both say
+        /// (PROTOCOL P27).
+        anew: bool,
     },
     /// The member left the group or lost everything: keys and SIDs go, and with fail-close the
     /// policy too, so that nothing passes. Without fail-close the last policy stays, and what it
@@ -252,11 +255,8 @@ impl Control {
                 let workers = self.workers;
                 self.group(group).limit_blocks(log2, workers)
             }
-            Update::SetClock { group, clock } => {
-                let group = self.group(group);
-                let changed = group.clock != clock;
-                group.clock = clock;
-                changed
+            Update::SetClock { group, clock, anew } => {
+                self.group(group).set_clock(now, clock, anew)
             }
             Update::CloseGroup { group } => self.group(group).close(),
         };

@@ -172,6 +172,28 @@ impl GroupState {
         changed
     }
 
+    /// Another reading of the group's clock, or of another clock.
+    //= getvpn P27
+    pub(crate) fn set_clock(&mut self, now: Time, clock: PseudoClock, anew: bool) -> bool {
+        let before = std::mem::replace(&mut self.clock, clock);
+        if before == clock {
+            return false;
+        }
+        if anew {
+            for sa in &mut self.sas {
+                let life = (sa.tek.activation, sa.tek.expiry);
+                *sa = Arc::new(sa.with_times(clock.retimed(&before, now, life)));
+            }
+            self.order_sas();
+            for policy in &mut self.policies {
+                let life = (policy.activation, policy.activation);
+                let (activation, _) = clock.retimed(&before, now, life);
+                *policy = Arc::new(policy.with_activation(activation));
+            }
+        }
+        true
+    }
+
     /// Policies whose successor has been in force for longer than the grace are of no use.
     fn drop_old_policies(&mut self, now: Time) {
         let (now, grace) = (self.clock.at(now), self.grace());

@@ -177,9 +177,13 @@ impl Windows {
         Counted::Fresh
     }
 
-    /// Forgets the windows of SAs that can no longer be received on.
-    pub(crate) fn expire(&mut self, now: Time) {
+    /// Forgets the windows of SAs that can no longer be received on. `held` says until when an SA
+    /// that is held can be: another clock of the group may have put its end off.
+    pub(crate) fn expire(&mut self, now: Time, held: impl Fn(u64) -> Option<Time>) {
         let before = self.windows.len();
+        for window in &mut self.windows {
+            window.expires = held(window.sa).unwrap_or(window.expires);
+        }
         self.windows.retain(|window| window.expires > now);
         if self.windows.len() != before {
             self.index();
@@ -327,7 +331,10 @@ mod tests {
             windows.accept(sender(1), 1, Time::from_secs(11)),
             Counted::Copy
         );
-        windows.expire(Time::from_secs(1_000));
+        windows.expire(Time::from_secs(1_000), |_| Some(Time::from_secs(1_001)));
+        let kept = windows.accept(sender(1), 1, Time::from_secs(1_000));
+        assert_eq!(kept, Counted::Copy, "the end was put off");
+        windows.expire(Time::from_secs(1_001), |_| None);
         assert!(windows.windows.is_empty());
         assert_eq!(
             windows.accept(sender(1), 1, Time::from_secs(11)),

@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use crypto::aead::{Gcm, Gmac};
 use crypto::hash::Hash;
 use crypto::{Secret, cbc, hmac};
-use policy::{Encryption, GroupName, GroupSize, Integrity, KeyBits, Sid, Tek, sid};
+use policy::{Encryption, GroupName, GroupSize, Integrity, KeyBits, PseudoTime, Sid, Tek, sid};
 
 use crate::Refusal;
 use crate::counters::{Count, PerWorker, Traffic};
@@ -28,21 +28,22 @@ pub struct TekKey {
 }
 
 /// The ciphers of an SA with their key schedules.
+#[derive(Clone)]
 pub(crate) enum Suite {
     Gcm {
-        key: Box<Gcm>,
+        key: Arc<Gcm>,
         salt: [u8; SALT],
     },
     Gmac {
-        key: Box<Gmac>,
+        key: Arc<Gmac>,
         salt: [u8; SALT],
     },
     CbcHmac {
-        cipher: Box<cbc::Cipher>,
-        mac: Box<hmac::Key>,
+        cipher: Arc<cbc::Cipher>,
+        mac: Arc<hmac::Key>,
     },
     NullHmac {
-        mac: Box<hmac::Key>,
+        mac: Arc<hmac::Key>,
     },
 }
 
@@ -73,12 +74,12 @@ impl Suite {
         };
         let encryption = key.encryption.expose();
         let mac = || {
-            Box::new(hmac::Key::new(
+            Arc::new(hmac::Key::new(
                 hash_of(transform.integrity()),
                 key.integrity.expose(),
             ))
         };
-        let cipher = |algorithm| cbc::Cipher::new(algorithm, encryption).map(Box::new);
+        let cipher = |algorithm| cbc::Cipher::new(algorithm, encryption).map(Arc::new);
         Ok(match transform.encryption() {
             Encryption::Null => Self::NullHmac { mac: mac() },
             Encryption::TripleDes => Self::CbcHmac {
@@ -92,14 +93,14 @@ impl Suite {
             Encryption::AesGcm(_) => {
                 let (key, salt) = split_salt(encryption);
                 Self::Gcm {
-                    key: Box::new(Gcm::new(key).map_err(refused)?),
+                    key: Arc::new(Gcm::new(key).map_err(refused)?),
                     salt,
                 }
             }
             Encryption::AesGmac(_) => {
                 let (key, salt) = split_salt(encryption);
                 Self::Gmac {
-                    key: Box::new(Gmac::new(key).map_err(refused)?),
+                    key: Arc::new(Gmac::new(key).map_err(refused)?),
                     salt,
                 }
             }
@@ -184,6 +185,24 @@ impl Sa {
             blocks: Arc::clone(&self.blocks),
             sequence: Arc::clone(&self.sequence),
         })
+    }
+
+    /// The same SA with other times, with its counters.
+    pub(crate) fn with_times(&self, (activation, expiry): (PseudoTime, PseudoTime)) -> Self {
+        Self {
+            tek: Tek {
+                activation,
+                expiry,
+                ..self.tek.clone()
+            },
+            suite: self.suite.clone(),
+            layout: self.layout,
+            group: Arc::clone(&self.group),
+            fingerprint: self.fingerprint,
+            traffic: Arc::clone(&self.traffic),
+            blocks: Arc::clone(&self.blocks),
+            sequence: Arc::clone(&self.sequence),
+        }
     }
 
     /// The record.
@@ -316,8 +335,8 @@ mod tests {
         let tek = Tek {
             spi: policy::Spi(0x1000),
             transform,
-            activation: policy::PseudoTime::ZERO,
-            expiry: policy::PseudoTime::from_secs(60),
+            activation: PseudoTime::ZERO,
+            expiry: PseudoTime::from_secs(60),
             generation: policy::Generation::default(),
             ks_list_hash: [0; 8],
             minted_by: policy::KsIndex::default(),

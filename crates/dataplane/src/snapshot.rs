@@ -61,7 +61,7 @@ pub(crate) struct Policy {
     pub(crate) inbound: Compiled,
     /// How many of the inbound list's entries come before the merged list.
     pub(crate) mirrored: usize,
-    pub(crate) hits: PerWorker<Box<[EntryHits]>>,
+    pub(crate) hits: Arc<PerWorker<Box<[EntryHits]>>>,
 }
 
 impl Policy {
@@ -94,9 +94,21 @@ impl Policy {
             inbound,
             mirrored,
             acl,
-            hits: PerWorker::new(workers, || {
+            hits: Arc::new(PerWorker::new(workers, || {
                 (0..lines).map(|_| EntryHits::default()).collect()
-            }),
+            })),
+        }
+    }
+
+    /// The same policy with another beginning, and its counters.
+    pub(crate) fn with_activation(&self, activation: PseudoTime) -> Self {
+        Self {
+            activation,
+            acl: Arc::clone(&self.acl),
+            outbound: self.outbound.clone(),
+            inbound: self.inbound.clone(),
+            mirrored: self.mirrored,
+            hits: Arc::clone(&self.hits),
         }
     }
 }
@@ -132,6 +144,14 @@ pub(crate) struct Held {
 }
 
 impl Snapshot {
+    /// Until when the SA of this fingerprint can be received on, if it is held.
+    pub(crate) fn received_until(&self, fingerprint: u64) -> Option<Time> {
+        let held = self.interfaces.iter().flat_map(|own| &own.spis);
+        held.filter(|held| self.sas[held.sa].fingerprint == fingerprint)
+            .map(|held| held.expires)
+            .max()
+    }
+
     /// Which one this is; it grows with every change.
     #[must_use]
     pub const fn number(&self) -> u64 {

@@ -127,7 +127,7 @@ impl<E> Worker<E> {
         self.cache.turn_to((snapshot.number, digest));
         if self.snapshot_seen != snapshot.number {
             self.snapshot_seen = snapshot.number;
-            self.windows.expire(now);
+            self.windows.expire(now, |sa| snapshot.received_until(sa));
         }
     }
 

@@ -59,6 +59,39 @@ fn the_latest_activation_wins_and_ties_go_to_the_higher_key_server_then_spi() {
     assert_eq!(sent(&mut a), 0x0800);
 }
 
+/// What was sent on goes on being sent on, what is not yet waits for the new clock, and both are
+/// received on as long as either clock has it.
+#[test]
+fn keys_live_as_long_as_the_clock_before_and_the_new_one_say() {
+    let (mut a, mut b) = (Member::registered(1, gcm()), Member::registered(2, gcm()));
+    for member in [&mut a, &mut b] {
+        member.now = Time::from_secs(1_000);
+        member.clock(5_000);
+        member.key(tek(0x2000, gcm(), 4_990, 5_020));
+        member.key(tek(0x3000, gcm(), 5_010, 5_060));
+        member.apply(Update::RemoveSa {
+            group: group(),
+            spi: Spi(0x1000),
+        });
+    }
+    a.new_clock(4_970);
+    let sent = |a: &mut Member, b: &mut Member, s| {
+        (a.now, b.now) = (Time::from_secs(s), Time::from_secs(s));
+        let frames = a.send(&[udp(H1, H2, 100)]);
+        let received = b.receive(&frames).len();
+        (frames.first().map(|frame| spi(frame)), received)
+    };
+    assert_eq!(sent(&mut a, &mut b, 1_000), (Some(0x2000), 1));
+    assert_eq!(sent(&mut a, &mut b, 1_024), (Some(0x2000), 1));
+    let late = sent(&mut a, &mut b, 1_039);
+    assert_eq!(late, (Some(0x2000), 0), "the other has not heard");
+    let next = sent(&mut a, &mut b, 1_040);
+    assert_eq!(next, (Some(0x3000), 1), "4970 and 40 s");
+    b.new_clock(5_300);
+    let set_on = sent(&mut a, &mut b, 1_041);
+    assert_eq!(set_on, (Some(0x3000), 1), "nothing ends early");
+}
+
 #[test]
 fn a_key_is_received_on_before_its_activation_and_for_the_delivery_delay_after_its_expiry() {
     let (mut a, mut b) = (Member::registered(1, gcm()), Member::registered(2, gcm()));

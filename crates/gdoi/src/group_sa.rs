@@ -10,8 +10,8 @@ use std::net::Ipv4Addr;
 use crypto::key_pair::PublicKey;
 use crypto::{Secret, cbc};
 use policy::{
-    Ace, Acl, GroupSize, KekCipher, KekSpi, PeerKind, PseudoTime, Sid, SigHash, Signature, Spi,
-    Tek, Transform,
+    Ace, Acl, ClockGeneration, GroupSize, KekCipher, KekSpi, PeerKind, PseudoTime, Sid, SigHash,
+    Signature, Spi, Tek, Transform,
 };
 use wire::gdoi::{Gap, Identity, Kd, KekKeys, KeyPacket, Sa, Sak, Sat, Sids, TekKeys};
 use wire::iana::{
@@ -430,6 +430,8 @@ pub(crate) struct Grant<'a> {
     pub(crate) teks: Vec<TekGrant<'a>>,
     /// Sender identifiers; in a PULL only.
     pub(crate) sids: Option<(GroupSize, &'a [Sid])>,
+    /// Which clock the times of the records are of.
+    pub(crate) clock_generation: ClockGeneration,
 }
 
 impl Grant<'_> {
@@ -449,7 +451,7 @@ impl Grant<'_> {
             let integrity = grant.key.integrity.expose();
             let encryption = grant.key.encryption.expose();
             let record = ours
-                .then(|| tek_record(grant.tek, grant.activation).attribute())
+                .then(|| tek_record(grant.tek, grant.activation, self.clock_generation).attribute())
                 .transpose()?;
             packets.push(KeyPacket::Tek(TekKeys {
                 spi: grant.tek.spi.0,

@@ -133,8 +133,9 @@ pub const TOMBSTONES_MAX: usize = 10_000;
 /// At most so many SPIs of keys that ended with their generation are remembered.
 pub(crate) const RETIRED_MAX: usize = 256;
 
-/// Added to the persisted pseudotime after a boot of the machine, for the time it was off.
-pub const REBOOT_MARGIN: Duration = Duration::from_secs(300);
+/// The group's clock is written down so often: by so much, and by the time that the machine is off,
+/// it is behind after all key servers have lost it.
+pub(crate) const CLOCK_MARK: Duration = Duration::from_secs(120);
 /// The latest pseudotime that a state file may name, 292 years: a clock near its last nanosecond
 /// would stand still, and every key of the group would be due without end.
 pub const PSEUDOTIME_MAX: PseudoTime = PseudoTime::from_nanos(u64::MAX / 2);

@@ -219,6 +219,9 @@ pub enum Output {
         group: GroupName,
         /// The clock.
         clock: PseudoClock,
+        /// Whether it is another clock than before: what is held lives as long as both say
+        /// (PROTOCOL P27).
+        anew: bool,
     },
     /// A member left the group or lost everything: fail close.
     CloseGroup {

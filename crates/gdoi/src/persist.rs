@@ -4,6 +4,8 @@
 //! member, one row each rekey key. Each row begins with its version. Decides the octets; when they
 //! are written is decided where the state changes, always before the effect.
 
+mod group;
+
 use std::collections::BTreeMap;
 use std::fmt;
 use std::net::{Ipv4Addr, SocketAddrV4};
@@ -11,20 +13,20 @@ use std::net::{Ipv4Addr, SocketAddrV4};
 use crypto::Secret;
 use crypto::key_pair::Kind;
 use policy::group::KS_MAX;
-use policy::tbar::PseudoClock;
 use policy::{
-    Encryption, Generation, GroupName, GroupSize, Integrity, KekCipher, KekSpi, KeyBits, KsIndex,
-    PeerKind, PseudoTime, Sid, SidSpace, SigHash, Signature, Spi, Tek, Time, Transform,
+    Encryption, Generation, GroupName, Integrity, KekCipher, KekSpi, KeyBits, KsIndex, PeerKind,
+    PseudoTime, Sid, SidSpace, SigHash, Signature, Spi, Tek, Transform,
 };
 use wire::codec::{Error, Reader, Writer};
 use wire::private::CoopMarks;
 
 use crate::key_pairs::{KeyPair, KeyPairs};
-use crate::ks::{GroupKeys, Kek, Member, Members, Removals, SidAllocator, SidLease, TekRecord};
-use crate::limits::{PSEUDOTIME_MAX, REBOOT_MARGIN};
+use crate::ks::{Kek, Member, Members, Removals, SidAllocator, SidLease, TekRecord};
 use crate::machine::{Record, TekKey};
-use crate::policy_blob::PolicyBlob;
 use crate::rekey_sa::RekeySa;
+
+use group::read_group;
+pub(crate) use group::{GroupRow, group_record};
 
 /// The version of every row.
 const VERSION: u8 = 2;
@@ -75,40 +77,6 @@ impl SidMark {
     /// Whether it is that of a space.
     pub(crate) fn is_for(&self, space: &SidSpace) -> bool {
         self.space == *space
-    }
-}
-
-/// What a group must never forget.
-pub(crate) struct GroupRow {
-    /// The boot in which it was written.
-    pub(crate) boot: BootId,
-    /// When it was written, in that boot's time.
-    pub(crate) written: Time,
-    /// What the group's clock read then.
-    pub(crate) pseudotime: PseudoTime,
-    /// Keys, sequence numbers, generation.
-    pub(crate) keys: GroupKeys,
-    /// Marks of sender identifiers.
-    pub(crate) sid_marks: Vec<SidMark>,
-    /// The policy in force.
-    pub(crate) policy: Option<PolicyBlob>,
-    /// The policy that is announced.
-    pub(crate) next_policy: Option<PolicyBlob>,
-    /// Rekeys sent.
-    pub(crate) rekeys_sent: u64,
-}
-
-impl GroupRow {
-    /// The group's clock. In the same boot it goes on as if nothing had been. After another boot
-    /// nobody knows how long the machine was off: the clock is set on past the mark, by a margin,
-    /// so that no key that has expired comes back to life.
-    //= getvpn P27
-    pub(crate) fn clock(&self, boot: BootId) -> PseudoClock {
-        if boot == self.boot {
-            PseudoClock::reading(self.pseudotime, self.written)
-        } else {
-            PseudoClock::reading(self.pseudotime.after(REBOOT_MARGIN), Time::ZERO)
-        }
     }
 }
 
@@ -199,34 +167,6 @@ const fn no_record(key: Vec<u8>) -> Record {
     Record { key, value: None }
 }
 
-/// The row of a group.
-pub(crate) fn group_record(name: &GroupName, row: &GroupRow) -> Record {
-    let mut w = Writer::new();
-    w.u8(VERSION);
-    w.bytes(&row.boot.0);
-    w.u64(row.written.as_nanos());
-    w.u64(row.pseudotime.as_nanos());
-    w.u64(row.rekeys_sent);
-    write_generation(&row.keys.generation, &mut w);
-    write_secret(&row.keys.spi_key, &mut w);
-    w.count_u16("group", "sender identifier marks", row.sid_marks.len());
-    for mark in &row.sid_marks {
-        w.u8(mark.space.size.bits());
-        w.u8(mark.space.index.get());
-        w.u64(mark.mark);
-    }
-    w.count_u16("group", "KEKs", row.keys.keks.len());
-    row.keys.keks.iter().for_each(|kek| write_kek(kek, &mut w));
-    w.count_u16("group", "TEKs", row.keys.teks.len());
-    row.keys.teks.iter().for_each(|tek| write_tek(tek, &mut w));
-    for blob in [&row.policy, &row.next_policy] {
-        let octets = blob.as_ref().map_or(&[][..], |blob| &blob.octets);
-        w.u32(u32::try_from(octets.len()).unwrap_or(u32::MAX));
-        w.bytes(octets);
-    }
-    record(format!("{GROUP}{name}"), w)
-}
-
 /// What a group remembers of its key servers (PROTOCOL P17, P22).
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct CoopRow {
@@ -313,67 +253,6 @@ pub(crate) fn no_removals(name: &GroupName) -> Record {
 /// The row of a group that is no longer served.
 pub(crate) fn no_group(name: &GroupName) -> Record {
     no_record(format!("{GROUP}{name}").into_bytes())
-}
-
-fn read_group(octets: &[u8]) -> Result<GroupRow, Error> {
-    let mut r = Reader::new("group", octets);
-    version(&mut r)?;
-    let boot = BootId(r.array()?);
-    let written = Time::from_nanos(r.u64()?);
-    let pseudotime = PseudoTime::from_nanos(r.u64()?);
-    if pseudotime > PSEUDOTIME_MAX {
-        return Err(r.bad("pseudotime", pseudotime.as_nanos(), "less than 2^63"));
-    }
-    let rekeys_sent = r.u64()?;
-    let generation = read_generation(&mut r)?;
-    let spi_key = read_secret(&mut r)?;
-    let mut sid_marks = Vec::new();
-    for _ in 0..r.u16()? {
-        let bits = r.u8()?;
-        let size = GroupSize::from_bits(bits)
-            .ok_or_else(|| r.bad("bits of a SID", bits, "8, 12, 16, 24 or 32"))?;
-        let space = SidSpace {
-            size,
-            index: read_index(&mut r)?,
-        };
-        let mark = r.u64()?;
-        sid_marks.push(SidMark { space, mark });
-    }
-    let mut keks = Vec::new();
-    for _ in 0..r.u16()? {
-        keks.push(read_kek(&mut r)?);
-    }
-    let mut teks = Vec::new();
-    for _ in 0..r.u16()? {
-        teks.push(read_tek(&mut r)?);
-    }
-    let mut blobs = [None, None];
-    for blob in &mut blobs {
-        let len = usize::try_from(r.u32()?).unwrap_or(usize::MAX);
-        let octets = r.take(len)?;
-        if !octets.is_empty() {
-            *blob = Some(PolicyBlob::decode(octets.to_vec())?);
-        }
-    }
-    r.end()?;
-    let [policy, next_policy] = blobs;
-    Ok(GroupRow {
-        boot,
-        written,
-        pseudotime,
-        keys: GroupKeys {
-            keks,
-            teks,
-            spi_key,
-            generation,
-            tenure: 0,
-            removals: Removals::default(),
-        },
-        sid_marks,
-        policy,
-        next_policy,
-        rekeys_sent,
-    })
 }
 
 pub(crate) fn write_kek(kek: &Kek, w: &mut Writer) {

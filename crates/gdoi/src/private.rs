@@ -4,7 +4,7 @@
 
 use std::time::Duration;
 
-use policy::{Generation, KsIndex, PseudoTime, Spi, Tek, Transform};
+use policy::{ClockGeneration, Generation, KsIndex, PseudoTime, Spi, Tek, Transform};
 use wire::iana::GapAttribute;
 use wire::isakmp::{Attribute, Value};
 use wire::private::{self, KeyRecord};
@@ -12,15 +12,13 @@ use wire::private::{self, KeyRecord};
 use crate::group_sa::{Unacceptable, unsupported};
 use crate::limits::LIFETIME_MAX;
 
-/// The only pseudotime generation there is: a key server that lost its clock opens the next one
-/// (PROTOCOL P27), which takes several key servers to settle.
-const CLOCK_GENERATION: u32 = 0;
-
 /// The group's clock and generation (PROTOCOL P14, P27).
 #[derive(Copy, Clone, Debug, PartialEq, Eq)]
 pub(crate) struct GroupStamp {
     /// What the key server's clock read when the message was made.
     pub(crate) pseudotime: PseudoTime,
+    /// Which clock that is; all times of the message are that clock's.
+    pub(crate) clock_generation: ClockGeneration,
     /// The key server.
     pub(crate) stamped_by: KsIndex,
     /// The group's generation.
@@ -32,7 +30,7 @@ impl GroupStamp {
     pub(crate) const fn to_wire(self) -> private::GroupStamp {
         private::GroupStamp {
             pseudotime_ns: self.pseudotime.as_nanos(),
-            clock_generation: CLOCK_GENERATION,
+            clock_generation: self.clock_generation.0,
             stamped_by: self.stamped_by.get(),
             generation: self.generation.0,
         }
@@ -40,9 +38,9 @@ impl GroupStamp {
 
     /// What an attribute says.
     pub(crate) fn of(stamp: &private::GroupStamp) -> Result<Self, Unacceptable> {
-        same_clock(stamp.clock_generation)?;
         Ok(Self {
             pseudotime: PseudoTime::from_nanos(stamp.pseudotime_ns),
+            clock_generation: ClockGeneration(stamp.clock_generation),
             stamped_by: index(stamp.stamped_by)?,
             generation: Generation(stamp.generation),
         })
@@ -90,21 +88,12 @@ impl RegisterAgain {
     }
 }
 
-fn same_clock(generation: u32) -> Result<(), Unacceptable> {
-    if generation == CLOCK_GENERATION {
-        Ok(())
-    } else {
-        Err(unsupported(format!("pseudotime generation {generation}")))
-    }
-}
-
 fn index(index: u8) -> Result<KsIndex, Unacceptable> {
     KsIndex::new(index).ok_or_else(|| unsupported(format!("key server index {index}")))
 }
 
 /// A lifetime that a member believes.
 fn believable(record: &KeyRecord) -> Result<(), Unacceptable> {
-    same_clock(record.clock_generation)?;
     let life = Duration::from_nanos(record.expiry_ns.saturating_sub(record.activation_ns));
     if life.is_zero() || life > LIFETIME_MAX {
         return Err(unsupported(format!(
@@ -115,12 +104,17 @@ fn believable(record: &KeyRecord) -> Result<(), Unacceptable> {
     Ok(())
 }
 
-/// The record of a traffic key (PROTOCOL P11), for a receiver that sends on it from `activation`.
-pub(crate) const fn tek_record(tek: &Tek, activation: PseudoTime) -> KeyRecord {
+/// The record of a traffic key (PROTOCOL P11), for a receiver that sends on it from `activation`, in
+/// the time of `clock`.
+pub(crate) const fn tek_record(
+    tek: &Tek,
+    activation: PseudoTime,
+    clock: ClockGeneration,
+) -> KeyRecord {
     KeyRecord {
         activation_ns: activation.as_nanos(),
         expiry_ns: tek.expiry.as_nanos(),
-        clock_generation: CLOCK_GENERATION,
+        clock_generation: clock.0,
         orig_lifetime_s: tek.orig_lifetime_s,
         ks_list_hash: tek.ks_list_hash,
         minted_by: tek.minted_by.get(),
@@ -154,6 +148,8 @@ pub(crate) struct KekRecord {
     pub(crate) activation: PseudoTime,
     /// Until when it is used.
     pub(crate) expiry: PseudoTime,
+    /// Which clock both are of.
+    pub(crate) clock_generation: ClockGeneration,
     /// The group's generation when it was minted.
     pub(crate) generation: Generation,
     /// The configured lifetime when it was minted, seconds.
@@ -170,7 +166,7 @@ impl KekRecord {
         KeyRecord {
             activation_ns: self.activation.as_nanos(),
             expiry_ns: self.expiry.as_nanos(),
-            clock_generation: CLOCK_GENERATION,
+            clock_generation: self.clock_generation.0,
             orig_lifetime_s: self.orig_lifetime_s,
             ks_list_hash: self.ks_list_hash,
             minted_by: self.minted_by.get(),
@@ -184,6 +180,7 @@ impl KekRecord {
         Ok(Self {
             activation: PseudoTime::from_nanos(record.activation_ns),
             expiry: PseudoTime::from_nanos(record.expiry_ns),
+            clock_generation: ClockGeneration(record.clock_generation),
             generation: Generation(record.generation),
             orig_lifetime_s: record.orig_lifetime_s,
             ks_list_hash: record.ks_list_hash,

@@ -21,7 +21,7 @@ pub use acl::{Ace, Acl, Action, AddressMatch, FlowKey, PortMatch};
 pub use group::{Generation, GroupId, GroupName, KsIndex, PeerKind, RekeyTransport};
 pub use kek::{KekCipher, KekSpi, SigHash, Signature};
 pub use sid::{GroupSize, Sid, SidSpace};
-pub use tbar::PseudoTime;
+pub use tbar::{ClockGeneration, PseudoTime};
 pub use tek::{Spi, Tek};
 pub use time::{Time, WallClock};
 pub use transform_set::{Encryption, Integrity, KeyBits, Transform};

@@ -397,8 +397,8 @@ impl Router {
             machine::Output::LimitBlocks { group, log2 } => {
                 self.update(Update::LimitBlocks { group, log2 });
             }
-            machine::Output::SetClock { group, clock } => {
-                self.update(Update::SetClock { group, clock });
+            machine::Output::SetClock { group, clock, anew } => {
+                self.update(Update::SetClock { group, clock, anew });
             }
             machine::Output::CloseGroup { group } => {
                 self.policies.remove(&group);

@@ -1,9 +1,10 @@
 //! What is looked at now and then, beside what is watched at every step: contact, memory, clocks,
 //! registrations, primaries.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
-use policy::Time;
+use policy::{ClockGeneration, Time};
 use router::Input;
 use router::show::machines::Machines as _;
 
@@ -37,7 +38,7 @@ impl VirtualWorld {
     /// Looks into every box.
     pub(crate) fn look(&mut self, tbar_window_s: Option<u32>) {
         let now = self.now;
-        let mut readings = Vec::new();
+        let mut readings: BTreeMap<ClockGeneration, Vec<_>> = BTreeMap::new();
         for id in 0..self.nodes.len() {
             let serves = self.servers.contains(&id);
             let peers = if serves {
@@ -66,14 +67,19 @@ impl VirtualWorld {
                 .reference
                 .as_ref()
                 .is_some_and(|model| model.covers(now, id));
-            if covered && let Some(reading) = members.first().and_then(|own| own.pseudotime) {
-                readings.push((node.name.clone(), reading));
+            if let Some(own) = members.first().filter(|_| covered)
+                && let Some(reading) = own.pseudotime
+            {
+                let clock = readings.entry(own.clock_generation).or_default();
+                clock.push((node.name.clone(), reading));
             }
             self.watch.memory_is_bounded(now, &node.name, &held);
         }
         if let Some(window) = tbar_window_s {
             let window = Duration::from_secs(u64::from(window));
-            self.watch.pseudotime_agrees(now, &readings, window);
+            for clock in readings.values() {
+                self.watch.pseudotime_agrees(now, clock, window);
+            }
         }
     }
 

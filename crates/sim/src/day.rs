@@ -24,6 +24,8 @@ const BURST: u64 = 20;
 const BURST_MS: u64 = 4_000;
 /// Every box is looked into so often.
 const LOOK: Duration = Duration::from_secs(600);
+/// One boot of so many is one of all key servers at once.
+const POWER_CUTS: u64 = 4;
 /// The calm at the end of a day.
 const TAIL: Duration = Duration::from_secs(900);
 /// One group of so many with several key servers is founded in parts.
@@ -82,6 +84,8 @@ struct Day {
     paired: Time,
     faults: u64,
     calm_s: u64,
+    /// Drawn apart, so that the other days stay as they are.
+    power: SeededRng,
 }
 
 /// Runs a seed.
@@ -106,6 +110,7 @@ pub(crate) fn run(seed: u64, hours: u32, bounds: &Bounds, explain: bool) -> Repo
                 paired: Time::ZERO,
                 faults: 0,
                 calm_s: bounds.calm_s,
+                power: SeededRng::from_number(seed.rotate_left(32) ^ !seed),
             };
             day.boot();
             day.run(Time::from_secs(u64::from(hours) * 3_600));
@@ -224,7 +229,8 @@ impl Day {
             let calm = 20 + below(self.calm_s, &mut self.dice);
             self.pass(Duration::from_secs(calm));
             let place = usize::try_from(below(sorts.len() as u64, &mut self.dice)).unwrap_or(0);
-            self.episode(sorts[place]);
+            let sort = self.with_power_cuts(sorts[place]);
+            self.episode(sort);
         }
         if self.world.violations().is_empty() {
             self.pass(TAIL);
@@ -232,6 +238,14 @@ impl Day {
             self.world.removed_members_are_out();
             self.world.one_primary_per_component();
             self.everybody_talks();
+        }
+    }
+
+    fn with_power_cuts(&mut self, sort: Sort) -> Sort {
+        if sort == Sort::Reboot && below(POWER_CUTS, &mut self.power) == 0 {
+            Sort::PowerCut
+        } else {
+            sort
         }
     }
 

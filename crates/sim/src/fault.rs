@@ -17,6 +17,9 @@ use crate::store::Age;
 use crate::topology::RSA_LABEL;
 use crate::world::VirtualWorld;
 
+/// A machine needs so much longer to boot than another one.
+const BOOT_MS_MAX: u64 = 15_000;
+
 /// A sort of fault.
 #[derive(Copy, Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Sort {
@@ -48,6 +51,8 @@ pub(crate) enum Sort {
     DiskLoss,
     /// A key server's machine boots: its core clock begins anew.
     Reboot,
+    /// The machines of all key servers are off for a while: nobody knows the group's clock.
+    PowerCut,
     /// A key server's disk is restored from an older copy.
     RollBack,
     /// Operators remove members, let them in again, or have all register again.
@@ -155,10 +160,8 @@ impl VirtualWorld {
             }
             Sort::Boundary => {
                 self.set_trap(span, dice);
-                return Course {
-                    settles: settles + span,
-                    ..brief
-                };
+                let settles = settles + span;
+                return Course { settles, ..brief };
             }
             Sort::Clear => {
                 let id = self.victim(false, dice);
@@ -190,6 +193,7 @@ impl VirtualWorld {
             Sort::Removal => return self.begin_removal(settles, dice),
             Sort::DiskLoss => return self.unsettle(Damage::Empty, tek_lifetime_s, span, dice),
             Sort::Reboot => return self.unsettle(Damage::Boot, tek_lifetime_s, span, dice),
+            Sort::PowerCut => return self.cut_power(span, settles, dice),
             Sort::RollBack => {
                 let old = [Damage::Minute, Damage::Hour][place(2, dice)];
                 return self.unsettle(old, tek_lifetime_s, span, dice);
@@ -447,20 +451,39 @@ impl VirtualWorld {
         }
     }
 
+    /// All key servers lose their power for the same span, and each boots as fast as it can.
+    fn cut_power(&mut self, span: Duration, settles: Duration, dice: &mut SeededRng) -> Course {
+        for id in self.servers.clone() {
+            self.kill_node(id);
+            let boots = span + Duration::from_millis(1_000 + below(BOOT_MS_MAX, dice));
+            self.boot(id, self.now + boots, dice);
+            self.come_back(id, boots);
+        }
+        self.note(|_| format!("no key server has power for {span:?}"));
+        Course {
+            lasts: span + Duration::from_millis(1_000 + BOOT_MS_MAX),
+            settles,
+        }
+    }
+
     fn damage(&mut self, id: NodeId, damage: Damage, dice: &mut SeededRng) {
         let node = &mut self.nodes[id];
         match damage {
             Damage::Empty => node.store.lose(),
             Damage::Minute => drop(node.store.roll_back(Age::Minute)),
             Damage::Hour => drop(node.store.roll_back(Age::Hour)),
-            Damage::Boot => {
-                let mut boot = [0; 16];
-                crypto::Rng::fill(dice, &mut boot);
-                node.boot = BootId(boot);
-                let early = Time::from_secs(5 + below(60, dice));
-                node.clock.restart(self.now, early);
-            }
+            Damage::Boot => self.boot(id, self.now, dice),
         }
+    }
+
+    /// A machine boots: its clock begins anew, some time before `at`.
+    fn boot(&mut self, id: NodeId, at: Time, dice: &mut SeededRng) {
+        let node = &mut self.nodes[id];
+        let mut boot = [0; 16];
+        crypto::Rng::fill(dice, &mut boot);
+        node.boot = BootId(boot);
+        let early = Time::from_secs(5 + below(60, dice));
+        node.clock.restart(at, early);
     }
 
     /// An operator makes the rekey key where no key server has one any more.

@@ -93,10 +93,20 @@ impl Member {
     }
 
     pub fn clock(&mut self, pseudotime_s: u64) {
+        self.set_clock(pseudotime_s, false);
+    }
+
+    /// A key server has lost the group's clock.
+    pub fn new_clock(&mut self, pseudotime_s: u64) {
+        self.set_clock(pseudotime_s, true);
+    }
+
+    fn set_clock(&mut self, pseudotime_s: u64, anew: bool) {
         let clock = PseudoClock::reading(PseudoTime::from_secs(pseudotime_s), self.now);
         self.apply(Update::SetClock {
             group: group(),
             clock,
+            anew,
         });
     }
 

@@ -243,6 +243,11 @@ catalogue! {
     4 KS_CLIENT_COMPATIBILITY in Registration { peer: Ipv4Addr, group: Group, denies: String }
         "RFC 6407 member {peer} of group {group} is not told of: {denies}";
 
+    /// The machine of the key server that leads was off, and no other one told what the group's clock reads: it goes on from what was written down last, set on by a margin, as a new generation.
+    #[action = "None. Members follow with the rekey that comes at once; those that do not hear it register again by their own timers. Key servers that do not share a power supply never lose the clock together."]
+    4 KS_CLOCK_LOST in Coop { group: Group, pseudotime_s: u64, generation: u32 }
+        "Pseudotime of group {group} was lost: it goes on at {pseudotime_s} sec as generation {generation}";
+
     /// A member that was removed from the group tried to join it; this may be a hostile event.
     #[action = "If it should be a member again: `crypto gdoi ks readmit A.B.C.D` on the primary."]
     5 KS_GM_REVOKED in Registration { peer: Ipv4Addr, group: Group }
@@ -333,6 +338,11 @@ catalogue! {
     #[action = "None, unless it lasts: then registration traffic to the key server is lost."]
     4 POLICY_STALE in Rekey { group: Group }
         "Policy of group {group} is behind the key server's, fetching the new one";
+
+    /// The group's clock was set by more than drift explains, since a key server lost it: the member follows.
+    #[action = "Find out why the key servers lost the group's clock: KS_CLOCK_LOST on the one that leads, COOP_KS_RECVD_ANN_INVALID_PST on the others."]
+    3 PSEUDO_TIME_LARGE in Rekey { ks_s: u64, gm_s: u64, group: Group }
+        "Pseudotime difference between key server ({ks_s} sec) and GM ({gm_s} sec) is larger than expected in group {group}. Adjust to new PST";
 
     /// The key that signs a group's rekeys was replaced: members that are registered do not know the new one.
     #[action = "`crypto gdoi ks rekey replace-now` on the primary. Members that do not believe it come when their own timers say so."]

@@ -15,6 +15,7 @@ use crypto::Secret;
 use crypto::key_pair::PublicKey;
 use wire::iana::AckType;
 
+use super::fail_close::Ended;
 use super::policy::Purpose;
 use crate::group_sa::Received;
 use crate::limits::{KEKS_BESIDES_MAX, MERGE_SEND_WAIT};
@@ -45,6 +46,8 @@ pub(super) struct Held {
     pub(super) ack_base: Secret,
     /// Records by SPI.
     pub(super) teks: BTreeMap<Spi, Tek>,
+    /// When records end as they were told, where another clock of the group has put that off.
+    pub(super) told_expiry: BTreeMap<Spi, PseudoTime>,
     /// Sender identifiers.
     pub(super) sids: Vec<Sid>,
     /// How many bits one has.
@@ -215,6 +218,14 @@ impl Keks {
         }
     }
 
+    /// Another clock counts than before.
+    fn follow(&mut self, now: Time, clock: &PseudoClock, before: &PseudoClock) {
+        let held = [&mut self.new, &mut self.current, &mut self.previous];
+        for kek in held.into_iter().flatten().chain(&mut self.others) {
+            (_, kek.expiry) = clock.retimed(before, now, (kek.expiry, kek.expiry));
+        }
+    }
+
     /// Drops what the key server deleted.
     pub(super) fn delete_all(&mut self) {
         *self = Self::default();
@@ -244,6 +255,22 @@ impl Keks {
 }
 
 impl Held {
+    /// The group's clock is read from another one from now on, and what is held lives as long as
+    /// both say.
+    //= getvpn P27
+    pub(super) fn follow(&mut self, now: Time, clock: PseudoClock) {
+        let before = std::mem::replace(&mut self.clock, clock);
+        self.keks.follow(now, &clock, &before);
+        for tek in self.teks.values_mut() {
+            self.told_expiry.entry(tek.spi).or_insert(tek.expiry);
+            let life = clock.retimed(&before, now, (tek.activation, tek.expiry));
+            (tek.activation, tek.expiry) = life;
+        }
+        if let Some(at) = &mut self.policy.activation {
+            (*at, _) = clock.retimed(&before, now, (*at, *at));
+        }
+    }
+
     /// The key that signs rekeys from now on; those of the Rekey SAs held now may still be signed by
     /// the one before.
     pub(super) fn sign_with(&mut self, key: Option<PublicKey>) {
@@ -285,12 +312,12 @@ impl Held {
     }
 
     /// Drops records that nobody may send on any more and whose last packets have arrived, and
-    /// Rekey SAs that have ended; returns the SPIs.
-    pub(super) fn expire(&mut self, now: PseudoTime) -> Vec<Spi> {
+    /// Rekey SAs that have ended; returns the SPIs, with the end that was told.
+    pub(super) fn expire(&mut self, now: PseudoTime) -> Vec<(Spi, PseudoTime)> {
         let delay = self.schedule().delivery_delay();
         let generation = self.generation_kept(now);
         self.keks.expire(now, &generation);
-        let over: Vec<Spi> = self
+        let over: Vec<(Spi, PseudoTime)> = self
             .teks
             .values()
             //= getvpn P14
@@ -299,9 +326,12 @@ impl Held {
                     || !tek.generation.is_alive_in(&generation)
                     || self.never_sent(tek)
             })
-            .map(|tek| tek.spi)
+            .map(|tek| {
+                let told = self.told_expiry.get(&tek.spi);
+                (tek.spi, *told.unwrap_or(&tek.expiry))
+            })
             .collect();
-        for spi in &over {
+        for (spi, _) in &over {
             self.drop_tek(*spi);
         }
         over
@@ -364,6 +394,7 @@ impl Held {
         if self.teks.remove(&spi).is_none() {
             return false;
         }
+        self.told_expiry.remove(&spi);
         if self.dead.len() == DEAD_SPIS_MAX {
             self.dead.pop_front();
         }
@@ -387,8 +418,16 @@ impl Held {
     }
 
     /// A record that came with others, with the moment from which this member sends on it.
-    pub(super) fn timed(&self, tek: Tek, got: &Received, by: Purpose, now: PseudoTime) -> Tek {
-        match self.next_after_a_gap(got, now) {
+    pub(super) fn timed(
+        &self,
+        tek: Tek,
+        (got, ended): (&Received, &Ended),
+        by: Purpose,
+        now: PseudoTime,
+    ) -> Tek {
+        let came = got.teks.values().filter_map(|(_, record)| record.as_ref());
+        let came = came.filter(|tek| !self.teks.contains_key(&tek.spi) && !ended.has(tek));
+        match self.next_after_a_gap(came, now) {
             Some((next, end)) if next == tek.spi => Tek {
                 activation: end,
                 ..tek
@@ -424,9 +463,11 @@ impl Held {
     /// from another one so that all members learn it first; to say nothing meanwhile would lose more
     /// than to be ahead.
     //= getvpn P15
-    fn next_after_a_gap(&self, got: &Received, now: PseudoTime) -> Option<(Spi, PseudoTime)> {
-        let came = got.teks.values().filter_map(|(_, record)| record.as_ref());
-        let came = came.filter(|tek| !self.teks.contains_key(&tek.spi));
+    fn next_after_a_gap<'a>(
+        &'a self,
+        came: impl Iterator<Item = &'a Tek>,
+        now: PseudoTime,
+    ) -> Option<(Spi, PseudoTime)> {
         let good: Vec<&Tek> = came
             .chain(self.teks.values())
             .filter(|tek| now < tek.expiry && tek.generation.is_alive_in(&self.generation))
@@ -504,6 +545,7 @@ mod tests {
             spi_key: None,
             ack_base: Secret::copy_of(&[]),
             teks: BTreeMap::new(),
+            told_expiry: BTreeMap::new(),
             sids: Vec::new(),
             sid_size: None,
             policy: Policy {
@@ -549,7 +591,8 @@ mod tests {
         for by in [Purpose::Registration, Purpose::Rekey] {
             let begins = |held: &Held, tek: &Tek, with: &[Tek]| {
                 let came = got(with);
-                held.timed(tek.clone(), &came, by, at(100)).activation
+                held.timed(tek.clone(), (&came, &Ended::default()), by, at(100))
+                    .activation
             };
             held.teks.clear();
             assert_eq!(begins(&held, &next, &[next.clone(), last.clone()]), at(100));

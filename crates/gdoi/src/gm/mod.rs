@@ -52,6 +52,7 @@ pub(crate) struct Member {
     counters: Counters,
     last_failure: Option<String>,
     unknown: UnknownSpis,
+    ended: fail_close::Ended,
     /// New sender identifiers are needed, and only a registration brings them.
     wants_sids: bool,
     /// A key of which the key server is told that it is nearly used up.
@@ -101,6 +102,7 @@ impl Member {
             counters: Counters::default(),
             last_failure: None,
             unknown: UnknownSpis::default(),
+            ended: fail_close::Ended::default(),
             wants_sids: false,
             spent: None,
             summoned: false,

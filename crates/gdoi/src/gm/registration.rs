@@ -17,6 +17,7 @@ use wire::iana::{ExchangeType, PayloadType};
 
 use super::held::{Held, Kek, Keks, Policy};
 use super::policy::{Fetch, Purpose};
+use super::pseudotime::{PseudoTimeFilter, Read};
 use super::{Member, PORT};
 use crate::context::Context;
 use crate::group_sa::{KekOffer, Offer, Received, TekOffer, Unacceptable, acl_of, unsupported};
@@ -419,14 +420,19 @@ impl Member {
         let (Some(held), Some(record), Some(stamp)) = (&self.held, record, offer.stamp) else {
             return false;
         };
-        // One that has lost its clock founds its group anew.
-        let anew = self.clock.is_set_back(stamp.pseudotime, asked, answered);
+        // One that has set its clock back without naming a new one founds its group anew.
+        let anew = self.clock.is_set_back(&stamp, asked, answered);
         !anew && held.outdates(&record.generation, held.clock.at(answered))
     }
 
     fn on_keys(&mut self, cx: &mut Context<'_>, run: Run, grant: Granted) {
         if let Err(reason) = self.check_keys(&grant.offer, &grant.message_4.received) {
             return self.reject(cx, run, &reason);
+        }
+        let given = &grant.message_4.received.teks;
+        let ended = |tek: &Option<Tek>| tek.as_ref().is_some_and(|tek| self.ended.has(tek));
+        if !given.is_empty() && given.values().all(|(_, record)| ended(record)) {
+            return self.fail(cx, "all keys that were given have ended here", false);
         }
         let grant = Box::new(grant);
         let held = self.held.as_ref().and_then(|held| held.policy.blob.clone());
@@ -489,11 +495,15 @@ impl Member {
         // The stamp was made between our question and its answer.
         let (asked, answered) = (run.asked, grant.answered);
         match &grant.offer.stamp {
-            Some(stamp) if self.clock.answered(stamp.pseudotime, asked, answered) => {
-                self.drop_keys(cx);
-            }
-            Some(_) => {}
-            None => self.clock = super::pseudotime::PseudoTimeFilter::free_running(cx.now),
+            Some(stamp) => match self.clock.answered(stamp, asked, answered) {
+                Read::SetBack => {
+                    self.report_pseudotime(cx, stamp.pseudotime);
+                    self.drop_keys(cx);
+                }
+                read @ Read::Anew => self.follow_clock(cx, stamp, read),
+                Read::Better | Read::Nothing => {}
+            },
+            None => self.clock = PseudoTimeFilter::free_running(cx.now),
         }
         let Some(clock) = self.clock.clock(cx.now) else {
             return;
@@ -508,6 +518,7 @@ impl Member {
         cx.out.push(Output::SetClock {
             group: group.clone(),
             clock,
+            anew: false,
         });
         if let Some((size, sids)) = received.sids.clone() {
             cx.out.push(Output::InstallSids { group, size, sids });
@@ -560,6 +571,7 @@ impl Member {
             spi_key,
             ack_base: grant.ack_base.clone(),
             teks: std::collections::BTreeMap::new(),
+            told_expiry: std::collections::BTreeMap::new(),
             sids,
             sid_size,
             policy,
@@ -569,6 +581,7 @@ impl Member {
         if let Some(old) = old {
             held.keks = old.keks;
             held.teks = old.teks;
+            held.told_expiry = old.told_expiry;
             held.dead = old.dead;
             held.last_rekey = old.last_rekey;
         }
@@ -668,7 +681,7 @@ impl Member {
                 continue;
             }
             // A record never changes: what a key server says of it again says nothing new.
-            if held.teks.contains_key(&tek.spi) {
+            if held.teks.contains_key(&tek.spi) || self.ended.has(&tek) {
                 continue;
             }
             if held.teks.len() == TEKS_HELD_MAX
@@ -678,7 +691,7 @@ impl Member {
                 let (group, spi) = (group.clone(), oldest);
                 cx.out.push(Output::RemoveSa { group, spi });
             }
-            let tek = held.timed(tek, got, by, now);
+            let tek = held.timed(tek, (got, &self.ended), by, now);
             updated = true;
             held.teks.insert(tek.spi, tek.clone());
             if cx.keylog {

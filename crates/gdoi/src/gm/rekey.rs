@@ -19,6 +19,7 @@ use super::Member;
 use super::held::{Held, Kek};
 use super::multicast::{Acknowledgement, DelayedAck};
 use super::policy::Purpose;
+use super::pseudotime::Read;
 use super::registration::Plan;
 use crate::ack;
 use crate::context::Context;
@@ -285,17 +286,16 @@ impl Member {
 
     /// Installs what a rekey brings.
     fn adopt(&mut self, cx: &mut Context<'_>, offer: &Offer, got: &Received) {
-        let group = self.config.group.clone();
-        let Some(held) = &mut self.held else { return };
         if let Some(stamp) = &offer.stamp {
-            held.generation = held.generation.join(&stamp.generation);
-            if self.clock.stamped(stamp.pseudotime, cx.now)
-                && let Some(clock) = self.clock.clock(cx.now)
-            {
-                held.clock = clock;
-                cx.out.push(Output::SetClock { group, clock });
+            if let Some(held) = &mut self.held {
+                held.generation = held.generation.join(&stamp.generation);
+            }
+            let read = self.clock.stamped(stamp, cx.now);
+            if read != Read::Nothing {
+                self.follow_clock(cx, stamp, read);
             }
         }
+        let Some(held) = &self.held else { return };
         let now = held.clock.at(cx.now);
         if let (Some(kek), Some(said)) = (&got.kek, &offer.kek) {
             let announced = self.kek(said, kek.sa.clone(), 0, now);

@@ -62,6 +62,7 @@ impl Member {
             keks: held.map(|held| self.keks(held, now)).unwrap_or_default(),
             teks: held.map(|held| teks(held, now)).unwrap_or_default(),
             pseudotime: held.map(|held| held.clock.at(now)),
+            clock_generation: self.clock.generation(),
             sids: held.map(|held| held.sids.clone()).unwrap_or_default(),
             sid_size: held.and_then(|held| held.sid_size),
             public_key: held.and_then(|held| {

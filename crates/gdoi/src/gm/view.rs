@@ -8,8 +8,8 @@ use std::time::Duration;
 
 use crypto::key_pair::Kind;
 use policy::{
-    Acl, GroupId, GroupName, GroupSize, KekCipher, KekSpi, PeerKind, PseudoTime, RekeyTransport,
-    Sid, Signature, Spi, Transform,
+    Acl, ClockGeneration, GroupId, GroupName, GroupSize, KekCipher, KekSpi, PeerKind, PseudoTime,
+    RekeyTransport, Sid, Signature, Spi, Transform,
 };
 
 /// A group that this box is a member of.
@@ -83,6 +83,8 @@ pub struct View {
     pub teks: Vec<TekView>,
     /// The group's clock as this member reads it.
     pub pseudotime: Option<PseudoTime>,
+    /// Which clock that is (PROTOCOL P27).
+    pub clock_generation: ClockGeneration,
     /// Its sender identifiers.
     pub sids: Vec<Sid>,
     /// How many bits a sender identifier has.

@@ -92,7 +92,10 @@ impl KeyServer {
             return Ok(composed);
         }
         let mut offer = self.frame(kind, now, PUSH_HASHES_INLINE);
-        let mut grant = Grant::default();
+        let mut grant = Grant {
+            clock_generation: self.clock.generation(),
+            ..Grant::default()
+        };
         match content {
             Content::Register => {}
             Content::Kek(new) => {
@@ -145,6 +148,7 @@ impl KeyServer {
             return Offer {
                 stamp: Some(GroupStamp {
                     pseudotime: now,
+                    clock_generation: self.clock.generation(),
                     stamped_by: self.sids.space().index,
                     generation: self.keys.generation,
                 }),
@@ -185,6 +189,7 @@ impl KeyServer {
             record: Some(KekRecord {
                 activation: kek.minted,
                 expiry: kek.expiry,
+                clock_generation: self.clock.generation(),
                 ks_list_hash: kek.ks_list_hash,
                 minted_by: kek.minted_by,
                 generation: kek.generation,

@@ -3,6 +3,7 @@
 //! Owns the group's policy, keys, members and rekeys, and follows its configuration. Who is
 //! admitted is `registration`, what is sent when `rekey`, what survives a restart `persist`.
 
+mod clock;
 mod compose;
 mod coop;
 mod ejection;
@@ -27,7 +28,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use ::policy::lifetime::TEK_LIFETIME_WARN_S;
-use ::policy::tbar::PseudoClock;
 use ::policy::{Ace, PseudoTime, SidSpace, Time};
 use event::Gdoi;
 
@@ -42,6 +42,7 @@ use crate::policy_blob::PolicyBlob;
 use crate::refusal::Refusals;
 use wire::private::PolicyRequest;
 
+pub(crate) use clock::GroupClock;
 #[cfg(feature = "model")]
 pub(crate) use coop::Admitted;
 pub(crate) use coop::group_of;
@@ -71,7 +72,7 @@ pub(crate) struct KeyServer {
     serving: Serving,
     handle: u32,
     boot: BootId,
-    clock: PseudoClock,
+    clock: GroupClock,
     keys: GroupKeys,
     sids: SidAllocator,
     /// Marks of other sizes and indexes that were in force before.
@@ -88,6 +89,8 @@ pub(crate) struct KeyServer {
     unsolicited_acks: u64,
     repeated_acks: u64,
     last_sync: PseudoTime,
+    /// Stamps that are still to be sent soon, since the clock is another one.
+    resyncs: u8,
     /// An operator's rekey waits until those on their way are fewer.
     ordered: bool,
     /// The key for which a member's word that it is nearly used up has already been heard.
@@ -102,6 +105,10 @@ pub(crate) struct KeyServer {
 
 /// The longest time between two stamps of the group's clock (PROTOCOL P27).
 const SYNC_MAX: Duration = Duration::from_secs(7_200);
+/// Members that follow another clock know it by one stamp only, which may be that of a copy: so many
+/// more are sent, so long after one another.
+const RESYNCS: u8 = 3;
+const RESYNC: Duration = Duration::from_secs(60);
 /// Two clocks that drift apart by 200 millionths each.
 const DRIFT_PPM: u64 = 400;
 
@@ -124,7 +131,7 @@ impl KeyServer {
             serving: Serving::Incomplete("not configured yet".to_owned()),
             handle,
             boot,
-            clock: PseudoClock::reading(PseudoTime::ZERO, cx.now),
+            clock: GroupClock::beginning(cx.now),
             keys: GroupKeys::new(cx.rng),
             sids: SidAllocator::restored(space, 0),
             sid_marks: Vec::new(),
@@ -139,6 +146,7 @@ impl KeyServer {
             unsolicited_acks: 0,
             repeated_acks: 0,
             last_sync: PseudoTime::ZERO,
+            resyncs: 0,
             ordered: false,
             spent: None,
             summoned: Summoned::default(),
@@ -198,6 +206,7 @@ impl KeyServer {
         let lifetime_only = before.is_some_and(|before| lifetimes(&before) != lifetimes(&plan));
         self.plan = Some(plan);
         self.serving = Serving::Yes;
+        self.open_lost_clock(cx);
         self.tell_rekey_key(cx);
         let follows = self.coop.leads() && self.follow(cx);
         if !follows && lifetime_only {
@@ -360,7 +369,8 @@ impl KeyServer {
     fn next_sync(&self) -> Option<PseudoTime> {
         let window_s = u64::from(self.plan.as_ref()?.tbar_window_s?);
         let drift = Duration::from_secs(window_s * 1_000_000 / DRIFT_PPM);
-        Some(self.last_sync.after(drift.min(SYNC_MAX)))
+        let span = if self.resyncs > 0 { RESYNC } else { drift };
+        Some(self.last_sync.after(span.min(SYNC_MAX)))
     }
 
     /// `crypto gdoi ks rekey`: a new traffic key, sent on as soon as every member can have it.
@@ -374,11 +384,23 @@ impl KeyServer {
         self.expire_pulls(cx.now);
         self.coop_tick(cx);
         self.tick(cx);
+        if self.mark_due().is_some_and(|due| due <= cx.now) {
+            self.persist_group(cx);
+        }
+    }
+
+    //= getvpn P27
+    fn mark_due(&self) -> Option<Time> {
+        self.is_founded().then(|| self.clock.mark_due())
     }
 
     /// When `timer` has something to do.
     pub(crate) fn deadline(&self, now: Time) -> Option<Time> {
-        let coop = self.coop_deadline();
+        let coop = self
+            .coop_deadline()
+            .into_iter()
+            .chain(self.mark_due())
+            .min();
         let plan = self.plan.as_ref().filter(|_| self.serving == Serving::Yes);
         let Some(plan) = plan else {
             return coop;
@@ -457,6 +479,7 @@ impl KeyServer {
     /// Writes what the group must remember; whatever leaves after this, leaves when it is written.
     fn persist_group(&mut self, cx: &mut Context<'_>) {
         self.note_changes(cx.now);
+        self.clock.mark(cx.now);
         let mut sid_marks = self.sid_marks.clone();
         sid_marks.retain(|mark| !mark.is_for(&self.sids.space()));
         sid_marks.push(SidMark::of(&self.sids));
@@ -464,6 +487,8 @@ impl KeyServer {
             boot: self.boot,
             written: cx.now,
             pseudotime: self.clock.at(cx.now),
+            clock_generation: self.clock.generation(),
+            clock_lost: self.clock.is_lost(),
             keys: self.keys_without_removals(),
             sid_marks,
             policy: self.policy.clone(),

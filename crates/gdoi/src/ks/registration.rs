@@ -406,6 +406,7 @@ impl KeyServer {
             }),
             teks: Vec::new(),
             sids: (!sids.is_empty()).then_some((self.config.size, sids)),
+            clock_generation: self.clock.generation(),
         };
         for spi in &pull.teks {
             let record = self.keys.teks.iter().find(|record| record.tek.spi == *spi);

@@ -61,6 +61,7 @@ impl KeyServer {
         self.announce_due(cx);
         self.summon(cx);
         if self.sync_due(now) {
+            self.resyncs = self.resyncs.saturating_sub(1);
             self.begin(cx);
             self.send_teks(cx);
         }

@@ -394,6 +394,7 @@ impl KeyServer {
         let offer = Offer {
             stamp: Some(GroupStamp {
                 pseudotime: now,
+                clock_generation: self.clock.generation(),
                 stamped_by: self.sids.space().index,
                 generation: self.keys.generation,
             }),

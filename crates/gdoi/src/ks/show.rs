@@ -55,6 +55,7 @@ impl KeyServer {
             teks: self.tek_views(now, plan),
             sas: self.sa_views(now),
             pseudotime: now,
+            clock_generation: self.clock.generation(),
             members: self.member_views(at),
             sids: SidView {
                 size: self.sids.space().size,

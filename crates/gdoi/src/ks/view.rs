@@ -8,8 +8,8 @@ use std::time::Duration;
 
 use crypto::key_pair::Kind;
 use policy::{
-    Acl, GroupId, GroupName, GroupSize, KekCipher, KekSpi, KsIndex, PeerKind, PseudoTime,
-    RekeyTransport, Signature, Spi, Transform,
+    Acl, ClockGeneration, GroupId, GroupName, GroupSize, KekCipher, KekSpi, KsIndex, PeerKind,
+    PseudoTime, RekeyTransport, Signature, Spi, Transform,
 };
 
 use super::CoopView;
@@ -64,6 +64,8 @@ pub struct View {
     pub sas: Vec<SaView>,
     /// The group's clock, `Replay Value`.
     pub pseudotime: PseudoTime,
+    /// Which clock that is (PROTOCOL P27).
+    pub clock_generation: ClockGeneration,
     /// Registered members in order of address.
     pub members: Vec<MemberView>,
     /// Sender identifiers.

@@ -574,6 +574,7 @@ fn announcing(stolen: &Stolen, seq: u32, said: &Said) -> Packet {
     let offer = Offer {
         stamp: Some(GroupStamp {
             pseudotime: tek.activation,
+            clock_generation: ::policy::ClockGeneration::default(),
             stamped_by: tek.minted_by,
             generation: tek.generation,
         }),
@@ -597,6 +598,7 @@ fn announcing(stolen: &Stolen, seq: u32, said: &Said) -> Packet {
             key: &stolen.tek.key,
         }],
         sids: None,
+        clock_generation: ::policy::ClockGeneration::default(),
     };
     let mut builder = Builder::new();
     builder.push(&Seq(seq));
@@ -626,6 +628,7 @@ fn kek_offer(sa: &RekeySa, bits: u16, stolen: &Stolen) -> KekOffer {
         record: Some(KekRecord {
             activation: PseudoTime::ZERO,
             expiry: stolen.kek.expiry,
+            clock_generation: ::policy::ClockGeneration::default(),
             ks_list_hash: stolen.kek.ks_list_hash,
             minted_by: stolen.kek.minted_by,
             generation: stolen.kek.generation,

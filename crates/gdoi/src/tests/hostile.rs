@@ -12,9 +12,8 @@ use wire::gdoi::Seq;
 use wire::iana::{AckType, PayloadType};
 use wire::isakmp::{Builder, Chain, Header, VendorId};
 
-use super::network::{
-    DataPlane, Fate, KS, Network, Packet, g1, generate_rsa, gm, key_server, member, socket,
-};
+use super::network::{Fate, KS, Network, Packet, g1, generate_rsa, gm, key_server, member, socket};
+use super::plane::DataPlane;
 use crate::group_sa::{Grant, Offer, TekGrant, TekOffer};
 use crate::ks::{Kek, TekRecord};
 use crate::machine::Command;
@@ -134,6 +133,7 @@ pub(super) fn push(stolen: &Stolen, seq: u32, tek: &Tek, key: &PrivateKey) -> Pa
     let offer = Offer {
         stamp: Some(GroupStamp {
             pseudotime: tek.activation,
+            clock_generation: ::policy::ClockGeneration::default(),
             stamped_by: tek.minted_by,
             generation: tek.generation,
         }),

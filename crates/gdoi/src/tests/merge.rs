@@ -4,6 +4,8 @@ use std::collections::BTreeSet;
 use std::net::Ipv4Addr;
 use std::time::Duration;
 
+use policy::{ClockGeneration, PseudoTime};
+
 use super::coop::{found, group, heal, primary};
 use super::network::{Fate, KS, KS2, Network, gm};
 use super::removal::{assert_others_understand, clear, outbound};
@@ -190,5 +192,89 @@ fn of_two_policies_that_are_equally_old_all_take_the_same() {
         for n in 1..=4 {
             assert!(!network.gm(n).policy_stale, "gm{n}\n{}", network.transcript);
         }
+    }
+}
+
+/// All key servers lost their power: whoever leads then opens a clock, and the other follows it.
+#[test]
+fn key_servers_that_all_lost_the_clock_agree_on_a_new_one() {
+    for seed in 1..=3 {
+        let mut network = group(seed, 2, 3, 3_600, 10);
+        network.run_s(400);
+        network.kill("ks1");
+        network.kill("ks2");
+        network.watch(Duration::from_secs(45), TICK, Network::assert_understood);
+        network.boot("ks2");
+        network.start("ks2");
+        network.run_s(2);
+        network.boot("ks1");
+        network.start("ks1");
+        network.watch(Duration::from_secs(60), TICK, Network::assert_understood);
+        assert_same_clock(&network, 3);
+        assert_eq!(network.ks("ks1").clock_generation, ClockGeneration(16));
+        network.watch(Duration::from_secs(4_000), TICK, Network::assert_understood);
+    }
+}
+
+/// A key server whose machine was off alone takes the group's time from the other one, and no
+/// generation begins.
+#[test]
+fn a_key_server_that_lost_the_clock_alone_is_told_it() {
+    let mut network = group(1, 2, 3, 3_600, 10);
+    network.run_s(400);
+    network.kill("ks1");
+    network.run_s(100);
+    network.boot("ks1");
+    network.start("ks1");
+    network.watch(Duration::from_secs(60), TICK, Network::assert_understood);
+    assert_same_clock(&network, 3);
+    assert_eq!(
+        network.ks("ks1").clock_generation,
+        ClockGeneration::default()
+    );
+}
+
+/// One that lost the clock while it heard nobody opened a generation for its own members. Whoever
+/// leads when both have met names a newer one still, so that the members of both follow.
+#[test]
+fn whoever_leads_after_a_split_outdoes_the_clock_that_the_other_side_opened() {
+    for (lost, side) in [("ks1", KS), ("ks2", KS2)] {
+        let mut network = group(2, 2, 4, 3_600, 10);
+        network.run_s(400);
+        apart(&mut network, &[side, gm(1), gm(3)]);
+        network.kill(lost);
+        network.run_s(200);
+        network.boot(lost);
+        network.start(lost);
+        network.run_s(60);
+        let opened = network.ks(lost).clock_generation;
+        assert!(opened > ClockGeneration::default());
+        assert_eq!(network.gm(1).clock_generation, opened);
+        assert_eq!(network.gm(2).clock_generation, ClockGeneration::default());
+        heal(&mut network);
+        network.run_s(60);
+        assert_same_clock(&network, 4);
+        if primary(&network, &["ks1", "ks2"]) == lost {
+            assert_eq!(network.gm(2).clock_generation, opened);
+        } else {
+            assert!(network.gm(1).clock_generation > opened);
+        }
+        network.watch(Duration::from_secs(120), TICK, Network::assert_understood);
+    }
+}
+
+/// Both key servers and all members read the same clock.
+fn assert_same_clock(network: &Network, members: u8) {
+    let (a, b) = (network.ks("ks1"), network.ks("ks2"));
+    assert_eq!(a.clock_generation, b.clock_generation);
+    let apart = |c: PseudoTime, d: PseudoTime| c.since(d).max(d.since(c));
+    assert!(apart(a.pseudotime, b.pseudotime) < Duration::from_millis(500));
+    for n in 1..=members {
+        let own = network.gm(n);
+        assert_eq!(own.clock_generation, a.clock_generation, "gm{n}");
+        let read = own.pseudotime.unwrap();
+        let off = apart(read, a.pseudotime);
+        // A rekey may have waited for a second, and its stamp is as old then.
+        assert!(off < Duration::from_millis(1_500), "gm{n} is {off:?} off");
     }
 }

@@ -11,6 +11,7 @@ mod merge;
 mod multicast;
 mod network;
 mod plain;
+mod plane;
 mod policy;
 mod preview;
 mod registration;

@@ -9,17 +9,17 @@ use std::time::Duration;
 use crypto::key_pair::{Kind, Size};
 use crypto::{Secret, SeededRng, fixture};
 use event::Event;
-use policy::tbar::PseudoClock;
 use policy::{
     Ace, Acl, Action, Encryption, GroupId, GroupName, GroupSize, Integrity, KekCipher, KeyBits,
-    PortMatch, PseudoTime, RekeyTransport, Sid, SigHash, Spi, Tek, Time, Transform,
+    PortMatch, RekeyTransport, Sid, SigHash, Spi, Time, Transform,
 };
 use wire::isakmp::Header;
 
+use super::plane::DataPlane;
 use crate::config::{
     self, Config, IpsecSa, IsakmpCipher, IsakmpHash, IsakmpPolicy, PresharedKey, RekeyKey,
 };
-use crate::machine::{Command, Input, Outbox, Output, Record, TekKey};
+use crate::machine::{Command, Input, Outbox, Output, Record};
 use crate::persist::{BootId, Restored};
 use crate::{Machine, gm, ks};
 
@@ -62,38 +62,15 @@ impl Packet {
     }
 }
 
-/// What a data plane would hold.
-#[derive(Default)]
-pub(super) struct DataPlane {
-    pub(super) sas: BTreeMap<Spi, (Tek, TekKey)>,
-    pub(super) acl: Option<Arc<Acl>>,
-    pub(super) policy_from: Option<PseudoTime>,
-    pub(super) sids: Vec<Sid>,
-    pub(super) clock: Option<PseudoClock>,
-    pub(super) closed: u32,
-    pub(super) blocks_log2: Option<u8>,
-}
-
-impl DataPlane {
-    /// The key that is sent on at `now` (PROTOCOL P11).
-    pub(super) fn outbound(&self, now: Time) -> Option<Spi> {
-        let clock = self.clock?;
-        self.sas
-            .values()
-            .map(|(tek, _)| tek)
-            .filter(|tek| tek.is_active(clock.at(now)))
-            .max_by_key(|tek| (tek.activation, tek.spi))
-            .map(|tek| tek.spi)
-    }
-}
-
 pub(super) struct Node {
     pub(super) name: String,
     pub(super) address: Ipv4Addr,
     /// `None` while it is dead.
     pub(super) machine: Option<Machine>,
     pub(super) config: Arc<Config>,
-    pub(super) boot: BootId,
+    boot: BootId,
+    /// When its machine booted: core time began then.
+    booted: Time,
     pub(super) disk: BTreeMap<Vec<u8>, Secret>,
     pub(super) events: Vec<String>,
     pub(super) planes: BTreeMap<GroupName, DataPlane>,
@@ -113,6 +90,11 @@ pub(super) struct Node {
 impl Node {
     pub(super) fn plane(&self) -> &DataPlane {
         &self.planes[&g1()]
+    }
+
+    /// Its core time.
+    fn local(&self, now: Time) -> Time {
+        Time::ZERO + self.booted.until(now)
     }
 
     pub(super) fn has_event(&self, mnemonic: &str) -> bool {
@@ -225,6 +207,7 @@ impl Network {
             machine: None,
             config: Arc::new(config),
             boot: BootId([1; 16]),
+            booted: Time::ZERO,
             disk: BTreeMap::new(),
             events: Vec::new(),
             planes: BTreeMap::new(),
@@ -270,6 +253,14 @@ impl Network {
         node.machine = None;
         node.joined.clear();
         node.planes.clear();
+    }
+
+    /// The machine of a node whose process is dead boots, and had no power for so long as it was.
+    pub(super) fn boot(&mut self, name: &str) {
+        let now = self.now;
+        let node = self.node_mut(name);
+        node.booted = now;
+        node.boot.0[0] += 1;
     }
 
     pub(super) fn start(&mut self, name: &str) {
@@ -322,10 +313,11 @@ impl Network {
 
     fn input(&mut self, at: usize, input: Input<'_>) {
         let mut out = Outbox::default();
+        let now = self.nodes[at].local(self.now);
         let Some(machine) = &mut self.nodes[at].machine else {
             return;
         };
-        machine.handle(self.now, input, &mut out);
+        machine.handle(now, input, &mut out);
         for output in out.drain().collect::<Vec<_>>() {
             if self.nodes[at].machine.is_none() {
                 return;
@@ -370,17 +362,11 @@ impl Network {
             Output::LimitBlocks { group, log2 } => {
                 node.planes.entry(group).or_default().blocks_log2 = Some(log2);
             }
-            Output::SetClock { group, clock } => {
-                node.planes.entry(group).or_default().clock = Some(clock);
-            }
-            Output::CloseGroup { group } => {
+            Output::SetClock { group, clock, anew } => {
                 let plane = node.planes.entry(group).or_default();
-                let closed = plane.closed + 1;
-                *plane = DataPlane {
-                    closed,
-                    ..DataPlane::default()
-                };
+                plane.set_clock(now, clock, anew);
             }
+            Output::CloseGroup { group } => node.planes.entry(group).or_default().close(),
             Output::GenerateKeyPair {
                 label,
                 size,
@@ -509,7 +495,8 @@ impl Network {
             .iter()
             .enumerate()
             .filter_map(|(at, node)| {
-                let due = node.machine.as_ref()?.deadline(self.now)?;
+                let due = node.machine.as_ref()?.deadline(node.local(self.now))?;
+                let due = node.booted + Time::ZERO.until(due);
                 Some((due.max(self.now), at))
             })
             .min();
@@ -581,8 +568,9 @@ impl Network {
     }
 
     pub(super) fn ks(&self, name: &str) -> ks::View {
-        let machine = self.node(name).machine.as_ref().expect("it is alive");
-        machine.ks_views(self.now).remove(0)
+        let node = self.node(name);
+        let machine = node.machine.as_ref().expect("it is alive");
+        machine.ks_views(node.local(self.now)).remove(0)
     }
 
     pub(super) fn gm(&self, n: u8) -> gm::View {

@@ -698,6 +698,7 @@ impl PlainServer {
                     key: &key,
                 }],
                 sids: None::<(GroupSize, &[Sid])>,
+                clock_generation: ::policy::ClockGeneration::default(),
             };
             let built = Responder::message_4(Some(4), &grant, KIND).expect("it fits");
             plain.send(network, (under, message_id), &built, Expect::Final);

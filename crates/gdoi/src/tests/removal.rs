@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use policy::Spi;
 
-use super::network::{DataPlane, Fate, Network, Packet, g1, gm, key_server};
+use super::network::{Fate, Network, Packet, g1, gm, key_server};
+use super::plane::DataPlane;
 use crate::gm::Status;
 use crate::machine::{Command, TekKey};
 use crate::persist::Restored;

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use crypto::{Secret, SeededRng};
-use policy::{PseudoTime, Time};
+use policy::{ClockGeneration, PseudoTime, Spi, Time};
 
 use super::network::{Network, g1, generate_rsa, gm, isakmp, key_server, member};
 use crate::Machine;
@@ -12,7 +12,7 @@ use crate::config::{self, Config};
 use crate::ks::GroupKeys;
 use crate::limits::SID_BLOCK;
 use crate::machine::{Command, Record};
-use crate::persist::{BootId, GroupRow};
+use crate::persist::{BootId, GroupRow, Restored, group_record};
 
 const TICK: Duration = Duration::from_millis(250);
 
@@ -169,39 +169,100 @@ fn a_killed_member_registers_again_and_gets_new_sids() {
     network.watch(Duration::from_secs(1_200), TICK, Network::assert_understood);
 }
 
-#[test]
-fn after_another_boot_the_groups_clock_goes_on_past_its_mark_and_traffic_goes_on() {
-    let mut network = Network::of(4, &key_server(3_600, 7_200), 2);
-    network.run_s(5);
-    let before = network.ks("ks1").pseudotime;
-    network.kill("ks1");
-    network.run_s(30);
-    network.node_mut("ks1").boot = BootId([2; 16]);
-    network.start("ks1");
-    network.run_s(1);
-    assert!(network.ks("ks1").pseudotime > before);
-    network.command("ks1", Command::Rekey { group: None });
-    network.watch(Duration::from_secs(400), TICK, Network::assert_understood);
-    network.assert_keys_agree("ks1");
+/// How far a member's clock is from the key server's.
+fn off(network: &Network, ks: &str, n: u8) -> Duration {
+    let (own, theirs) = (network.gm(n).pseudotime.unwrap(), network.ks(ks).pseudotime);
+    own.since(theirs).max(theirs.since(own))
 }
 
 #[test]
-fn the_clock_of_another_boot_is_never_behind_what_members_may_have_seen() {
-    let row = GroupRow {
+fn after_another_boot_members_follow_the_clock_of_a_new_generation_and_traffic_goes_on() {
+    for down_s in [5, 60, 110] {
+        let mut network = Network::of(4, &key_server(3_600, 7_200), 2);
+        network.run_s(600);
+        let before = network.ks("ks1").pseudotime;
+        network.kill("ks1");
+        network.watch(
+            Duration::from_secs(down_s),
+            TICK,
+            Network::assert_understood,
+        );
+        network.boot("ks1");
+        network.start("ks1");
+        network.watch(Duration::from_secs(30), TICK, Network::assert_understood);
+        let after = network.ks("ks1");
+        assert_eq!(after.clock_generation, ClockGeneration(16));
+        // It was written down at most two minutes before.
+        let off_by = before.since(after.pseudotime.before(Duration::from_secs(30)));
+        assert!(off_by <= Duration::from_secs(120), "{off_by:?}");
+        assert!(network.node("ks1").has_event("KS_CLOCK_LOST"));
+        for n in 1..=2 {
+            assert_eq!(network.gm(n).clock_generation, ClockGeneration(16));
+            assert!(off(&network, "ks1", n) < Duration::from_millis(500));
+            let name = format!("gm{n}");
+            assert!(network.node(&name).has_event("PSEUDO_TIME_LARGE"));
+        }
+        network.watch(Duration::from_secs(4_000), TICK, Network::assert_understood);
+        network.assert_keys_agree("ks1");
+        network.kill("ks1");
+        network.start("ks1");
+        network.run_s(5);
+        assert_eq!(network.ks("ks1").clock_generation, ClockGeneration(16));
+        assert_eq!(network.node("ks1").count("KS_CLOCK_LOST"), 1);
+    }
+}
+
+/// The key server takes keys for alive that ended at the members while it was off; those took what
+/// was sent on them, know no copies of it any more, and do not take them again.
+#[test]
+fn a_key_that_ended_while_the_key_server_was_off_does_not_come_back() {
+    let mut network = Network::of(6, &key_server(300, 600), 2);
+    network.run_s(400);
+    let held = |network: &Network| -> BTreeSet<Spi> {
+        let teks = (1..=2).flat_map(|n| network.gm(n).teks);
+        teks.map(|tek| tek.spi).collect()
+    };
+    let before = held(&network);
+    network.kill("ks1");
+    network.run_s(900);
+    assert_eq!(network.registered(), 0);
+    network.boot("ks1");
+    network.start("ks1");
+    network.run_s(90);
+    assert_eq!(network.registered(), 2);
+    assert!(held(&network).is_disjoint(&before));
+    network.watch(Duration::from_secs(600), TICK, Network::assert_understood);
+}
+
+#[test]
+fn the_clock_of_another_boot_is_lost_and_goes_on_from_where_it_was_written_down() {
+    let row = |clock_generation, clock_lost| GroupRow {
         boot: BootId([1; 16]),
         written: Time::from_secs(5_000),
         pseudotime: PseudoTime::from_secs(900),
+        clock_generation,
+        clock_lost,
         keys: GroupKeys::new(&mut SeededRng::from_number(1)),
         sid_marks: Vec::new(),
         policy: None,
         next_policy: None,
         rekeys_sent: 0,
     };
-    let same = row.clock(BootId([1; 16]));
+    let first = ClockGeneration::default();
+    let same = row(first, false).clock(BootId([1; 16]));
     assert_eq!(same.at(Time::from_secs(5_010)), PseudoTime::from_secs(910));
-    // The machine was up for 40 s since, and off for less than the margin.
-    let other = row.clock(BootId([2; 16]));
-    assert!(other.at(Time::from_secs(40)) >= PseudoTime::from_secs(900 + 40 + 299));
+    assert!(!same.is_lost());
+    let other = row(first, false).clock(BootId([2; 16]));
+    assert_eq!(other.at(Time::from_secs(40)), PseudoTime::from_secs(940));
+    assert!(other.is_lost());
+    // Nobody told the time in that boot either.
+    assert!(row(first, true).clock(BootId([1; 16])).is_lost());
+    for (generation, lost) in [(first, false), (ClockGeneration(33), false), (first, true)] {
+        let record = group_record(&g1(), &row(generation, lost));
+        let restored = Restored::read(vec![record]).unwrap();
+        let (row, _) = &restored.groups[&g1()];
+        assert_eq!((row.clock_generation, row.clock_lost), (generation, lost));
+    }
 }
 
 #[test]

@@ -25,9 +25,6 @@ use crate::ks::{KeyServer, PullMessage, Serving};
 use crate::limits::{ANNOUNCEMENT_OCTETS_MAX, PEER_SILENCE_MAX, PSEUDOTIME_MAX};
 use crate::refusal::Refusal;
 
-/// The pseudotime generation of records (PROTOCOL P27).
-const CLOCK_GENERATION: u32 = 0;
-
 /// The records of one announcement.
 #[derive(Default)]
 pub(super) struct Delta {
@@ -248,7 +245,7 @@ impl KeyServer {
             sequence,
             ks_list_hash: plan.map_or([0; 8], |plan| plan.wanted.ks_list_hash),
             pseudotime_ns: self.clock.at(now).as_nanos(),
-            clock_generation: CLOCK_GENERATION,
+            clock_generation: self.clock.generation().0,
             term: coop.row.term,
             generation: self.keys.generation.0,
             marks: self.own_marks(),
@@ -275,7 +272,7 @@ impl KeyServer {
     }
 
     /// Whether this key server has keys of the group.
-    pub(super) fn is_founded(&self) -> bool {
+    pub(in crate::ks) fn is_founded(&self) -> bool {
         !self.keys.keks.is_empty()
     }
 

@@ -5,20 +5,18 @@
 
 use std::net::{Ipv4Addr, SocketAddrV4};
 
-use ::policy::tbar::PseudoClock;
 use ::policy::{Generation, KekSpi, KsIndex, PseudoTime, Time};
 use event::Gdoi;
 use wire::private::Announcement;
 
 use super::log::Key;
 use super::records::{self, Piece, Record};
-use super::view::Role;
 use crate::context::Context;
 use crate::key_pairs::KeyPair;
 use crate::ks::keys::KINDS;
 use crate::ks::outstanding::Content;
 use crate::ks::{Kek, KeyServer, Member, TekRecord};
-use crate::limits::{CLOCK_SLEW_PPM, CLOCK_STEP_MIN, LIFETIME_MAX, MERGE_SEND_WAIT};
+use crate::limits::{LIFETIME_MAX, MERGE_SEND_WAIT};
 use crate::machine::Output;
 use crate::persist;
 use crate::policy_blob::{PolicyBlob, Sha256, sha256};
@@ -542,60 +540,6 @@ impl KeyServer {
     pub(in crate::ks) fn recall_rekey_key(&mut self, cx: &mut Context<'_>) {
         if let Some((index, key)) = self.coop.told_key.clone() {
             self.join_rekey_key(cx, index, key);
-        }
-    }
-
-    // ---------------------------------------------------------------- the clock
-
-    /// The group's clock is the primary's: the answer was stamped between `asked` and now.
-    //= getvpn P27
-    pub(super) fn follow_clock(
-        &mut self,
-        cx: &mut Context<'_>,
-        index: KsIndex,
-        said: &Announcement<'_>,
-        asked: Time,
-    ) {
-        let primary =
-            self.coop.peers.get(&index).and_then(super::Peer::role) == Some(Role::Primary);
-        if self.coop.leads() || !said.flags.founded {
-            return;
-        }
-        let first = self.coop.synchronised.is_none();
-        if !primary && !(first && (said.flags.complete || !self.is_founded())) {
-            return;
-        }
-        // It was stamped at some time between: any of these is what it may read now.
-        let round_trip = cx.now.since(asked);
-        let least = PseudoTime::from_nanos(said.pseudotime_ns);
-        let theirs = least.after(round_trip / 2);
-        let own = self.clock.at(cx.now);
-        // Nothing was stamped in this run yet: the clock is simply the group's.
-        let read = if first && !self.coop.complete {
-            theirs
-        } else {
-            let since = self.coop.synchronised.map_or(Time::ZERO, |at| at);
-            let most = cx.now.since(since) * u32::try_from(CLOCK_SLEW_PPM).unwrap_or(0) / 1_000_000;
-            let (ahead, behind) = (least.since(own), own.since(least.after(round_trip)));
-            // No drift explains that: one of the two clocks was lost, and the primary's counts.
-            if ahead.max(behind) > CLOCK_STEP_MIN {
-                self.clock_differs(cx, index);
-                theirs
-            } else {
-                own.after(ahead.min(most)).before(behind.min(most))
-            }
-        };
-        self.clock = PseudoClock::reading(read, cx.now);
-        self.coop.synchronised = Some(cx.now);
-    }
-
-    fn clock_differs(&mut self, cx: &mut Context<'_>, index: KsIndex) {
-        if let Some(peer) = self.coop.peers.get_mut(&index) {
-            peer.counters.invalid_pseudotimes += 1;
-            cx.out.report(Gdoi::COOP_KS_RECVD_ANN_INVALID_PST {
-                ks: peer.address,
-                group: self.config.group.clone(),
-            });
         }
     }
 }

@@ -6,6 +6,7 @@
 //! record does here, `truth` where configurations differ. `docs/coop-wire.md` has the octets.
 
 mod announce;
+mod clock;
 mod election;
 mod handover;
 mod import;
@@ -84,6 +85,8 @@ pub(crate) struct Coop {
     told_key: Option<(KsIndex, records::RekeyKey)>,
     /// When the clock was set by the primary's last.
     synchronised: Option<Time>,
+    /// By how much the group's clock may be ahead of what was read then: the way of the answer.
+    unsure: Duration,
     /// Since when keys wait for peers to write them down.
     waiting_since: Option<Time>,
     /// Whether another key server leads beside this one, and is about to step down.
@@ -128,6 +131,7 @@ impl Coop {
             own_key: None,
             told_key: None,
             synchronised: None,
+            unsure: Duration::ZERO,
             waiting_since: None,
             rivalled: false,
             handover: handover::HandOver::default(),
@@ -329,7 +333,9 @@ impl KeyServer {
             return Some("this key server has not heard from the others yet");
         }
         let now = self.clock.at(now);
-        let keks = super::keys::kinds(&self.config).all(|kind| self.keys.kek(kind).is_some());
+        // One that ended while all were off gives way when all hold the next.
+        let lives = |kind| self.keys.kek(kind).is_some_and(|kek| now < kek.expiry);
+        let keks = super::keys::kinds(&self.config).all(lives);
         if !keks || self.keys.running(now).is_none() || self.policy.is_none() {
             return Some("the key servers have not agreed on keys yet");
         }

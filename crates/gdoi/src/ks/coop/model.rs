@@ -15,7 +15,7 @@ use crate::context::Context;
 use crate::group_sa::{Grant, KekGrant, Offer, Received, TekGrant};
 use crate::ike::SaId;
 use crate::key_pairs::KeyPair;
-use crate::ks::{Kek, KeyServer, Member, Serving};
+use crate::ks::{Kek, KeyServer, Member, Serving, TekRecord};
 use crate::machine::Output;
 use crate::persist;
 use crate::policy_blob::PolicyBlob;
@@ -121,6 +121,7 @@ impl KeyServer {
             unsolicited_acks: self.unsolicited_acks,
             repeated_acks: self.repeated_acks,
             last_sync: self.last_sync,
+            resyncs: self.resyncs,
             ordered: self.ordered,
             spent: self.spent,
             summoned: self.summoned.clone(),
@@ -254,6 +255,7 @@ impl KeyServer {
                 .map(TekGrant::of)
                 .collect(),
             sids: None,
+            clock_generation: self.clock.generation(),
         };
         let received = grant.with_wire(kind, |kd| Received::from_wire(kd, &offer, kind));
         let ack_base = crypto::Secret::copy_of(&address.octets());
@@ -353,7 +355,8 @@ impl KeyServer {
         )
             .hash(h);
         coop.row.marks.iter().for_each(|marks| marks.term.hash(h));
-        rel.time(coop.synchronised).hash(h);
+        (rel.time(coop.synchronised), coop.unsure).hash(h);
+        (self.clock.generation(), self.clock.is_lost(), self.resyncs).hash(h);
         (coop.previous_primary, coop.rivalled, self.ordered).hash(h);
         for peer in coop.peers.values() {
             self.hash_peer(peer, rel, h);
@@ -369,21 +372,10 @@ impl KeyServer {
         (cleared.made.as_nanos(), cleared.forget_at.as_nanos()).hash(h);
         self.hash_summoned(h);
         self.keys.keks.iter().for_each(|kek| hash_kek(kek, h));
-        for record in &self.keys.teks {
-            (
-                record.tek.spi.0,
-                record.announced,
-                record.delivered,
-                record.withdrawn,
-            )
-                .hash(h);
-            (
-                record.tek.activation.as_nanos(),
-                record.tek.expiry.as_nanos(),
-            )
-                .hash(h);
-            record.send_from.map(|at| rel.pseudo_time(at)).hash(h);
-        }
+        self.keys
+            .teks
+            .iter()
+            .for_each(|record| hash_tek(record, rel, h));
         for blob in [&self.policy, &self.next_policy].into_iter().flatten() {
             blob.sha256.hash(h);
         }
@@ -434,6 +426,22 @@ impl KeyServer {
             }
         }
     }
+}
+
+fn hash_tek(record: &TekRecord, rel: Relative, h: &mut impl Hasher) {
+    (
+        record.tek.spi.0,
+        record.announced,
+        record.delivered,
+        record.withdrawn,
+    )
+        .hash(h);
+    (
+        record.tek.activation.as_nanos(),
+        record.tek.expiry.as_nanos(),
+    )
+        .hash(h);
+    record.send_from.map(|at| rel.pseudo_time(at)).hash(h);
 }
 
 fn hash_kek(kek: &Kek, h: &mut impl Hasher) {

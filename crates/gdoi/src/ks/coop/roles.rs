@@ -272,6 +272,7 @@ impl KeyServer {
         self.coop.decide_at = None;
         self.coop.complete = true;
         self.coop.waiting_since = None;
+        self.open_lost_clock(cx);
         if founded {
             self.open_term(cx, 0);
         }

@@ -285,6 +285,7 @@ fn member() -> gm::View {
             outbound: true,
         }],
         pseudotime: Some(PseudoTime::from_nanos(621_388_660_000_000)),
+        clock_generation: policy::ClockGeneration::default(),
         sids: vec![Sid(0x12)],
         sid_size: Some(GroupSize::Medium),
         public_key: Some(gm::PublicKeyView {
@@ -414,6 +415,7 @@ fn key_server() -> ks::View {
             tbar_window_s: Some(4),
         }],
         pseudotime: PseudoTime::from_nanos(442_843_290_000_000),
+        clock_generation: policy::ClockGeneration::default(),
         members: vec![registered()],
         sids: ks::SidView {
             size: GroupSize::Medium,
@@ -714,6 +716,7 @@ impl Machines for Unregistered {
             keks: gm::Keks::default(),
             teks: Vec::new(),
             pseudotime: None,
+            clock_generation: policy::ClockGeneration::default(),
             sids: Vec::new(),
             public_key: None,
             ..member()

@@ -52,6 +52,8 @@ pub struct Group {
     pub teks: Vec<Tek>,
     /// The group's clock, seconds.
     pub replay_value_s: f64,
+    /// Which clock that is: a new one each time the key servers have lost it.
+    pub replay_clock_generation: u32,
     /// Until the keys of before a removal are sent on no more, seconds.
     pub old_keys_end_in_s: Option<u64>,
     /// Configured key servers that do not know of a removal yet.
@@ -184,6 +186,7 @@ impl Group {
             keks: ks.keks.iter().map(Kek::of).collect(),
             teks: ks.teks.iter().map(Tek::of).collect(),
             replay_value_s: Duration::from_nanos(ks.pseudotime.as_nanos()).as_secs_f64(),
+            replay_clock_generation: ks.clock_generation.0,
             old_keys_end_in_s: ks.removal.keys_end_in.map(seconds_until),
             removal_unknown_to: ks.removal.lacking.clone(),
         }
@@ -257,7 +260,12 @@ impl Group {
             writeln!(f)?;
             tek.write(f)?;
         }
-        writeln!(f, "\n  Replay Value {:.2} secs", self.replay_value_s)
+        writeln!(f, "\n  Replay Value {:.2} secs", self.replay_value_s)?;
+        // The group's first clock needs no name.
+        match self.replay_clock_generation {
+            0 => Ok(()),
+            lost => writeln!(f, "  Replay Clock Generation : {lost}"),
+        }
     }
 
     fn write_kek(&self, f: &mut fmt::Formatter<'_>, kek: &Kek) -> fmt::Result {
