@@ -108,7 +108,7 @@ impl<'a> TekGrant<'a> {
     }
 }
 
-/// What a change of the transform does to keys that were minted ahead.
+/// What becomes of keys that were minted ahead and are to be sent on no more.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Withdrawn {
     /// Keys that are never sent on.
@@ -326,13 +326,13 @@ impl GroupKeys {
         any
     }
 
-    /// Lets the traffic keys of another transform that nobody holds yet never be sent on, and says
-    /// from when on those that members hold already would be.
+    /// Lets those of some traffic keys that nobody holds yet never be sent on, and says from when on
+    /// those that members hold already would be.
     //= getvpn P12
-    pub(crate) fn withdraw_others(&mut self, transform: Transform, now: PseudoTime) -> Withdrawn {
+    pub(crate) fn withdraw(&mut self, now: PseudoTime, those: impl Fn(&Tek) -> bool) -> Withdrawn {
         let mut withdrawn = Withdrawn::default();
         for record in &mut self.teks {
-            let other = record.tek.transform != transform && !record.withdrawn;
+            let other = those(&record.tek) && !record.withdrawn;
             if other && record.tek.activation > now {
                 if record.announced {
                     withdrawn.held.push(record.tek.activation);
@@ -773,7 +773,7 @@ mod tests {
             .collect();
         keys.announce_teks(&spis[..2], now);
         let null = Transform::new(Encryption::Null, Integrity::HmacSha256).unwrap();
-        let withdrawn = keys.withdraw_others(null, now);
+        let withdrawn = keys.withdraw(now, |tek| tek.transform != null);
         assert_eq!(withdrawn.spis, spis[2..]);
         let held = keys.tek_by_spi(spis[1]).unwrap().tek.activation;
         assert_eq!(withdrawn.held, [held]);

@@ -28,7 +28,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use ::policy::lifetime::TEK_LIFETIME_WARN_S;
-use ::policy::{Ace, PseudoTime, SidSpace, Time};
+use ::policy::{Ace, PseudoTime, SidSpace, Spi, Tek, Time};
 use event::Gdoi;
 
 use crate::config;
@@ -92,7 +92,7 @@ pub(crate) struct KeyServer {
     /// Stamps that are still to be sent soon, since the clock is another one.
     resyncs: u8,
     /// An operator's rekey waits until those on their way are fewer.
-    ordered: bool,
+    ordered: Option<Order>,
     /// The key for which a member's word that it is nearly used up has already been heard.
     spent: Option<::policy::Spi>,
     /// Members that were told to register again.
@@ -105,6 +105,15 @@ pub(crate) struct KeyServer {
 
 /// The longest time between two stamps of the group's clock (PROTOCOL P27).
 const SYNC_MAX: Duration = Duration::from_secs(7_200);
+/// New keys that are to be made at once.
+#[derive(Copy, Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+enum Order {
+    /// One that is sent on as soon as every member can have it.
+    Rekey,
+    /// And others in place of all that are not sent on yet.
+    Instead,
+}
+
 /// Members that follow another clock know it by one stamp only, which may be that of a copy: so many
 /// more are sent, so long after one another.
 const RESYNCS: u8 = 3;
@@ -147,7 +156,7 @@ impl KeyServer {
             repeated_acks: 0,
             last_sync: PseudoTime::ZERO,
             resyncs: 0,
-            ordered: false,
+            ordered: None,
             spent: None,
             summoned: Summoned::default(),
             keys_until: None,
@@ -299,13 +308,7 @@ impl KeyServer {
             self.announce_due(cx);
             return false;
         }
-        let withdrawn = self.keys.withdraw_others(plan.wanted.transform, now);
-        let spi = self.mint_tek(cx, Activation::Soonest);
-        for at in withdrawn.held {
-            // Members hold a key of the old kind that would be sent on then: a new one outranks it.
-            let at = at.after(Duration::from_nanos(1));
-            self.mint_tek(cx, Activation::NotBefore(at));
-        }
+        let spi = self.mint_instead(cx, |tek| tek.transform != plan.wanted.transform);
         let minted = spi.and_then(|spi| self.keys.tek_by_spi(spi));
         let activation = minted.map_or(now, |record| record.tek.activation);
         if !policy_fits {
@@ -314,6 +317,26 @@ impl KeyServer {
         self.mint_ahead(cx, &plan);
         self.announce_due(cx);
         !first
+    }
+
+    /// Mints a traffic key to be sent on as soon as every member can have it, and others in place of
+    /// those that are not sent on yet.
+    fn mint_instead(&mut self, cx: &mut Context<'_>, of: impl Fn(&Tek) -> bool) -> Option<Spi> {
+        let mut held = self.keys.withdraw(self.clock.at(cx.now), of).held;
+        held.sort_unstable();
+        // One is enough for several of one time, that took each other's place.
+        held.dedup_by(|next, at| {
+            let same = next.since(*at) < Duration::from_secs(1);
+            *at = if same { *next } else { *at };
+            same
+        });
+        let spi = self.mint_tek(cx, Activation::Soonest);
+        for at in held {
+            // Members hold a key that would be sent on then: a new one outranks it.
+            let at = at.after(Duration::from_nanos(1));
+            self.mint_tek(cx, Activation::NotBefore(at));
+        }
+        spi
     }
 
     //= getvpn P6
@@ -375,7 +398,8 @@ impl KeyServer {
 
     /// `crypto gdoi ks rekey`: a new traffic key, sent on as soon as every member can have it.
     pub(crate) fn order_rekey(&mut self, cx: &mut Context<'_>) {
-        self.ordered = self.coop.leads();
+        let order = self.coop.leads().then_some(Order::Rekey);
+        self.ordered = self.ordered.max(order);
         self.tick(cx);
     }
 
@@ -441,7 +465,7 @@ impl KeyServer {
             .chain(announced)
             .chain(sync)
             .min();
-        let ordered = self.ordered && self.rekeying.len() < ORDERED_REKEYS_MAX;
+        let ordered = self.ordered.is_some() && self.rekeying.len() < ORDERED_REKEYS_MAX;
         let exact = [
             self.rekeying.deadline(now),
             ordered.then_some(now),

@@ -16,7 +16,7 @@ use super::keys::TekRecord;
 use super::members::Member;
 use super::outstanding::Content;
 use super::policy::{has_64_bit_blocks, plain_policy, rfc3547_policy};
-use super::{KeyServer, Serving};
+use super::{KeyServer, Order, Serving};
 use crate::context::Context;
 use crate::group_sa::{Grant, KekGrant, Offer, TekGrant};
 use crate::ike::{Expect, SaId};
@@ -363,7 +363,7 @@ impl KeyServer {
             .is_some_and(|record| record.tek.spi == spi && has_64_bit_blocks(record.tek.transform));
         if is_running && self.spent != Some(spi) {
             self.spent = Some(spi);
-            self.ordered = self.coop.leads();
+            self.ordered = self.ordered.max(self.coop.leads().then_some(Order::Rekey));
             cx.out.report(Gdoi::KS_KEY_SPENT {
                 group: self.config.group.clone(),
                 gm,

@@ -16,7 +16,7 @@ use super::coop::Key;
 use super::keys::{Activation, KINDS, Kek, NextSeq, TekRecord, Wanted, kinds};
 use super::outstanding::{Answer, Content, Copies, HAND_OVERS, Push};
 use super::policy::Plan;
-use super::{KeyServer, Serving};
+use super::{KeyServer, Order, Serving};
 use crate::ack::Ack;
 use crate::context::Context;
 use crate::limits::{
@@ -53,9 +53,12 @@ impl KeyServer {
         let Some(plan) = self.plan.clone().filter(|_| self.coop.leads()) else {
             return;
         };
-        if self.ordered && self.rekeying.len() < ORDERED_REKEYS_MAX {
-            self.ordered = false;
-            self.mint_tek(cx, Activation::Soonest);
+        if self.rekeying.len() < ORDERED_REKEYS_MAX {
+            match self.ordered.take() {
+                Some(Order::Rekey) => self.mint_tek(cx, Activation::Soonest),
+                Some(Order::Instead) => self.mint_instead(cx, |_| true),
+                None => None,
+            };
         }
         self.mint_ahead(cx, &plan);
         self.announce_due(cx);

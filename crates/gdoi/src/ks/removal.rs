@@ -146,7 +146,7 @@ impl KeyServer {
         // What is on its way are keys of before.
         self.rekeying.clear();
         self.coop.withdraw_rekeys();
-        self.ordered = false;
+        self.ordered = None;
         self.pulls.clear();
         // Who was removed is on disk only together with what ends its keys: a rise that is to come
         // lies in the same row, one that has happened is written first.

@@ -12,7 +12,7 @@ use wire::private::Announcement;
 use super::Peer;
 use super::view::Role;
 use crate::context::Context;
-use crate::ks::{KeyServer, RESYNCS};
+use crate::ks::{KeyServer, Order, RESYNCS};
 use crate::limits::{CLOCK_SLEW_PPM, CLOCK_STEP_MIN};
 
 /// An answer is seldom under way for longer; what was may have been lost once and asked for again.
@@ -131,15 +131,15 @@ impl KeyServer {
         if theirs.differs(self.clock.at(cx.now)) {
             self.clock_differs(cx, index);
             self.name_clock(cx, generation.next(self.coop.own));
-            self.ordered = true;
+            self.ordered = self.ordered.max(Some(Order::Rekey));
         } else {
             self.name_clock(cx, generation);
         }
     }
 
     /// Whoever leads, and whom nobody told what the group's clock reads after its machine was off,
-    /// opens the next generation. It makes new keys at once: how long those before still live is
-    /// known to their holders only.
+    /// opens the next generation. It makes new keys at once, also in place of those that are not sent
+    /// on yet: whether they have ended is known to their holders only.
     //= getvpn P27
     pub(in crate::ks) fn open_lost_clock(&mut self, cx: &mut Context<'_>) {
         if !self.clock.is_lost() || !self.coop.leads() {
@@ -152,7 +152,7 @@ impl KeyServer {
             generation: opened.0,
         });
         self.name_clock(cx, opened);
-        self.ordered = self.is_founded();
+        self.ordered = self.is_founded().then_some(Order::Instead);
     }
 
     /// It is on disk before anybody hears of it.
