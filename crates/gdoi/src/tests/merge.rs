@@ -216,6 +216,28 @@ fn key_servers_that_all_lost_the_clock_agree_on_a_new_one() {
     }
 }
 
+/// Key servers take keys for alive that they told ahead and that ended at the members while they
+/// were off. A member that begins anew is given them, and sends on others that were made instead.
+#[test]
+fn keys_told_ahead_that_ended_while_all_were_off_are_sent_on_by_nobody() {
+    for seed in 1..=3 {
+        let mut network = group(seed, 2, 3, 300, 10);
+        network.run_s(400);
+        network.kill("ks1");
+        network.kill("ks2");
+        network.run_s(900);
+        network.kill("gm1");
+        for name in ["ks1", "ks2"] {
+            network.boot(name);
+            network.start(name);
+        }
+        network.start("gm1");
+        network.run_s(90);
+        assert_eq!(network.registered(), 3);
+        network.watch(Duration::from_secs(700), TICK, Network::assert_understood);
+    }
+}
+
 /// A key server whose machine was off alone takes the group's time from the other one, and no
 /// generation begins.
 #[test]
