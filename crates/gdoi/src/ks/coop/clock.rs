@@ -16,7 +16,7 @@ use crate::ks::{KeyServer, Order, RESYNCS};
 use crate::limits::{CLOCK_SLEW_PPM, CLOCK_STEP_MIN};
 
 /// An answer is seldom under way for longer; what was may have been lost once and asked for again.
-const GUESS_MAX: Duration = Duration::from_millis(50);
+const GUESS_MAX: Duration = Duration::from_millis(100);
 
 /// Between which two a peer's clock reads now.
 struct Reading {
@@ -25,15 +25,20 @@ struct Reading {
 }
 
 impl Reading {
-    /// How long the question and its answer were under way.
-    fn span(&self) -> Duration {
-        self.most.since(self.least)
+    /// Half of the time that question and answer were under way.
+    fn half(&self) -> Duration {
+        self.most.since(self.least) / 2
     }
 
-    /// What it likely reads. A guess that is ahead is worse than one that is behind: members believe
-    /// the latest of all stamps.
+    /// What it likely reads, the middle. Where that is far, a guess that is ahead is worse than one
+    /// that is behind: members believe the latest of all stamps.
     fn guess(&self) -> PseudoTime {
-        self.least.after((self.span() / 2).min(GUESS_MAX))
+        self.least.after(self.half().min(GUESS_MAX))
+    }
+
+    /// By how much the middle is ahead of that guess.
+    fn unsure(&self) -> Duration {
+        self.half().saturating_sub(GUESS_MAX)
     }
 
     /// How far a clock is behind it and ahead of it.
@@ -93,14 +98,14 @@ impl KeyServer {
             if !begins && theirs.differs(own) {
                 self.clock_differs(cx, index);
             }
-            self.coop.unsure = theirs.span();
+            self.coop.unsure = theirs.unsure();
             theirs.guess()
         } else {
             let since = self.coop.synchronised.map_or(Time::ZERO, |at| at);
             let most = cx.now.since(since) * u32::try_from(CLOCK_SLEW_PPM).unwrap_or(0) / 1_000_000;
             let (behind, ahead) = theirs.off(own);
             let unsure = self.coop.unsure;
-            self.coop.unsure = unsure.min(theirs.span());
+            self.coop.unsure = unsure.min(theirs.unsure());
             own.after(behind.min(most.max(unsure)))
                 .before(ahead.min(most))
         };

@@ -85,7 +85,7 @@ pub(crate) struct Coop {
     told_key: Option<(KsIndex, records::RekeyKey)>,
     /// When the clock was set by the primary's last.
     synchronised: Option<Time>,
-    /// By how much the group's clock may be ahead of what was read then: the way of the answer.
+    /// By how much the group's clock may be ahead of what was read then, from a slow answer.
     unsure: Duration,
     /// Since when keys wait for peers to write them down.
     waiting_since: Option<Time>,
