@@ -91,7 +91,7 @@ fn cargo(tree: &Path, target: &Path) -> Command {
     if tree != target {
         cargo.env("CARGO_TARGET_DIR", target);
     } else if std::env::var_os("CARGO_TARGET_DIR").is_none() {
-        cargo.env("CARGO_TARGET_DIR", OsStr::new("../target/model"));
+        cargo.env("CARGO_TARGET_DIR", OsStr::new("../target"));
     }
     cargo
 }

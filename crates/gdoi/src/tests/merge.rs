@@ -198,7 +198,7 @@ fn of_two_policies_that_are_equally_old_all_take_the_same() {
 /// All key servers lost their power: whoever leads then opens a clock, and the other follows it.
 #[test]
 fn key_servers_that_all_lost_the_clock_agree_on_a_new_one() {
-    for seed in 1..=3 {
+    for seed in 1..=2 {
         let mut network = group(seed, 2, 3, 3_600, 10);
         network.run_s(400);
         network.kill("ks1");
@@ -212,7 +212,9 @@ fn key_servers_that_all_lost_the_clock_agree_on_a_new_one() {
         network.watch(Duration::from_secs(60), TICK, Network::assert_understood);
         assert_same_clock(&network, 3);
         assert_eq!(network.ks("ks1").clock_generation, ClockGeneration(16));
-        network.watch(Duration::from_secs(4_000), TICK, Network::assert_understood);
+        // Into the time of keys that nobody held before.
+        let second = Duration::from_secs(1);
+        network.watch(4_000 * second, second, Network::assert_understood);
     }
 }
 
@@ -220,7 +222,7 @@ fn key_servers_that_all_lost_the_clock_agree_on_a_new_one() {
 /// were off. A member that begins anew is given them, and sends on others that were made instead.
 #[test]
 fn keys_told_ahead_that_ended_while_all_were_off_are_sent_on_by_nobody() {
-    for seed in 1..=3 {
+    for seed in 1..=2 {
         let mut network = group(seed, 2, 3, 300, 10);
         network.run_s(400);
         network.kill("ks1");
