@@ -737,7 +737,7 @@ impl Machines for Unregistered {
 }
 
 /// A key server of a counter-mode group that has lost its primary, which was silent for longer
-/// than it may be.
+/// than it may be, and whose key servers have all lost the clock before.
 pub(crate) struct Electing;
 
 impl Machines for Electing {
@@ -754,6 +754,7 @@ impl Machines for Electing {
         coop.peers[0].heard_ago = Some(s(95));
         let mut server = ks::View {
             teks: vec![tek],
+            clock_generation: policy::ClockGeneration(33),
             coop: Some(coop),
             ..key_server()
         };

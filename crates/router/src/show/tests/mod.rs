@@ -176,6 +176,17 @@ fn elapsed_and_remaining_are_the_life_of_every_traffic_key() {
 }
 
 #[test]
+fn a_clock_that_took_the_place_of_a_lost_one_is_named_and_the_first_is_not() {
+    let first = page("show crypto gdoi ks policy").text;
+    assert!(!first.contains("Clock Generation"), "{first}");
+    let other = run(&fixture::Electing, "show crypto gdoi ks policy").unwrap();
+    let line = "\n  Replay Clock Generation : 33\n";
+    assert!(other.text.contains(line), "{}", other.text);
+    let json = other.json.expect("a view has JSON");
+    assert_eq!(json["groups"][0]["replay_clock_generation"], 33);
+}
+
+#[test]
 fn with_several_permit_entries_each_block_has_its_entrys_packets() {
     let json = page("show crypto ipsec sa").json.expect("a view has JSON");
     let second = &json["interfaces"][1]["flows"];
