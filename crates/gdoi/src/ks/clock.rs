@@ -3,10 +3,43 @@
 //! Knows which generation it is of and whether it was lost. Whose clock counts is decided where key
 //! servers meet, in `coop::clock`.
 
+use std::collections::BTreeSet;
+use std::net::Ipv4Addr;
+
 use ::policy::tbar::PseudoClock;
 use ::policy::{ClockGeneration, PseudoTime, Time};
 
 use crate::limits::CLOCK_MARK;
+
+/// Members that have taken no stamp of the clock yet since it has its name. The first one that they
+/// take is all that they know of it, so it must not be that of an old copy.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Untimed {
+    since: Time,
+    members: BTreeSet<Ipv4Addr>,
+}
+
+impl Untimed {
+    /// The clock is named: nobody knows it.
+    pub(super) fn of(now: Time, members: impl Iterator<Item = Ipv4Addr>) -> Self {
+        Self {
+            since: now,
+            members: members.collect(),
+        }
+    }
+
+    /// A member has taken a stamp that was made then.
+    pub(super) fn heard(&mut self, member: Ipv4Addr, stamped: Time) {
+        if stamped >= self.since {
+            self.members.remove(&member);
+        }
+    }
+
+    /// The members.
+    pub(crate) const fn members(&self) -> &BTreeSet<Ipv4Addr> {
+        &self.members
+    }
+}
 
 /// An offset on the boot clock, of a generation.
 #[derive(Copy, Clone, Debug)]

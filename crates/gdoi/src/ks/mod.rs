@@ -42,7 +42,7 @@ use crate::policy_blob::PolicyBlob;
 use crate::refusal::Refusals;
 use wire::private::PolicyRequest;
 
-pub(crate) use clock::GroupClock;
+pub(crate) use clock::{GroupClock, Untimed};
 #[cfg(feature = "model")]
 pub(crate) use coop::Admitted;
 pub(crate) use coop::group_of;
@@ -91,6 +91,7 @@ pub(crate) struct KeyServer {
     last_sync: PseudoTime,
     /// Stamps that are still to be sent soon, since the clock is another one.
     resyncs: u8,
+    untimed: Untimed,
     /// An operator's rekey waits until those on their way are fewer.
     ordered: Option<Order>,
     /// The key for which a member's word that it is nearly used up has already been heard.
@@ -156,6 +157,7 @@ impl KeyServer {
             repeated_acks: 0,
             last_sync: PseudoTime::ZERO,
             resyncs: 0,
+            untimed: Untimed::default(),
             ordered: None,
             spent: None,
             summoned: Summoned::default(),
@@ -413,6 +415,13 @@ impl KeyServer {
         }
     }
 
+    /// Whether keys told ahead may have ended at the members while the clock was lost, and nobody has
+    /// made others in their place, as far as this key server knows.
+    //= getvpn P27
+    fn doubts_keys(&self) -> bool {
+        self.ordered == Some(Order::Instead)
+    }
+
     //= getvpn P27
     fn mark_due(&self) -> Option<Time> {
         self.is_founded().then(|| self.clock.mark_due())
@@ -512,7 +521,7 @@ impl KeyServer {
             written: cx.now,
             pseudotime: self.clock.at(cx.now),
             clock_generation: self.clock.generation(),
-            clock_lost: self.clock.is_lost(),
+            clock_lost: self.clock.is_lost() || self.doubts_keys(),
             keys: self.keys_without_removals(),
             sid_marks,
             policy: self.policy.clone(),

@@ -10,13 +10,15 @@ use policy::{KekSpi, PeerKind, Spi, Time};
 
 use crate::limits::{KEK_ACK_KEEP, PUSH_BATCH, PUSH_BATCH_PAUSE, PUSH_IDENTICAL, PUSH_ORDER_WAIT};
 
+/// How old the stamp of a datagram may be for members that know no other of the same clock.
+const STAMP_AGE_MAX: Duration = Duration::from_millis(500);
 /// Tries after which a PUSH is handed to other key servers ...
 const HAND_OVER_AFTER: u16 = 2;
 /// ... and how often: one datagram may be lost there, too.
 pub(crate) const HAND_OVERS: u8 = 2;
 
 /// What a rekey is about.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Content {
     /// The traffic keys in force, of which this is the newest.
     Teks(Spi),
@@ -76,6 +78,8 @@ struct Outstanding {
     ended: Option<Time>,
     /// It holds keys that have ended, or a number that has been passed: copies are made anew.
     outdated: bool,
+    /// A datagram of it has left.
+    left: bool,
 }
 
 impl Outstanding {
@@ -94,20 +98,27 @@ impl Outstanding {
 }
 
 #[derive(Clone, Copy, Default)]
-struct Target {
+pub(crate) struct Target {
     datagrams: u16,
     handed: u8,
     first: Option<Time>,
+    /// The next datagram is of a new PUSH, in place of a copy.
+    anew: bool,
 }
 
 impl Target {
     /// Counts one more hand-over, if there was no answer for so long that it is time for one.
     //= getvpn P24
-    const fn hands_over(&mut self, copies: Copies) -> bool {
+    const fn hands_over(&mut self, copies: Copies<'_>) -> bool {
         let in_vain = self.datagrams >= HAND_OVER_AFTER || self.datagrams > copies.number;
         let due = in_vain && self.handed < copies.hand_overs;
         self.handed += due as u8;
         due
+    }
+
+    /// Whether nothing more is sent, nor handed over.
+    const fn is_over(&self, copies: Copies<'_>, is_multicast: bool) -> bool {
+        self.datagrams > copies.number && (is_multicast || self.handed >= copies.hand_overs)
     }
 }
 
@@ -139,6 +150,8 @@ pub(crate) struct Due {
     pub(crate) told: Vec<(KekSpi, Vec<Ipv4Addr>)>,
     /// Members that need a new PUSH, because they do not take this one any more (PROTOCOL P8).
     pub(crate) again: Vec<(PeerKind, Content, Vec<Ipv4Addr>)>,
+    /// What was tried before of some of those, which counts on.
+    pub(crate) tried: BTreeMap<(Ipv4Addr, Content), Target>,
     /// Datagrams that are also repeated by other key servers.
     pub(crate) handed: Vec<(Departure, KekSpi)>,
     /// Rekeys that are over.
@@ -196,7 +209,7 @@ pub(crate) struct Rekeying {
 
 /// How copies are repeated.
 #[derive(Copy, Clone, Debug)]
-pub(crate) struct Copies {
+pub(crate) struct Copies<'a> {
     /// From one to the next.
     pub(crate) period: Duration,
     /// After the first datagram.
@@ -205,6 +218,8 @@ pub(crate) struct Copies {
     pub(crate) wait: Duration,
     /// How often a PUSH in vain is handed to other key servers.
     pub(crate) hand_overs: u8,
+    /// Members that know no stamp of the group's clock: they get no copies of an old one.
+    pub(crate) untimed: &'a BTreeSet<Ipv4Addr>,
 }
 
 impl Rekeying {
@@ -248,11 +263,12 @@ impl Rekeying {
             began: now,
             ended: None,
             outdated: false,
+            left: false,
         });
     }
 
     /// What is due at `now`: at most a batch of datagrams.
-    pub(crate) fn due(&mut self, now: Time, copies: Copies) -> Due {
+    pub(crate) fn due(&mut self, now: Time, copies: Copies<'_>) -> Due {
         let mut due = Due::default();
         let mut budget = if now < self.pause_until {
             0
@@ -270,7 +286,7 @@ impl Rekeying {
                 self.pushes[at].queue.pop_first();
                 if let Some(later) = self.blocked(at, member, now) {
                     self.pushes[at].queue.insert((later, member));
-                } else {
+                } else if !self.renew(at, member, now, copies, &mut due) {
                     budget -= usize::from(self.step(at, member, now, copies, &mut due));
                 }
             }
@@ -299,13 +315,65 @@ impl Rekeying {
             .max()
     }
 
+    /// A datagram whose stamp is too old for who is to get it is made anew, and nothing else about it
+    /// changes. Says whether it is.
+    //= getvpn P27
+    fn renew(
+        &mut self,
+        at: usize,
+        member: Ipv4Addr,
+        now: Time,
+        copies: Copies<'_>,
+        due: &mut Due,
+    ) -> bool {
+        let push = &mut self.pushes[at];
+        let is_multicast = push.push.destination.is_some();
+        let untimed = |member: &Ipv4Addr| copies.untimed.contains(member);
+        let minds = match is_multicast {
+            true => push.audience.iter().any(untimed),
+            false => untimed(&member),
+        };
+        if !minds || now <= push.began + STAMP_AGE_MAX || push.overtaken.contains(&member) {
+            return false;
+        }
+        let Some(target) = push.awaiting.get(&member).copied() else {
+            return false;
+        };
+        // One that was made anew leaves, however late: what is made over and over goes to nobody.
+        let waits = target.anew && !push.left;
+        if waits || target.is_over(copies, is_multicast) {
+            return false;
+        }
+        push.awaiting.remove(&member);
+        for lacking in push.lacking(member) {
+            due.anew(&push.push, lacking);
+        }
+        let tried = Target {
+            anew: true,
+            ..target
+        };
+        due.tried.insert((member, push.push.content.clone()), tried);
+        true
+    }
+
+    /// What was made anew in place of a copy counts as one.
+    pub(crate) fn go_on(&mut self, tried: BTreeMap<(Ipv4Addr, Content), Target>) {
+        for ((member, content), target) in tried {
+            let new = |push: &&mut Outstanding| push.push.content == content;
+            let mut pushes = self.pushes.iter_mut().rev().filter(new);
+            if let Some(awaiting) = pushes.find_map(|push| push.awaiting.get_mut(&member)) {
+                *awaiting = target;
+            }
+        }
+    }
+
     /// One member's turn. Says whether a datagram leaves.
     fn step(
         &mut self,
         at: usize,
         member: Ipv4Addr,
         now: Time,
-        copies: Copies,
+        copies: Copies<'_>,
         due: &mut Due,
     ) -> bool {
         let push = &mut self.pushes[at];
@@ -345,8 +413,9 @@ impl Rekeying {
             }
             return false;
         }
-        let copy = target.datagrams > 0;
+        let copy = target.datagrams > 0 && !std::mem::take(&mut target.anew);
         target.datagrams += 1;
+        push.left = true;
         target.first.get_or_insert(now);
         let is_last = target.datagrams > copies.number;
         let pause = if is_multicast && is_last && push.push.asks {
@@ -445,10 +514,11 @@ impl Rekeying {
         }
     }
 
-    /// What a PUSH is about that was sent lately.
-    pub(crate) fn content(&self, kek: &KekSpi, seq: u32) -> Option<&Content> {
+    /// What a PUSH is about that was sent lately, and when it was made.
+    pub(crate) fn content(&self, kek: &KekSpi, seq: u32) -> Option<(&Content, Time)> {
         let of = |push: &&Outstanding| push.push.kek == *kek && push.push.seq == seq;
-        self.pushes.iter().find(of).map(|push| &push.push.content)
+        let push = self.pushes.iter().find(of)?;
+        Some((&push.push.content, push.began))
     }
 
     /// Another key server leads: nothing of what was on its way is repeated.
@@ -507,6 +577,12 @@ impl Rekeying {
         unread
     }
 
+    /// Whether some member still has to acknowledge a rekey about that.
+    pub(crate) fn is_on_its_way(&self, content: &Content) -> bool {
+        let mut not_over = self.pushes.iter().filter(|push| push.ended.is_none());
+        not_over.any(|push| push.push.content == *content)
+    }
+
     /// The newest traffic keys of the rekeys that some member still has to acknowledge.
     pub(crate) fn teks_on_their_way(&self) -> impl Iterator<Item = Spi> {
         let not_over = self.pushes.iter().filter(|push| push.ended.is_none());
@@ -548,10 +624,16 @@ impl Rekeying {
         for push in &self.pushes {
             (push.push.kek.0, push.push.seq, push.ended.map(&rel)).hash(h);
             for (member, target) in &push.awaiting {
-                (member, target.datagrams, target.first.map(&rel)).hash(h);
+                (
+                    member,
+                    target.datagrams,
+                    target.anew,
+                    target.first.map(&rel),
+                )
+                    .hash(h);
             }
             (&push.missed, &push.overtaken).hash(h);
-            (rel(push.began), push.outdated).hash(h);
+            (rel(push.began), push.outdated, push.left).hash(h);
             for (at, member) in &push.queue {
                 (rel(*at), member).hash(h);
             }
@@ -560,239 +642,4 @@ impl Rekeying {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    const COPIES: Copies = Copies {
-        period: Duration::from_secs(10),
-        number: 2,
-        wait: Duration::from_secs(10),
-        hand_overs: HAND_OVERS,
-    };
-
-    fn member(n: u8) -> Ipv4Addr {
-        Ipv4Addr::new(10, 0, 0, n)
-    }
-
-    fn kek() -> KekSpi {
-        KekSpi([5; 16])
-    }
-
-    fn rekeying(members: &[u8], seq: u32) -> Rekeying {
-        let mut rekeying = Rekeying::default();
-        add(&mut rekeying, Time::ZERO, members, seq);
-        rekeying
-    }
-
-    fn push(seq: u32, content: Content) -> Push {
-        Push {
-            kind: PeerKind::Ours,
-            kek: kek(),
-            seq,
-            content,
-            bytes: vec![1],
-            destination: None,
-            asks: true,
-        }
-    }
-
-    fn add(rekeying: &mut Rekeying, now: Time, members: &[u8], seq: u32) {
-        let content = Content::Teks(Spi(seq));
-        let targets = members.iter().map(|n| member(*n));
-        rekeying.add(now, push(seq, content), targets);
-    }
-
-    #[test]
-    fn copies_leave_until_the_member_answers_and_stop_at_the_configured_number() {
-        let mut rekeying = rekeying(&[1, 2], 7);
-        let mut sent = Vec::new();
-        let mut missed = Vec::new();
-        let mut over = 0;
-        for s in 0..60 {
-            let now = Time::from_secs(s);
-            let due = rekeying.due(now, COPIES);
-            sent.extend(due.departures.iter().map(|d| (s, d.member, d.copy)));
-            missed.extend(due.missed);
-            over += due.over.len();
-            if s == 3 {
-                assert_eq!(rekeying.acknowledged(&kek(), 7, member(1)), Answer::First);
-                assert_eq!(rekeying.acknowledged(&kek(), 7, member(1)), Answer::Again);
-                assert_eq!(rekeying.acknowledged(&kek(), 8, member(1)), Answer::Unasked);
-            }
-        }
-        let (one, two) = (member(1), member(2));
-        let expected = [
-            (0, one, false),
-            (0, two, false),
-            (10, two, true),
-            (20, two, true),
-        ];
-        assert_eq!(sent, expected);
-        assert_eq!((missed, over), (vec![(two, kek())], 1));
-        assert_eq!(rekeying.last.retransmits, 2);
-        assert_eq!(rekeying.last.duration, Duration::from_secs(30));
-    }
-
-    #[test]
-    fn the_second_rekey_waits_for_the_firsts_acknowledgement_or_a_second() {
-        let mut rekeying = rekeying(&[1, 2], 7);
-        add(&mut rekeying, Time::ZERO, &[1, 2], 8);
-        let seqs =
-            |due: &Due| -> Vec<_> { due.departures.iter().map(|d| (d.member, d.seq)).collect() };
-        let first = rekeying.due(Time::ZERO, COPIES);
-        assert_eq!(seqs(&first), [(member(1), 7), (member(2), 7)]);
-        rekeying.acknowledged(&kek(), 7, member(1));
-        let later = rekeying.due(Time::from_millis(1_000), COPIES);
-        assert_eq!(seqs(&later), [(member(1), 8), (member(2), 8)]);
-    }
-
-    #[test]
-    fn after_a_minute_the_rest_gets_a_new_push_instead_of_a_copy() {
-        let slow = Copies {
-            period: Duration::from_secs(40),
-            number: 3,
-            wait: Duration::from_secs(10),
-            hand_overs: HAND_OVERS,
-        };
-        let mut rekeying = rekeying(&[1], 7);
-        assert_eq!(rekeying.due(Time::ZERO, slow).departures.len(), 1);
-        assert_eq!(rekeying.due(Time::from_secs(40), slow).departures.len(), 1);
-        let due = rekeying.due(Time::from_secs(80), slow);
-        assert!(due.departures.is_empty() && due.missed.is_empty());
-        assert_eq!(due.again[0].2, [member(1)]);
-    }
-
-    #[test]
-    fn who_has_acknowledged_a_later_rekey_gets_the_missed_one_anew() {
-        let mut rekeying = rekeying(&[1, 2, 3], 7);
-        add(&mut rekeying, Time::ZERO, &[1, 2, 3], 8);
-        rekeying.due(Time::ZERO, COPIES);
-        rekeying.due(Time::from_secs(1), COPIES);
-        for n in [1, 2] {
-            assert_eq!(rekeying.acknowledged(&kek(), 8, member(n)), Answer::First);
-        }
-        // Its acknowledgement was only late.
-        assert_eq!(rekeying.acknowledged(&kek(), 7, member(2)), Answer::First);
-        let due = rekeying.due(Time::from_secs(10), COPIES);
-        let copies: Vec<_> = due.departures.iter().map(|d| (d.member, d.seq)).collect();
-        assert_eq!(copies, [(member(3), 7)]);
-        let again = (PeerKind::Ours, Content::Teks(Spi(7)), vec![member(1)]);
-        assert_eq!(due.again, [again]);
-    }
-
-    #[test]
-    fn who_has_acknowledged_a_later_multicast_rekey_gets_the_missed_one_anew() {
-        let mut rekeying = Rekeying::default();
-        let group = Some(Ipv4Addr::new(239, 0, 0, 1));
-        for seq in [7, 8] {
-            let push = Push {
-                destination: group,
-                ..push(seq, Content::Teks(Spi(seq)))
-            };
-            rekeying.add(Time::ZERO, push, [1, 2].into_iter().map(member));
-        }
-        let mut again = Vec::new();
-        let mut silent = Vec::new();
-        for s in 0..60 {
-            let due = rekeying.due(Time::from_secs(s), COPIES);
-            again.extend(due.again);
-            silent.extend(due.silent);
-            if s == 2 {
-                assert_eq!(rekeying.acknowledged(&kek(), 8, member(1)), Answer::First);
-                assert_eq!(rekeying.acknowledged(&kek(), 8, member(2)), Answer::First);
-                assert_eq!(rekeying.acknowledged(&kek(), 7, member(2)), Answer::First);
-            }
-        }
-        let missed = (PeerKind::Ours, Content::Teks(Spi(7)), vec![member(1)]);
-        assert_eq!(again, [missed]);
-        assert!(silent.is_empty());
-    }
-
-    #[test]
-    fn what_has_ended_goes_to_nobody_again_and_to_those_who_lack_it_anew() {
-        let group = Some(Ipv4Addr::new(239, 0, 0, 1));
-        for (destination, asks, lacking) in [
-            (None, true, vec![member(2)]),
-            (group, true, vec![member(2)]),
-            (group, false, vec![member(1), member(2)]),
-        ] {
-            let mut rekeying = Rekeying::default();
-            let push = Push {
-                destination,
-                asks,
-                ..push(7, Content::Teks(Spi(7)))
-            };
-            rekeying.add(Time::ZERO, push, [1, 2].into_iter().map(member));
-            rekeying.due(Time::ZERO, COPIES);
-            rekeying.acknowledged(&kek(), 7, member(1));
-            rekeying.outdate(Time::from_secs(5));
-            let due = rekeying.due(Time::from_secs(10), COPIES);
-            assert!(due.departures.is_empty());
-            let again = (PeerKind::Ours, Content::Teks(Spi(7)), lacking);
-            assert_eq!(due.again, [again], "{destination:?}, asked: {asks}");
-            let after = rekeying.due(Time::from_secs(20), COPIES);
-            assert!(after.departures.is_empty() && after.again.is_empty());
-        }
-    }
-
-    #[test]
-    fn what_another_key_server_has_outnumbered_goes_to_all_anew() {
-        let mut rekeying = rekeying(&[1, 2], 7);
-        rekeying.due(Time::ZERO, COPIES);
-        rekeying.acknowledged(&kek(), 7, member(1));
-        rekeying.outnumber(&kek(), 7);
-        let due = rekeying.due(Time::from_secs(10), COPIES);
-        assert_eq!(due.departures.len(), 1, "it is its own number");
-        rekeying.outnumber(&kek(), 8);
-        let due = rekeying.due(Time::from_secs(20), COPIES);
-        let again = (PeerKind::Ours, Content::Teks(Spi(7)), vec![member(2)]);
-        assert_eq!((due.departures.len(), due.again), (0, vec![again]));
-    }
-
-    #[test]
-    fn what_a_member_could_not_read_is_taken_from_its_way_and_named_once() {
-        let other = KekSpi([6; 16]);
-        let mut rekeying = rekeying(&[1, 2], 7);
-        let under_other = |seq, content| Push {
-            kek: other,
-            ..push(seq, content)
-        };
-        let one = || std::iter::once(member(1));
-        rekeying.add(Time::ZERO, under_other(1, Content::Teks(Spi(7))), one());
-        rekeying.add(Time::ZERO, under_other(2, Content::Kek(kek())), one());
-        rekeying.add(Time::ZERO, under_other(3, Content::Register), one());
-        for s in 0..40 {
-            rekeying.due(Time::from_secs(s), COPIES);
-        }
-        // All copies have left in vain.
-        let unread = rekeying.take_unread(member(1), &kek());
-        assert_eq!(unread, [Content::Teks(Spi(7))]);
-        assert!(rekeying.take_unread(member(1), &kek()).is_empty());
-        let unread = rekeying.take_unread(member(1), &other);
-        assert_eq!(unread, [Content::Teks(Spi(7))]);
-        let late = rekeying.acknowledged(&kek(), 7, member(1));
-        assert_eq!(late, Answer::Again);
-        let of_another = rekeying.acknowledged(&kek(), 7, member(2));
-        assert_eq!(of_another, Answer::First);
-        let (ours, plain) = (PeerKind::Ours, PeerKind::Rfc6407);
-        let begun = rekeying.begun_since(ours, Time::ZERO);
-        assert_eq!(begun, [Content::Teks(Spi(7)), Content::Kek(kek())]);
-        assert!(rekeying.begun_since(ours, Time::from_secs(1)).is_empty());
-        assert!(rekeying.begun_since(plain, Time::ZERO).is_empty());
-    }
-
-    #[test]
-    fn a_large_group_is_served_in_batches() {
-        let mut rekeying = Rekeying::default();
-        let members = (0..250u32).map(Ipv4Addr::from_bits);
-        let content = Content::Teks(Spi(1));
-        rekeying.add(Time::ZERO, push(1, content), members);
-        let mut now = Time::ZERO;
-        let mut sizes = Vec::new();
-        for _ in 0..3 {
-            sizes.push(rekeying.due(now, COPIES).departures.len());
-            now = rekeying.deadline(now).unwrap();
-        }
-        assert_eq!(sizes, [100, 100, 50]);
-    }
-}
+mod tests;

@@ -322,6 +322,7 @@ impl KeyServer {
         let built = self.message_4(cx, pull, &sids)?;
         self.tell_dropped(cx, pull.kind, address);
         self.rekeying.forget(address);
+        self.untimed.heard(address, cx.now);
         if self.sids.mark() != mark {
             self.persist_group(cx);
         }

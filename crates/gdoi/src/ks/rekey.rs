@@ -54,11 +54,19 @@ impl KeyServer {
             return;
         };
         if self.rekeying.len() < ORDERED_REKEYS_MAX {
-            match self.ordered.take() {
-                Some(Order::Rekey) => self.mint_tek(cx, Activation::Soonest),
-                Some(Order::Instead) => self.mint_instead(cx, |_| true),
-                None => None,
-            };
+            match self.ordered {
+                Some(Order::Rekey) => {
+                    self.mint_tek(cx, Activation::Soonest);
+                    self.ordered = None;
+                }
+                Some(Order::Instead) => {
+                    self.mint_instead(cx, |_| true);
+                    // Until here whoever takes over does it all again.
+                    self.ordered = None;
+                    self.persist_group(cx);
+                }
+                None => {}
+            }
         }
         self.mint_ahead(cx, &plan);
         self.announce_due(cx);
@@ -469,6 +477,7 @@ impl KeyServer {
             number: schedule.retransmit_number(),
             wait: schedule.scaled(MULTICAST_ACK_WAIT),
             hand_overs: if self.coop.is_alone() { 0 } else { HAND_OVERS },
+            untimed: self.untimed.members(),
         };
         let due = self.rekeying.due(cx.now, copies);
         for departure in due.departures {
@@ -514,8 +523,11 @@ impl KeyServer {
         for (kind, content, members) in due.again {
             self.send(cx, kind, &content, members);
         }
+        self.rekeying.go_on(due.tried);
         let over = !due.over.is_empty();
-        for content in due.over {
+        // It may have been made anew.
+        let done = |content: &Content| !self.rekeying.is_on_its_way(content);
+        for content in due.over.into_iter().filter(done).collect::<Vec<_>>() {
             self.mark_delivered(&content);
         }
         if over {
@@ -602,7 +614,11 @@ impl KeyServer {
         peer: Ipv4Addr,
         old_policy: bool,
     ) {
-        let learned = self.rekeying.content(kek, seq).cloned();
+        let pushed = self.rekeying.content(kek, seq);
+        if let Some((_, stamped)) = pushed {
+            self.untimed.heard(peer, stamped);
+        }
+        let learned = pushed.map(|(content, _)| content.clone());
         let mut moved = false;
         if let Some(member) = self.members.find_mut(peer) {
             member.acknowledged(seq);

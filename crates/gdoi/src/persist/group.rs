@@ -23,8 +23,8 @@ pub(crate) struct GroupRow {
     pub(crate) pseudotime: PseudoTime,
     /// Which clock that was.
     pub(crate) clock_generation: ClockGeneration,
-    /// Whether that clock was lost, and nobody had told the group's time or opened a new generation
-    /// since.
+    /// Whether that clock was lost, and nobody had told the group's time since, or opened a new
+    /// generation and made the keys that go with it.
     pub(crate) clock_lost: bool,
     /// Keys, sequence numbers, generation.
     pub(crate) keys: GroupKeys,

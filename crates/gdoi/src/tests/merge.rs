@@ -4,11 +4,12 @@ use std::collections::BTreeSet;
 use std::net::Ipv4Addr;
 use std::time::Duration;
 
-use policy::{ClockGeneration, PseudoTime};
+use policy::{ClockGeneration, PseudoTime, Spi};
 
 use super::coop::{found, group, heal, primary};
-use super::network::{Fate, KS, KS2, Network, gm};
+use super::network::{Fate, KS, KS2, Network, g1, gm};
 use super::removal::{assert_others_understand, clear, outbound};
+use crate::ks::TekRecord;
 use crate::machine::{Command, Input};
 
 const TICK: Duration = Duration::from_millis(100);
@@ -237,6 +238,59 @@ fn keys_told_ahead_that_ended_while_all_were_off_are_sent_on_by_nobody() {
         network.run_s(90);
         assert_eq!(network.registered(), 3);
         network.watch(Duration::from_secs(700), TICK, Network::assert_understood);
+    }
+}
+
+/// A key server of two that lost the clock dies after its so-many-th write, if that is given, and
+/// the other one with it. It comes back alone. Says how many of the keys told ahead before all that
+/// it would still send on, and how much it wrote.
+fn doubted_after_a_death(dies: &str, after: Option<usize>) -> (usize, usize) {
+    let mut network = group(3, 2, 2, 3_600, 10);
+    network.run_s(400);
+    let told_ahead = |network: &Network| -> BTreeSet<Spi> {
+        let (row, _) = &network.restored(dies).groups[&g1()];
+        let unsent = |record: &&TekRecord| !record.announced && !record.withdrawn;
+        let teks = row.keys.teks.iter().filter(unsent);
+        teks.map(|record| record.tek.spi).collect()
+    };
+    let before = told_ahead(&network);
+    assert!(!before.is_empty());
+    network.kill("ks1");
+    network.kill("ks2");
+    network.run_s(60);
+    let written = network.node(dies).writes;
+    network.node_mut(dies).dies_after = after.map(|writes| written + writes);
+    for name in ["ks1", "ks2"] {
+        network.boot(name);
+        network.start(name);
+    }
+    for _ in 0..200 {
+        network.run(TICK);
+        if network.node(dies).machine.is_none() {
+            break;
+        }
+    }
+    let written = network.node(dies).writes - written;
+    network.kill("ks1");
+    network.kill("ks2");
+    network.start(dies);
+    network.run_s(30);
+    let doubted = told_ahead(&network).intersection(&before).count();
+    (doubted, written)
+}
+
+/// That keys told ahead are to be replaced is not forgotten by who opened the clock, nor by who
+/// followed it and leads next, wherever they die.
+#[test]
+fn keys_in_doubt_are_replaced_wherever_a_key_server_dies() {
+    for dies in ["ks1", "ks2"] {
+        let (doubted, writes) = doubted_after_a_death(dies, None);
+        assert_eq!(doubted, 0, "{dies}");
+        assert!(writes >= 10, "{dies}: {writes}");
+        for after in 1..=writes {
+            let (doubted, _) = doubted_after_a_death(dies, Some(after));
+            assert_eq!(doubted, 0, "{dies} after {after}");
+        }
     }
 }
 

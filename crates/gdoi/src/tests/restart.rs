@@ -6,7 +6,7 @@ use std::time::Duration;
 use crypto::{Secret, SeededRng};
 use policy::{ClockGeneration, PseudoTime, Spi, Time};
 
-use super::network::{Network, g1, generate_rsa, gm, isakmp, key_server, member};
+use super::network::{Fate, Network, g1, generate_rsa, gm, isakmp, key_server, member};
 use crate::Machine;
 use crate::config::{self, Config};
 use crate::ks::GroupKeys;
@@ -15,6 +15,8 @@ use crate::machine::{Command, Record};
 use crate::persist::{BootId, GroupRow, Restored, group_record};
 
 const TICK: Duration = Duration::from_millis(250);
+/// GROUPKEY-PUSH.
+const PUSH: u8 = 33;
 
 #[test]
 fn a_killed_key_server_comes_back_with_members_sequence_marks_and_keys() {
@@ -209,6 +211,40 @@ fn after_another_boot_members_follow_the_clock_of_a_new_generation_and_traffic_g
         network.run_s(5);
         assert_eq!(network.ks("ks1").clock_generation, ClockGeneration(16));
         assert_eq!(network.node("ks1").count("KS_CLOCK_LOST"), 1);
+    }
+}
+
+/// Members know the clock of a new generation by one stamp. Who lost the first rekey, or the first and
+/// its repetition, gets a stamp of then and not of before.
+#[test]
+fn a_member_that_lost_the_first_stamps_of_a_new_clock_is_told_one_of_now() {
+    for lost in 1..=2 {
+        let mut network = Network::of(4, &key_server(3_600, 7_200), 2);
+        network.run_s(600);
+        network.kill("ks1");
+        network.run_s(20);
+        network.boot("ks1");
+        let mut left = lost;
+        network.fate = Box::new(move |packet, _| {
+            let is_push = packet.exchange() == PUSH && *packet.to.ip() == gm(2);
+            if is_push && left > 0 {
+                left -= 1;
+                return Fate::Lose;
+            }
+            Fate::Deliver
+        });
+        network.start("ks1");
+        for _ in 0..400 {
+            network.run(TICK);
+            if network.gm(2).clock_generation == ClockGeneration(16) {
+                let off_by = off(&network, "ks1", 2);
+                assert!(off_by < Duration::from_millis(700), "{off_by:?}");
+            }
+        }
+        assert_eq!(network.gm(2).clock_generation, ClockGeneration(16));
+        assert_eq!(network.gm(2).registrations_succeeded, 1);
+        let members = network.ks("ks1").members;
+        assert!(members.iter().all(|m| m.acks_missed == 0), "{members:?}");
     }
 }
 

@@ -12,7 +12,7 @@ use wire::private::Announcement;
 use super::Peer;
 use super::view::Role;
 use crate::context::Context;
-use crate::ks::{KeyServer, Order, RESYNCS};
+use crate::ks::{KeyServer, Order, RESYNCS, Untimed};
 use crate::limits::{CLOCK_SLEW_PPM, CLOCK_STEP_MIN};
 
 /// An answer is seldom under way for longer; what was may have been lost once and asked for again.
@@ -90,6 +90,10 @@ impl KeyServer {
         if generation < known && !self.clock.is_lost() {
             return;
         }
+        // Whoever lost it made other keys in place of those told ahead: they come after this.
+        if self.is_founded() && (generation != known || self.clock.is_lost()) {
+            self.ordered = Some(Order::Instead);
+        }
         let own = self.clock.at(cx.now);
         // Nothing was stamped in this run yet: the clock is simply the group's.
         let begins = first && !self.coop.complete;
@@ -120,6 +124,18 @@ impl KeyServer {
             };
             self.name_clock(cx, named);
         }
+    }
+
+    /// All that the key server of that index knows is here. If it leads, what it made in place of
+    /// keys in doubt is, too. Says whether something was in doubt.
+    //= getvpn P27
+    pub(super) fn trust_keys(&mut self, index: KsIndex) -> bool {
+        let primary = self.coop.peers.get(&index).and_then(Peer::role) == Some(Role::Primary);
+        let trusts = primary && !self.coop.leads() && self.doubts_keys();
+        if trusts {
+            self.ordered = None;
+        }
+        trusts
     }
 
     /// Whoever leads keeps its clock, under a generation that no member has left behind.
@@ -156,8 +172,8 @@ impl KeyServer {
             pseudotime_s: self.clock.at(cx.now).as_secs(),
             generation: opened.0,
         });
-        self.name_clock(cx, opened);
         self.ordered = self.is_founded().then_some(Order::Instead);
+        self.name_clock(cx, opened);
     }
 
     /// It is on disk before anybody hears of it.
@@ -165,6 +181,8 @@ impl KeyServer {
         self.clock.name(generation);
         self.last_sync = self.clock.at(cx.now);
         self.resyncs = RESYNCS;
+        let members = self.members.iter().map(|(address, _)| address);
+        self.untimed = Untimed::of(cx.now, members);
         self.persist_group(cx);
         self.coop.hasten(cx.now);
     }

@@ -101,6 +101,7 @@ impl KeyServer {
             let timely = self.coop.synchronised.is_some();
             self.coop.complete |= !said.flags.founded || (timely && self.is_founded());
         }
+        changes.group |= !more && self.trust_keys(index);
         self.write_down(cx, index, &changes);
         self.coop.log.comes_from(None);
         Ok(more)

@@ -122,6 +122,7 @@ impl KeyServer {
             repeated_acks: self.repeated_acks,
             last_sync: self.last_sync,
             resyncs: self.resyncs,
+            untimed: self.untimed.clone(),
             ordered: self.ordered,
             spent: self.spent,
             summoned: self.summoned.clone(),
@@ -357,6 +358,7 @@ impl KeyServer {
         coop.row.marks.iter().for_each(|marks| marks.term.hash(h));
         (rel.time(coop.synchronised), coop.unsure).hash(h);
         (self.clock.generation(), self.clock.is_lost(), self.resyncs).hash(h);
+        self.untimed.members().hash(h);
         (coop.previous_primary, coop.rivalled, self.ordered).hash(h);
         for peer in coop.peers.values() {
             self.hash_peer(peer, rel, h);

@@ -1,0 +1,320 @@
+//! Who gets which copy when.
+
+use super::*;
+
+const COPIES: Copies<'_> = Copies {
+    period: Duration::from_secs(10),
+    number: 2,
+    wait: Duration::from_secs(10),
+    hand_overs: HAND_OVERS,
+    untimed: &BTreeSet::new(),
+};
+
+fn member(n: u8) -> Ipv4Addr {
+    Ipv4Addr::new(10, 0, 0, n)
+}
+
+fn kek() -> KekSpi {
+    KekSpi([5; 16])
+}
+
+fn rekeying(members: &[u8], seq: u32) -> Rekeying {
+    let mut rekeying = Rekeying::default();
+    add(&mut rekeying, Time::ZERO, members, seq);
+    rekeying
+}
+
+fn push(seq: u32, content: Content) -> Push {
+    Push {
+        kind: PeerKind::Ours,
+        kek: kek(),
+        seq,
+        content,
+        bytes: vec![1],
+        destination: None,
+        asks: true,
+    }
+}
+
+fn add(rekeying: &mut Rekeying, now: Time, members: &[u8], seq: u32) {
+    let content = Content::Teks(Spi(seq));
+    let targets = members.iter().map(|n| member(*n));
+    rekeying.add(now, push(seq, content), targets);
+}
+
+#[test]
+fn copies_leave_until_the_member_answers_and_stop_at_the_configured_number() {
+    let mut rekeying = rekeying(&[1, 2], 7);
+    let mut sent = Vec::new();
+    let mut missed = Vec::new();
+    let mut over = 0;
+    for s in 0..60 {
+        let now = Time::from_secs(s);
+        let due = rekeying.due(now, COPIES);
+        sent.extend(due.departures.iter().map(|d| (s, d.member, d.copy)));
+        missed.extend(due.missed);
+        over += due.over.len();
+        if s == 3 {
+            assert_eq!(rekeying.acknowledged(&kek(), 7, member(1)), Answer::First);
+            assert_eq!(rekeying.acknowledged(&kek(), 7, member(1)), Answer::Again);
+            assert_eq!(rekeying.acknowledged(&kek(), 8, member(1)), Answer::Unasked);
+        }
+    }
+    let (one, two) = (member(1), member(2));
+    let expected = [
+        (0, one, false),
+        (0, two, false),
+        (10, two, true),
+        (20, two, true),
+    ];
+    assert_eq!(sent, expected);
+    assert_eq!((missed, over), (vec![(two, kek())], 1));
+    assert_eq!(rekeying.last.retransmits, 2);
+    assert_eq!(rekeying.last.duration, Duration::from_secs(30));
+}
+
+#[test]
+fn the_second_rekey_waits_for_the_firsts_acknowledgement_or_a_second() {
+    let mut rekeying = rekeying(&[1, 2], 7);
+    add(&mut rekeying, Time::ZERO, &[1, 2], 8);
+    let seqs = |due: &Due| -> Vec<_> { due.departures.iter().map(|d| (d.member, d.seq)).collect() };
+    let first = rekeying.due(Time::ZERO, COPIES);
+    assert_eq!(seqs(&first), [(member(1), 7), (member(2), 7)]);
+    rekeying.acknowledged(&kek(), 7, member(1));
+    let later = rekeying.due(Time::from_millis(1_000), COPIES);
+    assert_eq!(seqs(&later), [(member(1), 8), (member(2), 8)]);
+}
+
+#[test]
+fn after_a_minute_the_rest_gets_a_new_push_instead_of_a_copy() {
+    let slow = Copies {
+        period: Duration::from_secs(40),
+        number: 3,
+        ..COPIES
+    };
+    let mut rekeying = rekeying(&[1], 7);
+    assert_eq!(rekeying.due(Time::ZERO, slow).departures.len(), 1);
+    assert_eq!(rekeying.due(Time::from_secs(40), slow).departures.len(), 1);
+    let due = rekeying.due(Time::from_secs(80), slow);
+    assert!(due.departures.is_empty() && due.missed.is_empty());
+    assert_eq!(due.again[0].2, [member(1)]);
+}
+
+/// What goes to a member that knows no stamp of the clock has one of now, and is given up, handed
+/// over, counted as copies are.
+#[test]
+fn who_knows_no_stamp_of_the_clock_gets_new_pushes_in_place_of_copies() {
+    let group = Some(Ipv4Addr::new(239, 0, 0, 1));
+    for destination in [None, group] {
+        let mut rekeying = Rekeying::default();
+        let new = |seq| Push {
+            destination,
+            ..push(seq, Content::Teks(Spi(7)))
+        };
+        rekeying.add(Time::ZERO, new(7), [1, 2].into_iter().map(member));
+        let untimed = BTreeSet::from([member(2)]);
+        let copies = Copies {
+            untimed: &untimed,
+            ..COPIES
+        };
+        let (mut sent, mut handed, mut missed) = (Vec::new(), Vec::new(), Vec::new());
+        for s in 0..90 {
+            let now = Time::from_secs(s);
+            let due = rekeying.due(now, copies);
+            for (kind, content, members) in due.again {
+                assert_eq!((kind, &content), (PeerKind::Ours, &Content::Teks(Spi(7))));
+                assert_eq!(members, [member(2)]);
+                let seq = 8 + u32::try_from(s).unwrap();
+                rekeying.add(now, new(seq), members.into_iter());
+            }
+            rekeying.go_on(due.tried);
+            assert!(due.departures.iter().all(|departure| !departure.copy));
+            sent.extend(due.departures.iter().map(|one| (s, one.member, one.seq)));
+            handed.extend(due.handed.iter().map(|(one, _)| (s, one.seq)));
+            missed.extend(due.missed.iter().map(|(member, _)| (s, *member)));
+            missed.extend(due.silent.iter().map(|member| (s, *member)));
+            if s == 2 {
+                rekeying.acknowledged(&kek(), 7, member(1));
+            }
+        }
+        if let Some(group) = destination {
+            assert_eq!(sent, [(0, group, 7), (11, group, 18), (22, group, 29)]);
+            assert_eq!((handed, missed), (vec![], vec![(32, member(2))]));
+        } else {
+            let own = [(11, member(2), 18), (22, member(2), 29)];
+            assert_eq!(sent[2..], own);
+            assert_eq!(handed, [(22, 29), (33, 40)]);
+            assert_eq!(missed, [(33, member(2))]);
+        }
+    }
+}
+
+#[test]
+fn who_has_acknowledged_a_later_rekey_gets_the_missed_one_anew() {
+    let mut rekeying = rekeying(&[1, 2, 3], 7);
+    add(&mut rekeying, Time::ZERO, &[1, 2, 3], 8);
+    rekeying.due(Time::ZERO, COPIES);
+    rekeying.due(Time::from_secs(1), COPIES);
+    for n in [1, 2] {
+        assert_eq!(rekeying.acknowledged(&kek(), 8, member(n)), Answer::First);
+    }
+    // Its acknowledgement was only late.
+    assert_eq!(rekeying.acknowledged(&kek(), 7, member(2)), Answer::First);
+    let due = rekeying.due(Time::from_secs(10), COPIES);
+    let copies: Vec<_> = due.departures.iter().map(|d| (d.member, d.seq)).collect();
+    assert_eq!(copies, [(member(3), 7)]);
+    let again = (PeerKind::Ours, Content::Teks(Spi(7)), vec![member(1)]);
+    assert_eq!(due.again, [again]);
+}
+
+#[test]
+fn who_has_acknowledged_a_later_multicast_rekey_gets_the_missed_one_anew() {
+    let mut rekeying = Rekeying::default();
+    let group = Some(Ipv4Addr::new(239, 0, 0, 1));
+    for seq in [7, 8] {
+        let push = Push {
+            destination: group,
+            ..push(seq, Content::Teks(Spi(seq)))
+        };
+        rekeying.add(Time::ZERO, push, [1, 2].into_iter().map(member));
+    }
+    let mut again = Vec::new();
+    let mut silent = Vec::new();
+    for s in 0..60 {
+        let due = rekeying.due(Time::from_secs(s), COPIES);
+        again.extend(due.again);
+        silent.extend(due.silent);
+        if s == 2 {
+            assert_eq!(rekeying.acknowledged(&kek(), 8, member(1)), Answer::First);
+            assert_eq!(rekeying.acknowledged(&kek(), 8, member(2)), Answer::First);
+            assert_eq!(rekeying.acknowledged(&kek(), 7, member(2)), Answer::First);
+        }
+    }
+    let missed = (PeerKind::Ours, Content::Teks(Spi(7)), vec![member(1)]);
+    assert_eq!(again, [missed]);
+    assert!(silent.is_empty());
+}
+
+#[test]
+fn what_has_ended_goes_to_nobody_again_and_to_those_who_lack_it_anew() {
+    let group = Some(Ipv4Addr::new(239, 0, 0, 1));
+    for (destination, asks, lacking) in [
+        (None, true, vec![member(2)]),
+        (group, true, vec![member(2)]),
+        (group, false, vec![member(1), member(2)]),
+    ] {
+        let mut rekeying = Rekeying::default();
+        let push = Push {
+            destination,
+            asks,
+            ..push(7, Content::Teks(Spi(7)))
+        };
+        rekeying.add(Time::ZERO, push, [1, 2].into_iter().map(member));
+        rekeying.due(Time::ZERO, COPIES);
+        rekeying.acknowledged(&kek(), 7, member(1));
+        rekeying.outdate(Time::from_secs(5));
+        let due = rekeying.due(Time::from_secs(10), COPIES);
+        assert!(due.departures.is_empty());
+        let again = (PeerKind::Ours, Content::Teks(Spi(7)), lacking);
+        assert_eq!(due.again, [again], "{destination:?}, asked: {asks}");
+        let after = rekeying.due(Time::from_secs(20), COPIES);
+        assert!(after.departures.is_empty() && after.again.is_empty());
+    }
+}
+
+#[test]
+fn what_another_key_server_has_outnumbered_goes_to_all_anew() {
+    let mut rekeying = rekeying(&[1, 2], 7);
+    rekeying.due(Time::ZERO, COPIES);
+    rekeying.acknowledged(&kek(), 7, member(1));
+    rekeying.outnumber(&kek(), 7);
+    let due = rekeying.due(Time::from_secs(10), COPIES);
+    assert_eq!(due.departures.len(), 1, "it is its own number");
+    rekeying.outnumber(&kek(), 8);
+    let due = rekeying.due(Time::from_secs(20), COPIES);
+    let again = (PeerKind::Ours, Content::Teks(Spi(7)), vec![member(2)]);
+    assert_eq!((due.departures.len(), due.again), (0, vec![again]));
+}
+
+#[test]
+fn what_a_member_could_not_read_is_taken_from_its_way_and_named_once() {
+    let other = KekSpi([6; 16]);
+    let mut rekeying = rekeying(&[1, 2], 7);
+    let under_other = |seq, content| Push {
+        kek: other,
+        ..push(seq, content)
+    };
+    let one = || std::iter::once(member(1));
+    rekeying.add(Time::ZERO, under_other(1, Content::Teks(Spi(7))), one());
+    rekeying.add(Time::ZERO, under_other(2, Content::Kek(kek())), one());
+    rekeying.add(Time::ZERO, under_other(3, Content::Register), one());
+    for s in 0..40 {
+        rekeying.due(Time::from_secs(s), COPIES);
+    }
+    // All copies have left in vain.
+    let unread = rekeying.take_unread(member(1), &kek());
+    assert_eq!(unread, [Content::Teks(Spi(7))]);
+    assert!(rekeying.take_unread(member(1), &kek()).is_empty());
+    let unread = rekeying.take_unread(member(1), &other);
+    assert_eq!(unread, [Content::Teks(Spi(7))]);
+    let late = rekeying.acknowledged(&kek(), 7, member(1));
+    assert_eq!(late, Answer::Again);
+    let of_another = rekeying.acknowledged(&kek(), 7, member(2));
+    assert_eq!(of_another, Answer::First);
+    let (ours, plain) = (PeerKind::Ours, PeerKind::Rfc6407);
+    let begun = rekeying.begun_since(ours, Time::ZERO);
+    assert_eq!(begun, [Content::Teks(Spi(7)), Content::Kek(kek())]);
+    assert!(rekeying.begun_since(ours, Time::from_secs(1)).is_empty());
+    assert!(rekeying.begun_since(plain, Time::ZERO).is_empty());
+}
+
+#[test]
+fn a_large_group_is_served_in_batches() {
+    let mut rekeying = Rekeying::default();
+    let members = (0..250u32).map(Ipv4Addr::from_bits);
+    let content = Content::Teks(Spi(1));
+    rekeying.add(Time::ZERO, push(1, content), members);
+    let mut now = Time::ZERO;
+    let mut sizes = Vec::new();
+    for _ in 0..3 {
+        sizes.push(rekeying.due(now, COPIES).departures.len());
+        now = rekeying.deadline(now).unwrap();
+    }
+    assert_eq!(sizes, [100, 100, 50]);
+}
+
+/// The batches of a large group take longer than a stamp may be old, and nobody is left out.
+#[test]
+fn a_large_group_that_knows_no_stamp_is_told_fresh_ones() {
+    let members: BTreeSet<Ipv4Addr> = (0..2_000u32).map(Ipv4Addr::from_bits).collect();
+    let copies = Copies {
+        untimed: &members,
+        ..COPIES
+    };
+    let mut rekeying = Rekeying::default();
+    let content = Content::Teks(Spi(1));
+    let mut made = vec![Time::ZERO];
+    rekeying.add(Time::ZERO, push(0, content), members.iter().copied());
+    let (mut now, mut told) = (Time::ZERO, BTreeSet::new());
+    while now < Time::from_secs(9) {
+        let due = rekeying.due(now, copies);
+        for one in due.departures {
+            let age = now.since(made[usize::try_from(one.seq).unwrap()]);
+            assert!(age <= Duration::from_millis(600), "{age:?}");
+            assert!(told.insert(one.member));
+            rekeying.acknowledged(&kek(), one.seq, one.member);
+        }
+        for (_, content, members) in due.again {
+            let seq = u32::try_from(made.len()).unwrap();
+            made.push(now);
+            rekeying.add(now, push(seq, content), members.into_iter());
+        }
+        rekeying.go_on(due.tried);
+        let Some(at) = rekeying.deadline(now) else {
+            break;
+        };
+        now = at;
+    }
+    assert_eq!(told, members);
+    assert!(made.len() > 3, "{}", made.len());
+}
