@@ -112,6 +112,40 @@ impl VirtualWorld {
         }
     }
 
+    /// After a calm span every member within the promise reads the clock that key servers name.
+    pub(crate) fn one_clock(&mut self, calm: Duration) {
+        let runs = |id: &NodeId| Some((*id, self.nodes[*id].running.as_ref()?));
+        let servers = self.servers.iter().filter_map(runs);
+        let named = servers.flat_map(|(_, running)| running.router.key_servers());
+        let Some(newest) = named.map(|view| view.clock_generation).max() else {
+            return;
+        };
+        let covered = |id| {
+            let model = self.reference.as_ref();
+            model.is_some_and(|model| model.covers(self.now, id))
+        };
+        let members = self.members.iter().filter_map(runs);
+        let behind = members
+            .filter(|(id, _)| covered(*id))
+            .flat_map(|(id, running)| {
+                running
+                    .router
+                    .members()
+                    .into_iter()
+                    .map(move |own| (id, own))
+            })
+            .find(|(_, own)| !own.teks.is_empty() && own.clock_generation < newest);
+        if let Some((id, own)) = behind {
+            let (name, own) = (&self.nodes[id].name, own.clock_generation.0);
+            let what = format!(
+                "{name} is in {own} {calm:?} after the last fault, not in {}",
+                newest.0
+            );
+            self.watch
+                .violate(self.now, "a new clock is followed", &what);
+        }
+    }
+
     /// Word of removals goes from key server to key server.
     pub(crate) fn word_spreads(&mut self) {
         if self.watch.outsiders.is_empty() {
