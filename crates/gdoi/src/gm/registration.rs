@@ -26,6 +26,7 @@ use crate::kin::{self, Proof};
 use crate::limits::{BACK_OFF_MIN, PULL_WAIT, TEKS_HELD_MAX};
 use crate::machine::{KeyLogLine, Output, TekKey};
 use crate::pull::{Initiator, Message4};
+use crate::refusal::Refusal;
 use crate::rekey_sa::random_below;
 
 /// When the next registration begins, and where.
@@ -261,10 +262,12 @@ impl Member {
             // What the key server does not believe about the peer was said in phase 1.
             let dead = notify.starts_with("AUTHENTICATION_FAILED");
             let reason = format!("the key server refused: {notify}");
-            if dead {
+            // An attacker on the way is gone sooner than a removal is taken back.
+            let altered = notify.ends_with(&Refusal::Downgraded.to_string());
+            if dead && !altered {
                 self.refused(cx, &reason);
             } else {
-                self.fail(cx, &reason, false);
+                self.fail(cx, &reason, dead);
             }
         }
     }

@@ -93,6 +93,20 @@ fn vendor_ids_that_are_stripped_altered_or_added_on_the_way_are_found_out_and_re
     }
 }
 
+/// Whoever alters vendor ids keeps a member out for as long as it is there, and a minute more at most:
+/// it is no key server that says that the member may not join.
+#[test]
+fn a_member_is_back_a_minute_after_who_altered_its_vendor_ids_is_gone() {
+    for from in [gm(1), KS] {
+        let mut network = network_with_proxy(Vec::clear, from);
+        network.run_s(1_200);
+        assert_eq!(network.registered(), 0);
+        network.fate = Box::new(|_, _| Fate::Deliver);
+        network.run_s(70);
+        assert_eq!(network.registered(), 1, "{from}");
+    }
+}
+
 #[test]
 fn a_proxy_that_changes_nothing_is_not_noticed() {
     let network = network_with_proxy(|_| {}, gm(1));
