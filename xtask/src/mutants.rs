@@ -3,7 +3,8 @@
 //! Each file `mutants/NAME.patch` is one fault in the product. It is applied to a copy of the tree,
 //! the simulator is built and runs seeds until one of them is violated; a mutant that survives is a
 //! hole in the invariants. The text before the diff says what is broken, and may hold a line
-//! `run: FIRST COUNT HOURS KEY_SERVERS MEMBERS [CALM]` with the seeds that must find it. Not part of CI.
+//! `run: FIRST COUNT HOURS KEY_SERVERS MEMBERS [CALM] [any|multicast|unicast]` with the seeds that must
+//! find it. Not part of CI.
 
 use std::ffi::OsStr;
 use std::fs;
@@ -153,7 +154,7 @@ impl Copy {
         succeeded(&built)?;
         let words: Vec<&str> = run.split_whitespace().collect();
         let [first, count, ref bounds @ ..] = words[..] else {
-            bail!("run: {run} is not FIRST COUNT HOURS KEY_SERVERS MEMBERS [CALM]");
+            bail!("run: {run} is not FIRST COUNT HOURS KEY_SERVERS MEMBERS [CALM] [REKEYS]");
         };
         let (first, count): (u64, u64) = (first.parse()?, count.parse()?);
         for seed in first..first + count {

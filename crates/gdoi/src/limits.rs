@@ -260,6 +260,8 @@ pub(crate) const REMOVAL_DELAY_MIN: Duration = Duration::from_secs(15);
 pub(crate) const REGISTRATIONS_PER_S_MIN: u32 = 50;
 /// The longest span over which a member is told to spread its registration.
 pub(crate) const REGISTER_SPREAD_MAX: Duration = Duration::from_secs(3_600);
+/// From the last copy of a call to register again that nobody acknowledges to the next call.
+pub(crate) const CALL_AGAIN: Duration = Duration::from_secs(30);
 /// PUSHes that are handed to other key servers at a time, and that are repeated for them.
 pub(crate) const HANDED_MAX: usize = 16_384;
 /// Members of one batch whose PUSH every key server repeats; of more, each has one that does.

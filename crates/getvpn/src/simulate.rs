@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
 use sim::command::{Outcome, Work};
+use sim::form::Rekeys;
 use sim::topology::{Bounds, CALM_S};
 
 use crate::{CANNOT, ERRORS};
@@ -43,6 +44,9 @@ pub(crate) struct Arguments {
     /// The longest calm between two faults, seconds
     #[arg(long, value_name = "S", default_value_t = CALM_S, value_parser = clap::value_parser!(u64).range(1..))]
     calm: u64,
+    /// How random groups are rekeyed: any, multicast or unicast
+    #[arg(long, value_name = "FORM", default_value = "any", value_parser = rekeys)]
+    rekeys: Rekeys,
     /// Print who said what to whom
     #[arg(long)]
     explain: bool,
@@ -59,12 +63,17 @@ fn range(text: &str) -> Result<RangeInclusive<u16>, String> {
     Ok(range)
 }
 
+fn rekeys(word: &str) -> Result<Rekeys, String> {
+    Rekeys::of_word(word).ok_or_else(|| "expected any, multicast or unicast".into())
+}
+
 pub(crate) fn run(arguments: &Arguments) -> Result<u8> {
     let (seed, hours) = (arguments.seed, arguments.hours);
     let bounds = Bounds {
         key_servers: arguments.key_servers.clone(),
         members: arguments.members.clone(),
         calm_s: arguments.calm,
+        rekeys: arguments.rekeys,
     };
     let work = if let Some(file) = &arguments.scenario {
         let name = file.display().to_string();

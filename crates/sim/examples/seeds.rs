@@ -1,11 +1,12 @@
 //! Random seeds without the rest of the program: what the mutation check and long runs build.
 //!
-//! `seeds FIRST COUNT HOURS KEY_SERVERS MEMBERS [CALM] [explain]`; numbers of boxes are `LOW..HIGH`, the
+//! `seeds FIRST COUNT HOURS KEY_SERVERS MEMBERS [CALM] [any|multicast|unicast] [explain]`; numbers of boxes are `LOW..HIGH`, the
 //! longest calm between two faults is in seconds.
 
 use std::process::ExitCode;
 
 use sim::command::{Outcome, Work, run};
+use sim::form::Rekeys;
 use sim::topology::{Bounds, CALM_S};
 
 /// A seed makes and drops millions of small messages.
@@ -40,6 +41,10 @@ fn work(words: &[String]) -> Option<Work> {
             .iter()
             .find_map(|word| word.parse().ok())
             .unwrap_or(CALM_S),
+        rekeys: rest
+            .iter()
+            .find_map(|word| Rekeys::of_word(word))
+            .unwrap_or_default(),
     };
     let (first, hours) = (first.parse().ok()?, hours.parse().ok()?);
     Some(if rest.iter().any(|word| word == "explain") {

@@ -98,6 +98,9 @@ impl VirtualWorld {
         if let Some(ladder) = &mut self.ladder {
             ladder.datagram(self.now, name, &group.to_string(), bytes);
         }
+        if self.reference.is_some() {
+            self.watch.leaves(self.now, (from, name), None, bytes);
+        }
         let joined = |node: &Node| {
             let running = node.running.as_ref();
             running.is_some_and(|own| own.joined.contains(&group))

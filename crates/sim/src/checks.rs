@@ -17,15 +17,27 @@ use crate::world::VirtualWorld;
 impl VirtualWorld {
     /// Who can reach a key server has changed: the reference model is told.
     pub(crate) fn survey(&mut self) {
+        // Who does not hear whoever leads gets its rekeys from the others, unless nobody knows that.
+        let leaders: Vec<NodeId> = match self.is_blind {
+            true => self
+                .servers
+                .iter()
+                .copied()
+                .filter(|id| self.leads(*id))
+                .collect(),
+            false => Vec::new(),
+        };
         let Some(model) = &mut self.reference else {
             return;
         };
         for &member in &self.members {
-            let reaches = self.servers.iter().any(|&server| {
-                self.nodes[server].running.is_some()
-                    && self.network.is_good(member, server)
-                    && !self.attacker.is_between(member, server)
-            });
+            let hears = |server: &NodeId| {
+                self.nodes[*server].running.is_some()
+                    && self.network.is_good(member, *server)
+                    && !self.attacker.is_between(member, *server)
+            };
+            let led = leaders.is_empty() || leaders.iter().any(hears);
+            let reaches = led && self.servers.iter().any(hears);
             model.contact(self.now, member, reaches);
         }
         let runs = |server: &NodeId| self.nodes[*server].running.is_some();

@@ -140,12 +140,13 @@ pub fn tell_seeds(
         writeln!(
             out,
             "replay: getvpn sim --seed {seed} --hours {hours} --key-servers {}..{} \
-             --members {}..{} --calm {} --explain",
+             --members {}..{} --calm {} --rekeys {} --explain",
             servers.start(),
             servers.end(),
             members.start(),
             members.end(),
-            bounds.calm_s
+            bounds.calm_s,
+            bounds.rekeys.word()
         )?;
     }
     let minutes = cores().as_secs_f64() / 60.0;

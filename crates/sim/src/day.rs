@@ -26,6 +26,8 @@ const BURST_MS: u64 = 4_000;
 const LOOK: Duration = Duration::from_secs(600);
 /// One boot of so many is one of all key servers at once.
 const POWER_CUTS: u64 = 4;
+/// One change of the policy of so many is one of the transport of rekeys, where it changes.
+const TRANSPORTS: u64 = 2;
 /// The calm at the end of a day.
 const TAIL: Duration = Duration::from_secs(900);
 /// One group of so many with several key servers is founded in parts.
@@ -86,12 +88,15 @@ struct Day {
     calm_s: u64,
     /// Drawn apart, so that the other days stay as they are.
     power: SeededRng,
+    /// The same for what has to do with the form of rekeys.
+    forms: SeededRng,
 }
 
 /// Runs a seed.
 pub(crate) fn run(seed: u64, hours: u32, bounds: &Bounds, explain: bool) -> Report {
     let mut dice = SeededRng::from_number(!seed);
-    let group = topology::draw(bounds, &mut dice);
+    let mut forms = SeededRng::from_number(seed.rotate_left(16) ^ !seed);
+    let group = topology::draw(bounds, &mut dice, &mut forms);
     let summary = group.summary.clone();
     let mut failures = Vec::new();
     let mut transcript = String::new();
@@ -111,6 +116,7 @@ pub(crate) fn run(seed: u64, hours: u32, bounds: &Bounds, explain: bool) -> Repo
                 faults: 0,
                 calm_s: bounds.calm_s,
                 power: SeededRng::from_number(seed.rotate_left(32) ^ !seed),
+                forms,
             };
             day.boot();
             day.run(Time::from_secs(u64::from(hours) * 3_600));
@@ -163,6 +169,7 @@ fn build(seed: u64, group: &Group, dice: &mut SeededRng) -> Result<VirtualWorld,
     world.servers = (0..servers).collect();
     world.members = (servers..all).collect();
     world.tells_copies = group.counter_mode;
+    world.is_blind = group.form.is_blind();
     let times = Times::of(&group.schedule, (servers, all - servers), group.look_ahead);
     world.judge_by(Reference::new(times, all));
     world.attacker.watch();
@@ -181,9 +188,10 @@ impl Day {
         for id in servers {
             self.start(id);
         }
+        let line = self.group.form.generate();
         match &founding {
-            Some(founding) => self.world.make_rekey_keys(founding),
-            None => self.world.make_rekey_key(),
+            Some(founding) => self.world.make_rekey_keys(founding, &line),
+            None => self.world.make_rekey_key(&line),
         }
         for id in self.world.members.clone() {
             let span = Duration::from_millis(below(5_000, &mut self.dice));
@@ -230,6 +238,7 @@ impl Day {
             self.pass(Duration::from_secs(calm));
             let place = usize::try_from(below(sorts.len() as u64, &mut self.dice)).unwrap_or(0);
             let sort = self.with_power_cuts(sorts[place]);
+            let sort = self.with_transports(sort);
             self.episode(sort);
         }
         if self.world.violations().is_empty() {
@@ -250,6 +259,15 @@ impl Day {
         }
     }
 
+    fn with_transports(&mut self, sort: Sort) -> Sort {
+        let changes = self.group.form.changes && sort == Sort::Transform;
+        if changes && below(TRANSPORTS, &mut self.forms) == 0 {
+            Sort::Transport
+        } else {
+            sort
+        }
+    }
+
     /// One fault from its beginning until the group has to be well again.
     fn episode(&mut self, sort: Sort) {
         self.faults += 1;
@@ -264,7 +282,7 @@ impl Day {
         // Where there are others, the key is theirs to give.
         if sort == Sort::DiskLoss && self.world.servers.len() == 1 {
             self.pass(Duration::from_secs(1));
-            self.world.make_rekey_key();
+            self.world.make_rekey_key(&self.group.form.generate());
         }
         self.pass(course.settles);
         self.world.members_are_registered(course.settles);
@@ -306,6 +324,9 @@ impl Day {
                 if let Some((from, to)) = self.two_members() {
                     self.world.probe(from, to);
                 }
+            }
+            if self.world.is_blind {
+                self.world.survey();
             }
             self.world.judge();
             self.world.word_spreads();

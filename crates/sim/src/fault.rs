@@ -14,7 +14,6 @@ use crate::link::below;
 use crate::network::Fault;
 use crate::node::{Boundary, NodeId, Trap};
 use crate::store::Age;
-use crate::topology::RSA_LABEL;
 use crate::world::VirtualWorld;
 
 /// A machine needs so much longer to boot than another one.
@@ -59,6 +58,8 @@ pub(crate) enum Sort {
     Removal,
     /// Operators change the transform set.
     Transform,
+    /// Operators change how rekeys travel.
+    Transport,
 }
 
 impl Sort {
@@ -190,6 +191,7 @@ impl VirtualWorld {
             }
             Sort::VendorIds => self.alter_vendor_ids(dice),
             Sort::Transform => return self.begin_transform(settles, dice),
+            Sort::Transport => return self.begin_transport(settles, dice),
             Sort::Removal => return self.begin_removal(settles, dice),
             Sort::DiskLoss => return self.unsettle(Damage::Empty, tek_lifetime_s, span, dice),
             Sort::Reboot => return self.unsettle(Damage::Boot, tek_lifetime_s, span, dice),
@@ -487,10 +489,9 @@ impl VirtualWorld {
     }
 
     /// An operator makes the rekey key where no key server has one any more.
-    pub(crate) fn make_rekey_key(&mut self) {
+    pub(crate) fn make_rekey_key(&mut self, line: &str) {
         let first = self.servers[0];
-        let line = format!("crypto key generate rsa label {RSA_LABEL} modulus 2048");
-        self.order(first, &line);
+        self.order(first, line);
     }
 }
 

@@ -9,7 +9,6 @@ use crypto::SeededRng;
 use crate::link::below;
 use crate::network::Fault;
 use crate::node::NodeId;
-use crate::topology::RSA_LABEL;
 use crate::world::VirtualWorld;
 
 /// The parts that still are apart.
@@ -58,14 +57,13 @@ impl VirtualWorld {
 
     /// An operator makes a rekey key in every part. They are the same one, as if it had been made
     /// once and imported: members of another would not believe a rekey that this one signs.
-    pub(crate) fn make_rekey_keys(&mut self, founding: &Founding) {
+    pub(crate) fn make_rekey_keys(&mut self, founding: &Founding, line: &str) {
         let now = self.now;
         if let Some(model) = &mut self.reference {
             model.founded_apart(now);
         }
-        let line = format!("crypto key generate rsa label {RSA_LABEL} modulus 2048");
         for first in founding.firsts().collect::<Vec<_>>() {
-            self.order(first, &line);
+            self.order(first, line);
         }
     }
 

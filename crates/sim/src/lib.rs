@@ -14,6 +14,7 @@ pub mod command;
 mod coop;
 mod day;
 mod fault;
+pub mod form;
 mod founding;
 pub mod guide;
 pub mod ladder;

@@ -195,7 +195,8 @@ impl VirtualWorld {
             .collect()
     }
 
-    fn leads(&self, server: NodeId) -> bool {
+    /// Whether a key server that runs leads.
+    pub(crate) fn leads(&self, server: NodeId) -> bool {
         let running = self.nodes[server].running.as_ref();
         let views = running.map(|own| own.router.key_servers());
         let view = views.iter().flatten().next();

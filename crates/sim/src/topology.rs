@@ -11,10 +11,11 @@ use crypto::SeededRng;
 use policy::lifetime::Schedule;
 use router::limits::KEY_LOOK_AHEAD_DEFAULT;
 
+use crate::form::{Form, Rekeys};
 use crate::link::below;
 
 /// The label of the rekey key.
-pub(crate) const RSA_LABEL: &str = "rekey";
+pub(crate) const REKEY_LABEL: &str = "rekey";
 
 /// Up to where random days go.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -25,6 +26,8 @@ pub struct Bounds {
     pub members: RangeInclusive<u16>,
     /// The longest calm between two faults, seconds.
     pub calm_s: u64,
+    /// How groups are rekeyed.
+    pub rekeys: Rekeys,
 }
 
 /// The longest calm of an ordinary day.
@@ -47,6 +50,8 @@ pub(crate) struct Group {
     pub(crate) schedule: Schedule,
     /// Periods that keys are minted for ahead.
     pub(crate) look_ahead: u32,
+    /// How it is rekeyed.
+    pub(crate) form: Form,
     /// What was drawn, in a line.
     pub(crate) summary: String,
 }
@@ -157,11 +162,12 @@ impl Common {
     }
 }
 
-/// Draws a group.
-pub(crate) fn draw(bounds: &Bounds, dice: &mut SeededRng) -> Group {
+/// Draws a group, and its form with dice of its own.
+pub(crate) fn draw(bounds: &Bounds, dice: &mut SeededRng, form: &mut SeededRng) -> Group {
     let servers = key_servers(&bounds.key_servers, dice).clamp(1, 16);
     let members = few(&bounds.members, dice).clamp(1, 200);
     let common = Common::draw(servers, members, dice);
+    let form = Form::draw(bounds.rekeys, form);
     let server = |n: u16| Ipv4Addr::from(0x0A01_0002 + (u32::from(n) << 8));
     let member = |n: u16| Ipv4Addr::from(0x0A02_0002 + (u32::from(n) << 8));
     let servers: Vec<_> = (1..=servers).map(server).collect();
@@ -176,6 +182,7 @@ pub(crate) fn draw(bounds: &Bounds, dice: &mut SeededRng) -> Group {
     let priorities: Vec<u64> = servers.iter().map(|_| 1 + below(255, dice)).collect();
     let plan = Plan {
         common: &common,
+        form: &form,
         servers: &servers,
         members: &members,
         keys: &keys,
@@ -196,12 +203,14 @@ pub(crate) fn draw(bounds: &Bounds, dice: &mut SeededRng) -> Group {
         look_ahead: common
             .look_ahead
             .unwrap_or_else(|| KEY_LOOK_AHEAD_DEFAULT.into()),
+        form,
         summary,
     }
 }
 
 struct Plan<'a> {
     common: &'a Common,
+    form: &'a Form,
     servers: &'a [Ipv4Addr],
     members: &'a [Ipv4Addr],
     /// `keys[a][b]` for key servers a <= b, `keys[a][servers + m]` for members.
@@ -221,10 +230,11 @@ impl Plan<'_> {
             ..
         } = self.common;
         let (servers, members) = (self.servers.len(), self.members.len());
+        let form = self.form.summary();
         let tbar = tbar_s.map_or_else(|| "no TBAR".into(), |s| format!("TBAR {s} s"));
         format!(
             "{servers} key servers, {members} members, {transform}, TEK {tek_s} s, KEK {kek_s} s, \
-             {retransmits} copies, {tbar}, group size {size}"
+             {retransmits} copies, {tbar}, group size {size}, {form}"
         )
     }
 
@@ -258,8 +268,10 @@ impl Plan<'_> {
         let _ = write!(
             text,
             "!\ninterface Ethernet0/0\n ip address {own} 255.255.255.0\n!\n\
-             ip access-list extended ENCPOL\n permit ip 10.200.0.0 0.0.255.255 10.200.0.0 0.0.255.255\n!\nend\n"
+             ip access-list extended ENCPOL\n permit ip 10.200.0.0 0.0.255.255 10.200.0.0 0.0.255.255\n!\n"
         );
+        self.form.access_lists(own, &mut text);
+        text.push_str("end\n");
         Spec {
             name,
             config: text,
@@ -274,11 +286,11 @@ impl Plan<'_> {
             "!\ncrypto ipsec transform-set T1 {}\n!\ncrypto ipsec profile P1\n \
              set security-association lifetime seconds {}\n set transform-set T1\n!\n\
              crypto gdoi group G1\n identity number 3333\n server local\n  \
-             rekey lifetime seconds {}\n  rekey retransmit 10 number {}\n  \
-             rekey authentication mypubkey rsa {RSA_LABEL}\n  rekey transport unicast\n  \
-             group size {}\n",
-            common.transform, common.tek_s, common.kek_s, common.retransmits, common.size
+             rekey lifetime seconds {}\n  rekey retransmit 10 number {}\n",
+            common.transform, common.tek_s, common.kek_s, common.retransmits
         );
+        self.form.lines(text);
+        let _ = writeln!(text, "  group size {}", common.size);
         if let Some(periods) = common.look_ahead {
             let _ = writeln!(text, "  key look-ahead {periods}");
         }
@@ -340,16 +352,22 @@ mod tests {
     use super::*;
     use router::config::parse;
 
+    fn drawn(bounds: &Bounds, seed: u64) -> Group {
+        let [mut dice, mut form] = [seed, !seed].map(SeededRng::from_number);
+        draw(bounds, &mut dice, &mut form)
+    }
+
     #[test]
     fn every_configuration_of_a_random_group_is_one_that_the_router_takes() {
         let bounds = Bounds {
             key_servers: 1..=8,
             members: 2..=64,
             calm_s: CALM_S,
+            rekeys: Rekeys::Any,
         };
         let mut most = (0, 0);
         for seed in 0..200 {
-            let group = draw(&bounds, &mut SeededRng::from_number(seed));
+            let group = drawn(&bounds, seed);
             most.0 = most.0.max(group.key_servers.len());
             most.1 = most.1.max(group.members.len());
             for spec in group.key_servers.iter().chain(&group.members) {
@@ -368,9 +386,10 @@ mod tests {
             key_servers: 2..=8,
             members: 2..=64,
             calm_s: CALM_S,
+            rekeys: Rekeys::Any,
         };
         let text = |seed| {
-            let group = draw(&bounds, &mut SeededRng::from_number(seed));
+            let group = drawn(&bounds, seed);
             format!("{group:?}")
         };
         assert_eq!(text(5), text(5));

@@ -1,4 +1,4 @@
-//! Operators change the transform set: at one key server first, half of the time while it is apart
+//! Operators change the transform set, or how rekeys travel: at one key server first, half of the time while it is apart
 //! from the others, and then at all of them.
 //!
 //! Decides what and when. In a split only the members of that side know of it (README's limits), so
@@ -9,6 +9,7 @@ use std::time::Duration;
 use crypto::SeededRng;
 
 use crate::fault::{Course, place};
+use crate::form;
 use crate::link::below;
 use crate::node::NodeId;
 use crate::removal::SETTLED_APART;
@@ -39,6 +40,16 @@ impl VirtualWorld {
         let line = format!(
             "configure terminal ; crypto ipsec transform-set T1 {transform} ; end ; write memory"
         );
+        self.begin_change(&line, recovery, dice)
+    }
+
+    /// A change of the transport of rekeys, drawn.
+    pub(crate) fn begin_transport(&mut self, recovery: Duration, dice: &mut SeededRng) -> Course {
+        let line = form::change(dice);
+        self.begin_change(&line, recovery, dice)
+    }
+
+    fn begin_change(&mut self, line: &str, recovery: Duration, dice: &mut SeededRng) -> Course {
         let which = place(self.servers.len(), dice);
         let apart = self.servers.len() > 1 && below(2, dice) == 0;
         let lasts = if apart {
@@ -46,16 +57,16 @@ impl VirtualWorld {
             let rest = Duration::from_millis(below(APART_MAX_S * 1_000, dice));
             let change = Happening::Change {
                 which,
-                line: line.clone(),
+                line: line.to_owned(),
             };
             self.later(SETTLED_APART, change);
             SETTLED_APART + rest
         } else {
-            self.change(which, &line);
+            self.change(which, line);
             Duration::from_millis(below(20_000, dice))
         };
         for node in self.servers.clone() {
-            let line = line.clone();
+            let line = line.to_owned();
             self.later(lasts + OTHERS_FOLLOW, Happening::Type { node, line });
         }
         Course {

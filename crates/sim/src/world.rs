@@ -59,6 +59,8 @@ pub struct VirtualWorld {
     pub(crate) members: Vec<NodeId>,
     /// Whether members can tell copies of packets: not where the IV names no sender.
     pub(crate) tells_copies: bool,
+    /// Whether rekeys may travel by multicast and nobody says who has them.
+    pub(crate) is_blind: bool,
     /// Datagrams that wait for the next of their direction.
     pub(crate) held: BTreeMap<(NodeId, NodeId), (u64, Datagram)>,
     /// Whose the addresses are; made anew whenever a box is added.
@@ -182,6 +184,7 @@ impl VirtualWorld {
             servers: Vec::new(),
             members: Vec::new(),
             tells_copies: true,
+            is_blind: false,
             held: BTreeMap::new(),
             addresses: BTreeMap::new(),
             lans: Vec::new(),

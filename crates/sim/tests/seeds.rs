@@ -1,5 +1,6 @@
 //! Random groups on random days, as `getvpn sim` runs them.
 use sim::command::{Outcome, Work, run};
+use sim::form::Rekeys;
 use sim::topology::{Bounds, CALM_S};
 
 fn told(work: &Work) -> (Outcome, String) {
@@ -13,6 +14,7 @@ const fn bounds() -> Bounds {
         key_servers: 1..=1,
         members: 2..=8,
         calm_s: CALM_S,
+        rekeys: Rekeys::Any,
     }
 }
 

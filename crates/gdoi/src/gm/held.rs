@@ -96,8 +96,6 @@ pub(super) struct Kek {
     pub(super) sig_key_bits: u16,
     /// The multicast address that its PUSHes come to; by unicast without one.
     pub(super) destination: Option<Ipv4Addr>,
-    /// Whether rekeys have come under another one since.
-    pub(super) replaced: bool,
     /// What its rekeys were signed with before another key was announced. A key server that does not
     /// know yet that this member holds a newer Rekey SA goes on with both.
     pub(super) signed_by: Option<PublicKey>,
@@ -130,11 +128,10 @@ impl Keks {
         self.new.as_ref().or(self.current.as_ref())
     }
 
-    /// The multicast addresses that rekeys can still come to. What was replaced is not used any more.
+    /// The multicast addresses that rekeys can still come to: a key server goes on with what was
+    /// replaced where it does not know who has the new one.
     pub(super) fn destinations(&self) -> impl Iterator<Item = Ipv4Addr> {
-        let used = [&self.new, &self.current].into_iter().flatten();
-        used.chain(self.others.iter().filter(|kek| !kek.replaced))
-            .filter_map(|kek| kek.destination)
+        self.iter().filter_map(|kek| kek.destination)
     }
 
     /// Keeps one that gives way to another until it expires.
@@ -181,17 +178,13 @@ impl Keks {
         if let Some(new) = self.new.take_if(|new| new.sa.spi == *spi) {
             self.replace_current(new);
         } else if let Some(at) = self.others.iter().position(|kek| kek.sa.spi == *spi) {
-            let mut kek = self.others.remove(at);
-            kek.replaced = false;
+            let kek = self.others.remove(at);
             self.replace_current(kek);
         }
     }
 
     fn replace_current(&mut self, kek: Kek) {
-        let mut old = self.current.replace(kek);
-        if let Some(old) = &mut old {
-            old.replaced = true;
-        }
+        let old = self.current.replace(kek);
         let older = std::mem::replace(&mut self.previous, old);
         self.keep(older);
     }
@@ -514,7 +507,6 @@ mod tests {
             ack: None,
             sig_key_bits: 2_048,
             destination: None,
-            replaced: false,
             signed_by: None,
         }
     }

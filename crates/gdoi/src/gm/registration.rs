@@ -59,6 +59,16 @@ impl Plan {
         }
     }
 
+    /// The same word once more: it puts nobody off who waits for its turn, and sends nobody back to
+    /// servers that do not answer.
+    pub(super) fn asked_again(&self, at: Time) -> Self {
+        Self {
+            server: self.server,
+            next_server: self.next_server,
+            ..Self::at(self.at.map_or(at, |turn| turn.min(at)))
+        }
+    }
+
     /// Whether the policy was refused.
     pub(super) const fn is_rejected(&self) -> bool {
         self.rejected
@@ -641,7 +651,6 @@ impl Member {
             ack: said.ack,
             sig_key_bits: said.sig_key_bits,
             destination: Some(said.destination).filter(Ipv4Addr::is_multicast),
-            replaced: false,
             signed_by: None,
         }
     }

@@ -333,9 +333,14 @@ impl Member {
         } else {
             cx.out.report(Gdoi::GM_RECV_DELETE { group });
         }
-        self.abandon(cx);
         let jitter = std::time::Duration::from_millis(random_below(cx.rng, spread + 1));
-        self.plan = Plan::at(cx.now + jitter);
+        let at = cx.now + jitter;
+        self.abandon(cx);
+        self.plan = if self.summoned {
+            self.plan.asked_again(at)
+        } else {
+            Plan::at(at)
+        };
         self.summoned = true;
     }
 

@@ -478,7 +478,8 @@ impl KeyServer {
         let exact = [
             self.rekeying.deadline(now),
             ordered.then_some(now),
-            self.next_reminder(),
+            self.next_reminder(pseudo_now).map(|(due, _)| due),
+            self.next_call(),
         ];
         (pseudo, exact.into_iter().flatten().min())
     }

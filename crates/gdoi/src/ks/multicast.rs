@@ -6,7 +6,7 @@
 use std::net::{Ipv4Addr, SocketAddrV4};
 use std::time::Duration;
 
-use ::policy::{KekSpi, PeerKind, Time};
+use ::policy::{KekSpi, PeerKind, PseudoTime, Spi, Time};
 use event::Gdoi;
 use wire::iana::AckType;
 
@@ -22,6 +22,12 @@ use crate::machine::Output;
 const PORT: u16 = 848;
 
 impl Kek {
+    /// Whether nobody says who has it: PUSHes under it go to a multicast address, and are not
+    /// acknowledged.
+    pub(crate) fn is_blind(&self) -> bool {
+        self.destination.is_some() && self.ack_type().is_none()
+    }
+
     /// Which acknowledgement its members are asked for.
     pub(crate) fn ack_type(&self) -> Option<AckType> {
         ack_type(self.kind).filter(|_| self.acknowledged)
@@ -64,18 +70,24 @@ impl KeyServer {
         });
     }
 
-    /// These were asked and did not acknowledge: the network may not carry multicast to them. It is
-    /// seen, and nothing else comes of it; they register again before their keys end.
-    pub(super) fn heard_nothing(&mut self, members: &[Ipv4Addr]) {
-        for address in members {
-            if let Some(member) = self.members.find_mut(*address) {
-                member.acks_missed += 1;
-            }
+    /// A member acknowledged no copy of a multicast rekey, nor those that went to it alone. It is
+    /// seen, and not removed for it: it registers again before its keys end.
+    pub(super) fn heard_nothing(&mut self, now: Time, address: Ipv4Addr, kek: &KekSpi) {
+        if let Some(member) = self.members.find_mut(address) {
+            member.acks_missed += 1;
+            member.is_kek_doubted |= member.kek == *kek;
+        }
+        if self.is_summoned(address) {
+            self.not_heard(now, [address]);
         }
     }
 
-    /// These are not asked: after the last copy they are taken to hold the Rekey SA.
+    /// These are not asked: after the last copy they are taken to hold the Rekey SA, unless some may
+    /// be on the other side of a split.
     pub(super) fn trust_told(&mut self, told: &[(KekSpi, Vec<Ipv4Addr>)], now: Time) {
+        if !self.coop.all_are_alive() {
+            return;
+        }
         for (kek, members) in told {
             for address in members {
                 let member = self.members.find_mut(*address);
@@ -83,6 +95,39 @@ impl KeyServer {
                     member.holds(*kek);
                     self.coop.changed_here(Key::Member(*address), now);
                 }
+            }
+        }
+    }
+
+    /// Key servers that did not hear each other have met, and nobody said which of them members
+    /// heard: what is in use is told under every Rekey SA that some may hold instead.
+    //= getvpn P15
+    pub(super) fn tell_blind(&mut self, cx: &mut Context<'_>) {
+        let now = self.clock.at(cx.now);
+        let newest = self.keys.usable(now).last().map(|record| record.tek.spi);
+        for kind in kinds(&self.config) {
+            let Some(current) = self.keys.kek(kind).map(|kek| kek.sa.spi) else {
+                continue;
+            };
+            let others = self.keys.keks.iter().filter(|kek| {
+                let held = kek.kind == kind && kek.announced && now < kek.expiry;
+                held && kek.is_blind() && !self.keys.is_compromised(kek)
+            });
+            let others: Vec<(KekSpi, Option<Ipv4Addr>)> =
+                others.map(|kek| (kek.sa.spi, kek.destination)).collect();
+            let members: Vec<Ipv4Addr> = self.members.of_kind(kind).collect();
+            if others.is_empty() || members.is_empty() {
+                continue;
+            }
+            self.begin(cx);
+            for (under, destination) in others {
+                if under != current {
+                    let content = Content::Kek(current);
+                    self.send_under(cx, under, &content, destination, members.clone());
+                }
+            }
+            if let Some(newest) = newest {
+                self.send(cx, kind, &Content::Teks(newest), members);
             }
         }
     }
@@ -125,12 +170,13 @@ impl KeyServer {
     /// gets the keys in force again, as a new PUSH.
     //= getvpn P8
     pub(super) fn remind(&mut self, cx: &mut Context<'_>) {
-        if self.next_reminder().is_none_or(|due| due > cx.now) {
+        let now = self.clock.at(cx.now);
+        let Some((due, newest)) = self.next_reminder(now) else {
+            return;
+        };
+        if due > cx.now {
             return;
         }
-        let now = self.clock.at(cx.now);
-        let newest = self.keys.usable(now).last().map(|record| record.tek.spi);
-        let Some(newest) = newest else { return };
         let behind: Vec<(PeerKind, Vec<Ipv4Addr>)> = kinds(&self.config)
             .map(|kind| (kind, self.behind(kind).collect()))
             .collect();
@@ -140,12 +186,15 @@ impl KeyServer {
         }
     }
 
-    /// When the next reminder leaves: only when no copy is on its way and somebody needs it.
-    pub(super) fn next_reminder(&self) -> Option<Time> {
+    /// When the next reminder leaves, and up to which key: only when no copy is on its way, somebody
+    /// needs it, and there is a key to be reminded of, which is not so for a moment after a removal
+    /// with `now`.
+    pub(super) fn next_reminder(&self, now: PseudoTime) -> Option<(Time, Spi)> {
         let period = Duration::from_secs(self.config.reminder_s?.into());
         let last = self.rekeying.last.began?;
+        let newest = self.keys.usable(now).last()?.tek.spi;
         let needed = kinds(&self.config).any(|kind| self.behind(kind).next().is_some());
-        (needed && self.rekeying.len() == 0).then(|| last + period)
+        (needed && self.rekeying.len() == 0).then(|| (last + period, newest))
     }
 
     /// Members that have not acknowledged the last rekey, or are never asked.

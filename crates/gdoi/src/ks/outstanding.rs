@@ -64,7 +64,8 @@ impl Push {
 #[derive(Clone)]
 struct Outstanding {
     push: Push,
-    /// Where datagrams go: the members, or the multicast address in their place.
+    /// Where datagrams go: the members, or the multicast address in their place and members that
+    /// did not acknowledge what went there.
     awaiting: BTreeMap<Ipv4Addr, Target>,
     /// The members behind the multicast address.
     audience: Vec<Ipv4Addr>,
@@ -85,7 +86,7 @@ struct Outstanding {
 impl Outstanding {
     /// Members behind that address that are not known to have read it.
     fn lacking(&mut self, address: Ipv4Addr) -> Vec<Ipv4Addr> {
-        if self.push.destination.is_none() {
+        if !address.is_multicast() {
             return vec![address];
         }
         if !self.push.asks {
@@ -94,6 +95,45 @@ impl Outstanding {
         let mut lacking = std::mem::take(&mut self.silent);
         lacking.extend(&self.overtaken);
         lacking.into_iter().collect()
+    }
+
+    /// No more goes to that address.
+    fn give_up(&mut self, address: Ipv4Addr, due: &mut Due) {
+        self.awaiting.remove(&address);
+        let mut silent = BTreeSet::from([address]);
+        if address.is_multicast() {
+            silent = std::mem::take(&mut self.silent);
+            for overtaken in &self.overtaken {
+                silent.remove(overtaken);
+                due.anew(&self.push, *overtaken);
+            }
+        }
+        if self.push.asks {
+            let missed = match self.push.destination {
+                None => &mut due.missed,
+                Some(_) => &mut due.silent,
+            };
+            missed.extend(silent.iter().map(|own| (*own, self.push.kek)));
+            self.missed.append(&mut silent);
+        }
+    }
+
+    /// Who has not acknowledged what went to the multicast address gets a copy alone, and where other
+    /// key servers repeat that, from them: the way of multicast datagrams to it may be broken. A
+    /// member that would take a copy's stamp for the time gets none.
+    //= getvpn P24
+    fn turn_to_each(&mut self, now: Time, copies: Copies<'_>) {
+        let (overtaken, untimed) = (&self.overtaken, copies.untimed);
+        let alone = |member: &Ipv4Addr| !overtaken.contains(member) && !untimed.contains(member);
+        for member in self.silent.extract_if(.., alone) {
+            let target = Target {
+                datagrams: copies.number.max(1),
+                first: Some(now),
+                ..Target::default()
+            };
+            self.awaiting.insert(member, target);
+            self.queue.insert((now, member));
+        }
     }
 }
 
@@ -110,10 +150,14 @@ impl Target {
     /// Counts one more hand-over, if there was no answer for so long that it is time for one.
     //= getvpn P24
     const fn hands_over(&mut self, copies: Copies<'_>) -> bool {
-        let in_vain = self.datagrams >= HAND_OVER_AFTER || self.datagrams > copies.number;
-        let due = in_vain && self.handed < copies.hand_overs;
+        let due = self.is_in_vain(copies) && self.handed < copies.hand_overs;
         self.handed += due as u8;
         due
+    }
+
+    /// Whether so many datagrams had no answer that others are to help.
+    const fn is_in_vain(&self, copies: Copies<'_>) -> bool {
+        self.datagrams >= HAND_OVER_AFTER || self.datagrams > copies.number
     }
 
     /// Whether nothing more is sent, nor handed over.
@@ -144,10 +188,14 @@ pub(crate) struct Due {
     pub(crate) departures: Vec<Departure>,
     /// Members that did not acknowledge any copy, and the Rekey SA that it was under.
     pub(crate) missed: Vec<(Ipv4Addr, KekSpi)>,
-    /// Members that did not acknowledge a multicast rekey, of which they perhaps saw no copy.
-    pub(crate) silent: Vec<Ipv4Addr>,
+    /// Members that did not acknowledge a multicast rekey, of which they perhaps saw no copy, and
+    /// the Rekey SA that it was under.
+    pub(crate) silent: Vec<(Ipv4Addr, KekSpi)>,
     /// Members that are not asked whether they hold this Rekey SA, and were told it.
     pub(crate) told: Vec<(KekSpi, Vec<Ipv4Addr>)>,
+    /// Members that were called by multicast to register again, and are not asked whether they
+    /// heard it.
+    pub(crate) called: Vec<Ipv4Addr>,
     /// Members that need a new PUSH, because they do not take this one any more (PROTOCOL P8).
     pub(crate) again: Vec<(PeerKind, Content, Vec<Ipv4Addr>)>,
     /// What was tried before of some of those, which counts on.
@@ -327,13 +375,18 @@ impl Rekeying {
         due: &mut Due,
     ) -> bool {
         let push = &mut self.pushes[at];
-        let is_multicast = push.push.destination.is_some();
+        let is_multicast = member.is_multicast();
         let untimed = |member: &Ipv4Addr| copies.untimed.contains(member);
         let minds = match is_multicast {
             true => push.audience.iter().any(untimed),
             false => untimed(&member),
         };
-        if !minds || now <= push.began + STAMP_AGE_MAX || push.overtaken.contains(&member) {
+        let is_turned = !is_multicast && push.push.destination.is_some();
+        if is_turned
+            || !minds
+            || now <= push.began + STAMP_AGE_MAX
+            || push.overtaken.contains(&member)
+        {
             return false;
         }
         let Some(target) = push.awaiting.get(&member).copied() else {
@@ -377,10 +430,14 @@ impl Rekeying {
         due: &mut Due,
     ) -> bool {
         let push = &mut self.pushes[at];
+        let is_multicast = member.is_multicast();
+        let in_vain = |target: &Target| target.is_in_vain(copies);
+        if is_multicast && push.push.asks && push.awaiting.get(&member).is_some_and(in_vain) {
+            push.turn_to_each(now, copies);
+        }
         let Some(target) = push.awaiting.get_mut(&member) else {
             return false;
         };
-        let is_multicast = push.push.destination.is_some();
         let is_overtaken = push.overtaken.contains(&member);
         if !is_multicast && !is_overtaken && target.hands_over(copies) {
             due.handed.push((push.push.copy_to(member), push.push.kek));
@@ -390,23 +447,13 @@ impl Rekeying {
             }
         }
         if target.datagrams > copies.number && !is_overtaken {
-            push.awaiting.remove(&member);
-            if is_multicast {
-                push.missed = std::mem::take(&mut push.silent);
-                for overtaken in &push.overtaken {
-                    push.missed.remove(overtaken);
-                    due.anew(&push.push, *overtaken);
-                }
-                due.silent.extend(&push.missed);
-            } else if push.push.asks {
-                push.missed.insert(member);
-                due.missed.push((member, push.push.kek));
-            }
+            push.give_up(member, due);
             return false;
         }
         // Nobody says which copies of a multicast rekey arrived: all of them are the same.
+        let by_unicast = push.push.destination.is_none();
         let is_late = target.datagrams > 0 && now.since(push.began) > PUSH_IDENTICAL;
-        if push.outdated || (!is_multicast && (is_late || is_overtaken)) {
+        if push.outdated || (by_unicast && is_late) || (!is_multicast && is_overtaken) {
             push.awaiting.remove(&member);
             for lacking in push.lacking(member) {
                 due.anew(&push.push, lacking);
@@ -443,10 +490,12 @@ impl Rekeying {
         if push.awaiting.is_empty() && push.ended.is_none() {
             push.ended = Some(now);
             due.over.push(push.push.content.clone());
-            if let Content::Kek(new) = push.push.content
-                && !push.push.asks
-            {
-                due.told.push((new, push.audience.clone()));
+            match push.push.content {
+                Content::Kek(new) if !push.push.asks => {
+                    due.told.push((new, push.audience.clone()));
+                }
+                Content::Register if !push.push.asks => due.called.extend(&push.audience),
+                Content::Register | Content::Kek(_) | Content::Teks(_) => {}
             }
             let began = self.last.began.unwrap_or(push.began);
             self.last.duration = now.since(began);
@@ -508,7 +557,10 @@ impl Rekeying {
         for push in self.pushes.iter_mut().filter(below) {
             match push.push.destination {
                 None => push.overtaken.extend(push.awaiting.keys()),
-                Some(_) if push.push.asks => push.overtaken.extend(&push.silent),
+                Some(_) if push.push.asks => {
+                    let each = push.awaiting.keys().filter(|own| !own.is_multicast());
+                    push.overtaken.extend(each.chain(&push.silent));
+                }
                 Some(_) => push.outdated = true,
             }
         }

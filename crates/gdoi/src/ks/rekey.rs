@@ -14,7 +14,7 @@ use wire::private::AckFlags;
 
 use super::coop::Key;
 use super::keys::{Activation, KINDS, Kek, NextSeq, TekRecord, Wanted, kinds};
-use super::outstanding::{Answer, Content, Copies, HAND_OVERS, Push};
+use super::outstanding::{Answer, Content, Copies, Departure, HAND_OVERS, Push};
 use super::policy::Plan;
 use super::{KeyServer, Order, Serving};
 use crate::ack::Ack;
@@ -483,29 +483,9 @@ impl KeyServer {
         for departure in due.departures {
             if departure.member.is_multicast() {
                 self.depart_once(cx, departure);
-                continue;
-            }
-            let Some(member) = self.members.find_mut(departure.member) else {
-                continue;
-            };
-            if departure.copy {
-                member.retries += 1;
             } else {
-                member.sent(departure.seq);
+                self.depart(cx, departure);
             }
-            let sent = Step::REKEY_SENT {
-                from: *member.local.ip(),
-                to: departure.member,
-                seq: departure.seq,
-                group: self.config.group.clone(),
-                copy: if departure.copy { ", again" } else { "" }.to_owned(),
-            };
-            cx.out.push(Output::Transmit {
-                local: member.local,
-                peer: member.peer,
-                bytes: departure.bytes,
-            });
-            cx.out.report(sent);
         }
         let many = due.handed.len() > HANDED_WIDELY_MAX;
         for (departure, kek) in due.handed {
@@ -518,7 +498,12 @@ impl KeyServer {
         if any_missed && self.coop.leads() {
             self.summon(cx);
         }
-        self.heard_nothing(&due.silent);
+        for (address, kek) in due.silent {
+            self.heard_nothing(cx.now, address, &kek);
+        }
+        if !due.called.is_empty() {
+            self.not_heard(cx.now, due.called);
+        }
         self.trust_told(&due.told, cx.now);
         for (kind, content, members) in due.again {
             self.send(cx, kind, &content, members);
@@ -534,6 +519,31 @@ impl KeyServer {
             self.persist_group(cx);
             self.persist_members(cx);
         }
+    }
+
+    /// A datagram leaves for one member.
+    fn depart(&mut self, cx: &mut Context<'_>, departure: Departure) {
+        let Some(member) = self.members.find_mut(departure.member) else {
+            return;
+        };
+        if departure.copy {
+            member.retries += 1;
+        } else {
+            member.sent(departure.seq);
+        }
+        let sent = Step::REKEY_SENT {
+            from: *member.local.ip(),
+            to: departure.member,
+            seq: departure.seq,
+            group: self.config.group.clone(),
+            copy: if departure.copy { ", again" } else { "" }.to_owned(),
+        };
+        cx.out.push(Output::Transmit {
+            local: member.local,
+            peer: member.peer,
+            bytes: departure.bytes,
+        });
+        cx.out.report(sent);
     }
 
     fn mark_delivered(&mut self, content: &Content) {

@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 use std::net::Ipv4Addr;
 use std::time::Duration;
 
-use ::policy::{Generation, PeerKind, PseudoTime, Time};
+use ::policy::{Generation, KekSpi, PeerKind, PseudoTime, Time};
 use event::Gdoi;
 use wire::isakmp::{Builder, Delete};
 
@@ -19,7 +19,8 @@ use super::{KeyServer, Member, Serving};
 use crate::context::Context;
 use crate::group_sa::Offer;
 use crate::limits::{
-    RAISES_MAX, REGISTER_SPREAD_MAX, REGISTRATIONS_PER_S_MIN, REMOVAL_DELAY_MIN, REMOVAL_MARGIN,
+    CALL_AGAIN, RAISES_MAX, REGISTER_SPREAD_MAX, REGISTRATIONS_PER_S_MIN, REMOVAL_DELAY_MIN,
+    REMOVAL_MARGIN,
 };
 use crate::machine::Output;
 use crate::persist;
@@ -30,6 +31,9 @@ use crate::private::{GroupStamp, RegisterAgain};
 pub(in crate::ks) struct Summoned {
     generation: Generation,
     members: BTreeSet<Ipv4Addr>,
+    /// Those of them that may not have heard it, and when they are asked once more.
+    unheard: BTreeSet<Ipv4Addr>,
+    again: Option<Time>,
 }
 
 /// How many registrations a key server has done in one second.
@@ -271,10 +275,16 @@ impl KeyServer {
     pub(super) fn summon(&mut self, cx: &mut Context<'_>) {
         let now = self.clock.at(cx.now);
         let generation = self.keys.generation_ahead();
+        if self.summoned.again.is_some_and(|at| at <= cx.now) {
+            self.summoned.again = None;
+            for member in std::mem::take(&mut self.summoned.unheard) {
+                self.summoned.members.remove(&member);
+            }
+        }
         if self.summoned.generation != generation {
             self.summoned = Summoned {
                 generation,
-                members: BTreeSet::new(),
+                ..Summoned::default()
             };
         }
         let keys_are_there = self
@@ -355,6 +365,18 @@ impl KeyServer {
         self.summoned.members.remove(&member);
     }
 
+    /// A call by multicast is over, and nobody said that these have heard it: those of them that have
+    /// not come are asked once more.
+    pub(super) fn not_heard(&mut self, now: Time, members: impl IntoIterator<Item = Ipv4Addr>) {
+        self.summoned.unheard.extend(members);
+        self.summoned.again.get_or_insert(now + CALL_AGAIN);
+    }
+
+    /// When whoever has not come is asked once more.
+    pub(super) const fn next_call(&self) -> Option<Time> {
+        self.summoned.again
+    }
+
     /// Whether a member was asked to register again and has not come yet.
     pub(super) fn is_summoned(&self, member: Ipv4Addr) -> bool {
         self.summoned.members.contains(&member)
@@ -366,7 +388,7 @@ impl KeyServer {
         kind: PeerKind,
         got: Option<&Kek>,
         now: PseudoTime,
-    ) -> Option<::policy::KekSpi> {
+    ) -> Option<KekSpi> {
         let fits =
             |kek: &&Kek| kek.kind == kind && now < kek.expiry && self.keys.is_compromised(kek);
         let usual = || self.keys.compromised_kek(kind, now);
@@ -431,6 +453,7 @@ impl KeyServer {
         use std::hash::Hash;
         self.summoned.generation.0.hash(h);
         self.summoned.members.hash(h);
+        self.summoned.unheard.hash(h);
     }
 }
 

@@ -15,7 +15,7 @@ use crate::machine::{Command, Input};
 const TICK: Duration = Duration::from_millis(100);
 
 /// Nothing passes between these and all others.
-fn apart(network: &mut Network, side: &[Ipv4Addr]) {
+pub(super) fn apart(network: &mut Network, side: &[Ipv4Addr]) {
     let side = side.to_vec();
     network.fate = Box::new(move |packet, _| {
         let [from, to] = [packet.from, packet.to].map(|end| side.contains(end.ip()));

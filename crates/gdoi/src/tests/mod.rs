@@ -9,6 +9,7 @@ mod loss;
 mod member;
 mod merge;
 mod multicast;
+mod multicast_coop;
 mod network;
 mod plain;
 mod plane;

@@ -547,7 +547,7 @@ impl Network {
         while self.step(until) {
             steps += 1;
             assert!(
-                steps < 2_000_000,
+                steps < 400_000,
                 "time does not pass: {}",
                 &self.transcript[self.transcript.len().saturating_sub(2_000)..]
             );

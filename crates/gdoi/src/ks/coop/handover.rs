@@ -5,6 +5,7 @@
 
 use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, SocketAddrV4};
+use std::time::Duration;
 
 use ::policy::{KekSpi, KsIndex, Time};
 use wire::codec::{Error, Reader, Writer};
@@ -15,7 +16,7 @@ use super::log::Key;
 use super::peer::Peer;
 use super::records;
 use crate::context::Context;
-use crate::group_sa::Offer;
+use crate::group_sa::{Offer, TekOffer};
 use crate::ks::rekey::ack_type;
 use crate::ks::{KeyServer, Member};
 use crate::limits::{HANDED_MAX, PUSH_IDENTICAL, PUSH_LEN_MAX};
@@ -186,15 +187,25 @@ impl KeyServer {
         let sa = chain.find(PayloadType::SA);
         let sa: Option<Sa> = sa.and_then(|raw| raw.decode().ok());
         let offer = sa.and_then(|sa| Offer::from_wire(&sa, kek.kind).ok());
-        let teks = offer.map(|offer| offer.teks).unwrap_or_default();
-        teks.iter().all(|tek| {
-            // What has ended with its generation is soon forgotten.
-            keys.tek_by_spi(tek.spi).is_some_and(|record| {
-                let generation = record.tek.generation;
-                let mut raises = keys.removals.raises.iter().filter(|raise| raise.at <= now);
-                !raises.any(|raise| raise.kills(&generation))
-                    && generation.is_alive_in(&keys.generation)
-            })
+        let offer = offer.unwrap_or_default();
+        // What has run out since it was sent is forgotten, and nobody takes it.
+        let has_run_out = |tek: &TekOffer| {
+            let life = Duration::from_secs(tek.lifetime_s.into());
+            let end = offer
+                .stamp
+                .as_ref()
+                .map(|stamp| stamp.pseudotime.after(life));
+            end.is_some_and(|end| end <= now)
+        };
+        offer.teks.iter().all(|tek| {
+            let Some(record) = keys.tek_by_spi(tek.spi) else {
+                // What has ended with its generation is soon forgotten.
+                return has_run_out(tek);
+            };
+            let generation = record.tek.generation;
+            let mut raises = keys.removals.raises.iter().filter(|raise| raise.at <= now);
+            !raises.any(|raise| raise.kills(&generation))
+                && generation.is_alive_in(&keys.generation)
         })
     }
 

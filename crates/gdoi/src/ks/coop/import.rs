@@ -135,6 +135,7 @@ impl KeyServer {
             }
         }
         if !self.coop.leads() {
+            self.coop.scattered = false;
             return;
         }
         if changes.teks > 0
@@ -149,6 +150,9 @@ impl KeyServer {
         self.coop.log.comes_from(None);
         if changes.group || !changes.members.is_empty() {
             self.unify_keks(cx);
+        }
+        if std::mem::take(&mut self.coop.scattered) {
+            self.tell_blind(cx);
         }
         self.tell_again(cx, &changes.untold);
         self.tell_returned(cx, &changes.members);
@@ -324,6 +328,7 @@ impl KeyServer {
         if !good || kek.expiry <= now {
             return false;
         }
+        self.coop.scattered |= kek.announced && kek.is_blind();
         let place = self
             .keys
             .keks

@@ -91,6 +91,9 @@ pub(crate) struct Coop {
     waiting_since: Option<Time>,
     /// Whether another key server leads beside this one, and is about to step down.
     rivalled: bool,
+    /// Whether members may hold other Rekey SAs than those that they were told from here, and nobody
+    /// says so.
+    scattered: bool,
     handover: handover::HandOver,
 }
 
@@ -134,6 +137,7 @@ impl Coop {
             unsure: Duration::ZERO,
             waiting_since: None,
             rivalled: false,
+            scattered: false,
             handover: handover::HandOver::default(),
         }
     }

@@ -360,6 +360,7 @@ impl KeyServer {
         (self.clock.generation(), self.clock.is_lost(), self.resyncs).hash(h);
         self.untimed.members().hash(h);
         (coop.previous_primary, coop.rivalled, self.ordered).hash(h);
+        coop.scattered.hash(h);
         for peer in coop.peers.values() {
             self.hash_peer(peer, rel, h);
         }

@@ -132,7 +132,7 @@ fn who_knows_no_stamp_of_the_clock_gets_new_pushes_in_place_of_copies() {
             sent.extend(due.departures.iter().map(|one| (s, one.member, one.seq)));
             handed.extend(due.handed.iter().map(|(one, _)| (s, one.seq)));
             missed.extend(due.missed.iter().map(|(member, _)| (s, *member)));
-            missed.extend(due.silent.iter().map(|member| (s, *member)));
+            missed.extend(due.silent.iter().map(|(member, _)| (s, *member)));
             if s == 2 {
                 rekeying.acknowledged(&kek(), 7, member(1));
             }
@@ -193,6 +193,41 @@ fn who_has_acknowledged_a_later_multicast_rekey_gets_the_missed_one_anew() {
     let missed = (PeerKind::Ours, Content::Teks(Spi(7)), vec![member(1)]);
     assert_eq!(again, [missed]);
     assert!(silent.is_empty());
+}
+
+/// The way of multicast datagrams to one member is broken, to another one everything: the first two
+/// copies go to all, and then one more to each of them, and over other key servers.
+//= getvpn P24
+#[test]
+fn who_acknowledges_no_multicast_gets_a_copy_alone() {
+    let group = Ipv4Addr::new(239, 0, 0, 1);
+    let mut rekeying = Rekeying::default();
+    let push = Push {
+        destination: Some(group),
+        ..push(7, Content::Teks(Spi(7)))
+    };
+    rekeying.add(Time::ZERO, push, [1, 2, 3].into_iter().map(member));
+    let (mut sent, mut handed, mut silent) = (Vec::new(), Vec::new(), Vec::new());
+    for s in 0..90 {
+        let due = rekeying.due(Time::from_secs(s), COPIES);
+        sent.extend(due.departures.iter().map(|one| (s, one.member)));
+        handed.extend(due.handed.iter().map(|(one, _)| (s, one.member)));
+        silent.extend(due.silent.iter().map(|(member, _)| (s, *member)));
+        assert!(due.missed.is_empty(), "nobody is removed for it");
+        for (at, n) in [(2, 1), (21, 2)] {
+            if s == at {
+                let answer = rekeying.acknowledged(&kek(), 7, member(n));
+                assert_eq!(answer, Answer::First);
+            }
+        }
+    }
+    let alone = [(20, member(2)), (20, member(3))];
+    assert_eq!(sent[..2], [(0, group), (10, group)]);
+    assert_eq!(sent[2..], [&[(20, group)], &alone[..]].concat());
+    assert_eq!(handed, [&alone[..], &[(30, member(3))]].concat());
+    assert_eq!(silent, [(30, member(3))]);
+    let late = rekeying.acknowledged(&kek(), 7, member(3));
+    assert_eq!(late, Answer::First);
 }
 
 #[test]
