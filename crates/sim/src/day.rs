@@ -26,8 +26,8 @@ const BURST_MS: u64 = 4_000;
 const LOOK: Duration = Duration::from_secs(600);
 /// One boot of so many is one of all key servers at once.
 const POWER_CUTS: u64 = 4;
-/// One change of the policy of so many is one of the transport of rekeys, where it changes.
-const TRANSPORTS: u64 = 2;
+/// Of so many changes one is of the transform set, where operators change the rest, too.
+const TRANSFORMS: u64 = 3;
 /// The calm at the end of a day.
 const TAIL: Duration = Duration::from_secs(900);
 /// One group of so many with several key servers is founded in parts.
@@ -170,8 +170,11 @@ fn build(seed: u64, group: &Group, dice: &mut SeededRng) -> Result<VirtualWorld,
     world.members = (servers..all).collect();
     world.tells_copies = group.counter_mode;
     world.is_blind = group.form.is_blind();
-    let times = Times::of(&group.schedule, (servers, all - servers), group.look_ahead);
-    world.judge_by(Reference::new(times, all));
+    world.lifetimes = group.lifetimes;
+    let of = |schedule| Times::of(schedule, (servers, all - servers), group.look_ahead);
+    if let Some(times) = group.schedules.iter().map(of).reduce(Times::with) {
+        world.judge_by(Reference::new(times, all));
+    }
     world.attacker.watch();
     Ok(world)
 }
@@ -238,7 +241,7 @@ impl Day {
             self.pass(Duration::from_secs(calm));
             let place = usize::try_from(below(sorts.len() as u64, &mut self.dice)).unwrap_or(0);
             let sort = self.with_power_cuts(sorts[place]);
-            let sort = self.with_transports(sort);
+            let sort = self.with_policies(sort);
             self.episode(sort);
         }
         if self.world.violations().is_empty() {
@@ -259,10 +262,10 @@ impl Day {
         }
     }
 
-    fn with_transports(&mut self, sort: Sort) -> Sort {
+    fn with_policies(&mut self, sort: Sort) -> Sort {
         let changes = self.group.form.changes && sort == Sort::Transform;
-        if changes && below(TRANSPORTS, &mut self.forms) == 0 {
-            Sort::Transport
+        if changes && below(TRANSFORMS, &mut self.forms) > 0 {
+            Sort::Policy
         } else {
             sort
         }

@@ -19,6 +19,9 @@ use crate::world::VirtualWorld;
 /// A machine needs so much longer to boot than another one.
 const BOOT_MS_MAX: u64 = 15_000;
 
+/// What a key server says of a change of the policy of its group begins so.
+const PREVIEW: &str = "% Group ";
+
 /// A sort of fault.
 #[derive(Copy, Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Sort {
@@ -58,8 +61,8 @@ pub(crate) enum Sort {
     Removal,
     /// Operators change the transform set.
     Transform,
-    /// Operators change how rekeys travel.
-    Transport,
+    /// Operators change the rest of the policy: how rekeys travel, lifetimes, what is encrypted.
+    Policy,
 }
 
 impl Sort {
@@ -191,7 +194,7 @@ impl VirtualWorld {
             }
             Sort::VendorIds => self.alter_vendor_ids(dice),
             Sort::Transform => return self.begin_transform(settles, dice),
-            Sort::Transport => return self.begin_transport(settles, dice),
+            Sort::Policy => return self.begin_policy(settles, dice),
             Sort::Removal => return self.begin_removal(settles, dice),
             Sort::DiskLoss => return self.unsettle(Damage::Empty, tek_lifetime_s, span, dice),
             Sort::Reboot => return self.unsettle(Damage::Boot, tek_lifetime_s, span, dice),
@@ -263,10 +266,16 @@ impl VirtualWorld {
         }
     }
 
-    /// Types a line; a box that is down misses it, as it would.
+    /// Types a line; a box that is down misses it, as it would. A change of the configuration is one
+    /// that the box takes.
     pub(crate) fn order(&mut self, id: NodeId, line: &str) {
         self.note(|world| format!("{}# {line}", world.nodes[id].name));
-        let _ = self.type_line(id, line);
+        let said = self.type_line(id, line).unwrap_or_default();
+        let refuses = |said: &str| said.starts_with('%') && !said.starts_with(PREVIEW);
+        if line.starts_with("configure ") && said.lines().any(refuses) {
+            let what = format!("{}: {line}: {said}", self.nodes[id].name);
+            self.watch.violate(self.now, "an order is obeyed", &what);
+        }
     }
 
     fn come_back(&mut self, id: NodeId, span: Duration) {

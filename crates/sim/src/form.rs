@@ -1,4 +1,5 @@
-//! The form in which a group is rekeyed: how rekeys travel, who acknowledges them, who signs.
+//! The form in which a group is rekeyed: how rekeys travel, who acknowledges them, who signs, and
+//! what operators change of its policy meanwhile.
 //!
 //! Drawn with dice of its own, so that all else of a day stays as it is in a group of another form.
 
@@ -13,7 +14,7 @@ use crate::topology::REKEY_LABEL;
 /// Which forms random groups have.
 #[derive(Copy, Clone, Debug, Default, PartialEq, Eq)]
 pub enum Rekeys {
-    /// Every one: unicast and multicast, RSA and elliptic curves, and operators change the transport.
+    /// Every one: unicast and multicast, RSA and elliptic curves, and operators change the policy.
     #[default]
     Any,
     /// By multicast at first, with everything else of `Any`.
@@ -55,11 +56,13 @@ pub(crate) struct Form {
     address: Option<u16>,
     /// Who acknowledges by multicast, where the configuration says so.
     acknowledgement: Option<&'static str>,
+    /// Seconds between copies.
+    pub(crate) period_s: u16,
     /// Seconds between reminders.
     reminder_s: Option<u32>,
     /// The words of the rekey key: its kind, and what `crypto key generate` needs beside its label.
     key: (&'static str, &'static str),
-    /// Whether operators may change the transport.
+    /// Whether operators change the policy.
     pub(crate) changes: bool,
 }
 
@@ -67,18 +70,35 @@ const RSA: (&str, &str) = ("rsa", "modulus 2048");
 const P256: (&str, &str) = ("ec", "keysize 256");
 const P384: (&str, &str) = ("ec", "keysize 384");
 
-/// A change of the transport, as an operator types it.
-pub(crate) fn change(dice: &mut SeededRng) -> String {
-    let lines = match place(3, dice) {
-        0 => "rekey transport unicast".to_owned(),
-        other => {
-            let (list, _) = ADDRESSES[other - 1];
-            format!("rekey address ipv4 {list} ; no rekey transport unicast")
-        }
+/// Lifetimes of keys, in seconds. Operators double them and take that back.
+#[derive(Copy, Clone, Debug, Default)]
+pub(crate) struct Lifetimes {
+    /// Of a traffic key.
+    pub(crate) tek_s: u32,
+    /// Of a Rekey SA.
+    pub(crate) kek_s: u32,
+}
+
+/// A change of the policy, as an operator types it.
+pub(crate) fn change(Lifetimes { tek_s, kek_s }: Lifetimes, dice: &mut SeededRng) -> String {
+    // A Rekey SA lives twice as long as a traffic key at least.
+    let (teks, keks) = [(1, 1), (1, 2), (2, 2)][place(3, dice)];
+    let list = ADDRESSES[place(ADDRESSES.len(), dice)].0;
+    let server = |lines: &str| format!("crypto gdoi group G1 ; server local ; {lines}");
+    let lines = match place(8, dice) {
+        0 | 1 => server("rekey transport unicast"),
+        2 | 3 => server(&format!(
+            "rekey address ipv4 {list} ; no rekey transport unicast"
+        )),
+        4 => server("sa ipsec 1 ; match address ipv4 ENCPOL"),
+        5 => server("sa ipsec 1 ; match address ipv4 ENCPOL2"),
+        _ => format!(
+            "crypto ipsec profile P1 ; set security-association lifetime seconds {} ; {}",
+            teks * tek_s,
+            server(&format!("rekey lifetime seconds {}", keks * kek_s))
+        ),
     };
-    format!(
-        "configure terminal ; crypto gdoi group G1 ; server local ; {lines} ; end ; write memory"
-    )
+    format!("configure terminal ; {lines} ; end ; write memory")
 }
 
 impl Form {
@@ -88,6 +108,7 @@ impl Form {
             return Self {
                 address: None,
                 acknowledgement: None,
+                period_s: 10,
                 reminder_s: None,
                 key: RSA,
                 changes: false,
@@ -102,6 +123,7 @@ impl Form {
         Self {
             address: multicast.then_some(list),
             acknowledgement: words[place(words.len(), dice)],
+            period_s: [10, 10, 10, 10, 20, 40][place(6, dice)],
             reminder_s: one(&[None, None, None, None, Some(120), Some(300)], dice),
             key: keys[place(keys.len(), dice)],
             changes: true,
@@ -117,7 +139,8 @@ impl Form {
     pub(crate) fn summary(&self) -> String {
         let mut text = self.address.map_or("unicast", |_| "multicast").to_owned();
         if self.changes {
-            let _ = write!(text, " {} {}", self.key.0, self.key.1);
+            let (kind, size) = self.key;
+            let _ = write!(text, " {kind} {size} copies every {} s", self.period_s);
         }
         if let Some(who) = self.acknowledgement {
             let _ = write!(text, " acknowledgement {who}");
@@ -128,7 +151,8 @@ impl Form {
         text
     }
 
-    /// The access lists that name the multicast addresses of a key server.
+    /// The access lists of a key server that operators may change to: those that name multicast
+    /// addresses, and another policy.
     pub(crate) fn access_lists(&self, server: Ipv4Addr, text: &mut String) {
         if !self.changes {
             return;
@@ -139,6 +163,10 @@ impl Form {
                 "access-list {list} permit udp host {server} eq 848 host {group} eq 848"
             );
         }
+        text.push_str(
+            "ip access-list extended ENCPOL2\n deny tcp any any eq 179\n \
+             permit ip 10.200.0.0 0.0.255.255 10.200.0.0 0.0.255.255\n!\n",
+        );
     }
 
     /// The lines of `server local`.

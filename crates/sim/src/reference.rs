@@ -85,6 +85,20 @@ impl Times {
             shared: (schedule.period() * look_ahead).saturating_sub(schedule.overlap()),
         }
     }
+
+    /// The times of a group whose lifetimes change between these and others.
+    pub(crate) fn with(self, other: Self) -> Self {
+        Self {
+            tolerated: self.tolerated.min(other.tolerated),
+            urgent: self.urgent.max(other.urgent),
+            recovery: self.recovery.max(other.recovery),
+            shared: self.shared.min(other.shared),
+            removal: self.removal.max(other.removal),
+            recall: self.recall.max(other.recall),
+            delivery: self.delivery.max(other.delivery),
+            held: self.held.max(other.held),
+        }
+    }
 }
 
 /// One member as the model sees it.

@@ -11,7 +11,7 @@ use crypto::SeededRng;
 use policy::lifetime::Schedule;
 use router::limits::KEY_LOOK_AHEAD_DEFAULT;
 
-use crate::form::{Form, Rekeys};
+use crate::form::{Form, Lifetimes, Rekeys};
 use crate::link::below;
 
 /// The label of the rekey key.
@@ -40,14 +40,16 @@ pub(crate) struct Group {
     pub(crate) key_servers: Vec<Spec>,
     /// The members: `gm1` and so on.
     pub(crate) members: Vec<Spec>,
-    /// Lifetime of a traffic key.
+    /// The lifetimes that it begins with.
+    pub(crate) lifetimes: Lifetimes,
+    /// The longest lifetime of a traffic key.
     pub(crate) tek_lifetime_s: u32,
     /// The TBAR window, if there is TBAR.
     pub(crate) tbar_window_s: Option<u32>,
     /// Whether copies of packets can be told: the IV of a counter mode names the sender.
     pub(crate) counter_mode: bool,
-    /// The group's times.
-    pub(crate) schedule: Schedule,
+    /// The group's times, with each of its lifetimes.
+    pub(crate) schedules: Vec<Schedule>,
     /// Periods that keys are minted for ahead.
     pub(crate) look_ahead: u32,
     /// How it is rekeyed.
@@ -189,17 +191,20 @@ pub(crate) fn draw(bounds: &Bounds, dice: &mut SeededRng, form: &mut SeededRng) 
         priorities: &priorities,
     };
     let summary = plan.summary();
+    let longest_s = common.tek_s * if form.changes { 2 } else { 1 };
+    let copies = u16::try_from(common.retransmits).unwrap_or(2);
+    let schedule = |tek_s| Schedule::new(tek_s, form.period_s, copies);
     Group {
         key_servers: (0..servers.len()).map(|n| plan.server(n)).collect(),
         members: (0..members.len()).map(|n| plan.member(n, dice)).collect(),
-        tek_lifetime_s: common.tek_s,
+        lifetimes: Lifetimes {
+            tek_s: common.tek_s,
+            kek_s: common.kek_s,
+        },
+        tek_lifetime_s: longest_s,
         tbar_window_s: common.tbar_s,
         counter_mode: common.transform.contains("-g"),
-        schedule: Schedule::new(
-            common.tek_s,
-            10,
-            u16::try_from(common.retransmits).unwrap_or(2),
-        ),
+        schedules: [common.tek_s, longest_s].map(schedule).into(),
         look_ahead: common
             .look_ahead
             .unwrap_or_else(|| KEY_LOOK_AHEAD_DEFAULT.into()),
@@ -286,8 +291,8 @@ impl Plan<'_> {
             "!\ncrypto ipsec transform-set T1 {}\n!\ncrypto ipsec profile P1\n \
              set security-association lifetime seconds {}\n set transform-set T1\n!\n\
              crypto gdoi group G1\n identity number 3333\n server local\n  \
-             rekey lifetime seconds {}\n  rekey retransmit 10 number {}\n",
-            common.transform, common.tek_s, common.kek_s, common.retransmits
+             rekey lifetime seconds {}\n  rekey retransmit {} number {}\n",
+            common.transform, common.tek_s, common.kek_s, self.form.period_s, common.retransmits
         );
         self.form.lines(text);
         let _ = writeln!(text, "  group size {}", common.size);

@@ -1,4 +1,4 @@
-//! Operators change the transform set, or how rekeys travel: at one key server first, half of the time while it is apart
+//! Operators change the transform set, or the rest of the policy: at one key server first, half of the time while it is apart
 //! from the others, and then at all of them.
 //!
 //! Decides what and when. In a split only the members of that side know of it (README's limits), so
@@ -43,9 +43,9 @@ impl VirtualWorld {
         self.begin_change(&line, recovery, dice)
     }
 
-    /// A change of the transport of rekeys, drawn.
-    pub(crate) fn begin_transport(&mut self, recovery: Duration, dice: &mut SeededRng) -> Course {
-        let line = form::change(dice);
+    /// A change of the rest of the policy, drawn.
+    pub(crate) fn begin_policy(&mut self, recovery: Duration, dice: &mut SeededRng) -> Course {
+        let line = form::change(self.lifetimes, dice);
         self.begin_change(&line, recovery, dice)
     }
 

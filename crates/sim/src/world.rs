@@ -18,6 +18,7 @@ use router::{Boot, Input, Kind, Output, Router, Session};
 
 use crate::attacker::Attacker;
 use crate::carry::Datagram;
+use crate::form::Lifetimes;
 use crate::ladder::Ladder;
 use crate::link::Link;
 use crate::network::Network;
@@ -59,6 +60,8 @@ pub struct VirtualWorld {
     pub(crate) members: Vec<NodeId>,
     /// Whether members can tell copies of packets: not where the IV names no sender.
     pub(crate) tells_copies: bool,
+    /// The lifetimes that a random group begins with.
+    pub(crate) lifetimes: Lifetimes,
     /// Whether rekeys may travel by multicast and nobody says who has them.
     pub(crate) is_blind: bool,
     /// Datagrams that wait for the next of their direction.
@@ -184,6 +187,7 @@ impl VirtualWorld {
             servers: Vec::new(),
             members: Vec::new(),
             tells_copies: true,
+            lifetimes: Lifetimes::default(),
             is_blind: false,
             held: BTreeMap::new(),
             addresses: BTreeMap::new(),

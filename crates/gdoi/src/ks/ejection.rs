@@ -25,12 +25,19 @@ impl Member {
 }
 
 impl KeyServer {
-    /// A member has acknowledged no copy of a rekey under that Rekey SA.
-    pub(super) fn missed(&mut self, cx: &mut Context<'_>, address: Ipv4Addr, kek: &KekSpi) {
+    /// A member has acknowledged no copy of a rekey under that Rekey SA, nor, unless it is the first,
+    /// under others.
+    pub(super) fn missed(
+        &mut self,
+        cx: &mut Context<'_>,
+        address: Ipv4Addr,
+        kek: &KekSpi,
+        first: bool,
+    ) {
         // Who is not asked has missed nothing.
         let asked = |member: &&mut Member| ack_type(member.kind).is_some();
         // Whoever is on the other side of a split has missed nothing that it could have heard.
-        let counts = self.coop.all_are_alive();
+        let counts = first && self.coop.all_are_alive();
         let Some(member) = self.members.find_mut(address).filter(asked) else {
             return;
         };

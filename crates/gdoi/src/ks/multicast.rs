@@ -13,7 +13,7 @@ use wire::iana::AckType;
 use super::KeyServer;
 use super::coop::Key;
 use super::keys::{Kek, kinds};
-use super::outstanding::{Content, Departure};
+use super::outstanding::{Content, Departure, Told};
 use super::rekey::ack_type;
 use crate::context::Context;
 use crate::machine::Output;
@@ -82,17 +82,22 @@ impl KeyServer {
         }
     }
 
-    /// These are not asked: after the last copy they are taken to hold the Rekey SA, unless some may
-    /// be on the other side of a split.
-    pub(super) fn trust_told(&mut self, told: &[(KekSpi, Vec<Ipv4Addr>)], now: Time) {
+    /// These are not asked: after the last copy those that could read it are taken to hold the Rekey
+    /// SA, unless some may be on the other side of a split.
+    pub(super) fn trust_told(&mut self, told: &[Told], now: Time) {
         if !self.coop.all_are_alive() {
             return;
         }
-        for (kek, members) in told {
+        for Told {
+            under,
+            new,
+            members,
+        } in told
+        {
             for address in members {
                 let member = self.members.find_mut(*address);
-                if let Some(member) = member.filter(|member| member.certain_kek() != *kek) {
-                    member.holds(*kek);
+                if let Some(member) = member.filter(|member| member.certain_kek() == *under) {
+                    member.holds(*new);
                     self.coop.changed_here(Key::Member(*address), now);
                 }
             }
@@ -109,23 +114,12 @@ impl KeyServer {
             let Some(current) = self.keys.kek(kind).map(|kek| kek.sa.spi) else {
                 continue;
             };
-            let others = self.keys.keks.iter().filter(|kek| {
-                let held = kek.kind == kind && kek.announced && now < kek.expiry;
-                held && kek.is_blind() && !self.keys.is_compromised(kek)
-            });
-            let others: Vec<(KekSpi, Option<Ipv4Addr>)> =
-                others.map(|kek| (kek.sa.spi, kek.destination)).collect();
             let members: Vec<Ipv4Addr> = self.members.of_kind(kind).collect();
-            if others.is_empty() || members.is_empty() {
+            if members.is_empty() || !self.keys.keks.iter().any(Kek::is_blind) {
                 continue;
             }
             self.begin(cx);
-            for (under, destination) in others {
-                if under != current {
-                    let content = Content::Kek(current);
-                    self.send_under(cx, under, &content, destination, members.clone());
-                }
-            }
+            self.send_under_all(cx, kind, &Content::Kek(current), &members, Kek::is_blind);
             if let Some(newest) = newest {
                 self.send(cx, kind, &Content::Teks(newest), members);
             }

@@ -181,6 +181,16 @@ pub(crate) struct Departure {
     pub(crate) bytes: Vec<u8>,
 }
 
+/// A new Rekey SA that was told, and nobody says who has it.
+pub(crate) struct Told {
+    /// Under which other one.
+    pub(crate) under: KekSpi,
+    /// Which.
+    pub(crate) new: KekSpi,
+    /// To whom.
+    pub(crate) members: Vec<Ipv4Addr>,
+}
+
 /// What became due.
 #[derive(Default)]
 pub(crate) struct Due {
@@ -191,8 +201,8 @@ pub(crate) struct Due {
     /// Members that did not acknowledge a multicast rekey, of which they perhaps saw no copy, and
     /// the Rekey SA that it was under.
     pub(crate) silent: Vec<(Ipv4Addr, KekSpi)>,
-    /// Members that are not asked whether they hold this Rekey SA, and were told it.
-    pub(crate) told: Vec<(KekSpi, Vec<Ipv4Addr>)>,
+    /// New Rekey SAs that were told to members which are not asked whether they have them.
+    pub(crate) told: Vec<Told>,
     /// Members that were called by multicast to register again, and are not asked whether they
     /// heard it.
     pub(crate) called: Vec<Ipv4Addr>,
@@ -454,9 +464,16 @@ impl Rekeying {
         let by_unicast = push.push.destination.is_none();
         let is_late = target.datagrams > 0 && now.since(push.began) > PUSH_IDENTICAL;
         if push.outdated || (by_unicast && is_late) || (!is_multicast && is_overtaken) {
+            let tried = Target {
+                anew: true,
+                ..*target
+            };
             push.awaiting.remove(&member);
             for lacking in push.lacking(member) {
                 due.anew(&push.push, lacking);
+            }
+            if is_late && !push.outdated && !is_overtaken {
+                due.tried.insert((member, push.push.content.clone()), tried);
             }
             return false;
         }
@@ -492,7 +509,11 @@ impl Rekeying {
             due.over.push(push.push.content.clone());
             match push.push.content {
                 Content::Kek(new) if !push.push.asks => {
-                    due.told.push((new, push.audience.clone()));
+                    due.told.push(Told {
+                        under: push.push.kek,
+                        new,
+                        members: push.audience.clone(),
+                    });
                 }
                 Content::Register if !push.push.asks => due.called.extend(&push.audience),
                 Content::Register | Content::Kek(_) | Content::Teks(_) => {}
@@ -589,6 +610,16 @@ impl Rekeying {
     /// A member has registered again: what was on its way to it is no longer needed.
     pub(crate) fn forget(&mut self, member: Ipv4Addr) {
         for push in &mut self.pushes {
+            push.awaiting.remove(&member);
+            push.silent.remove(&member);
+            push.overtaken.remove(&member);
+        }
+    }
+
+    /// A member has that: it goes to it under no other Rekey SA any more.
+    pub(crate) fn has(&mut self, member: Ipv4Addr, content: &Content) {
+        let same = |own: &&mut Outstanding| own.push.content == *content;
+        for push in self.pushes.iter_mut().filter(same) {
             push.awaiting.remove(&member);
             push.silent.remove(&member);
             push.overtaken.remove(&member);

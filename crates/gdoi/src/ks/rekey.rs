@@ -3,7 +3,7 @@
 //! Decides when keys follow one another and who is told. What a PUSH says is `ks::compose`, copies
 //! and batches are `ks::outstanding`.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, Ipv4Addr};
 use std::time::Duration;
 
@@ -260,6 +260,7 @@ impl KeyServer {
     /// Members that hold another Rekey SA than the one in use are told it, under the one they hold.
     //= getvpn P15
     pub(super) fn unify_keks(&mut self, cx: &mut Context<'_>) {
+        let now = self.clock.at(cx.now);
         for kind in KINDS {
             let Some(current) = self.keys.kek(kind).map(|kek| kek.sa.spi) else {
                 continue;
@@ -271,10 +272,45 @@ impl KeyServer {
                 .filter(|(_, member)| !self.holds_compromised(member))
                 .map(|(address, _)| address)
                 .collect();
-            if !strangers.is_empty() {
-                self.begin(cx);
-                self.send(cx, kind, &Content::Kek(current), strangers);
+            if strangers.is_empty() {
+                continue;
             }
+            self.begin(cx);
+            let certain = |address: &Ipv4Addr| {
+                let member = self.members.find(*address);
+                member.is_some_and(|member| member.certain_kek() != KekSpi::default())
+            };
+            let (certain, mut doubted): (Vec<_>, Vec<_>) = strangers.into_iter().partition(certain);
+            doubted.retain(|address| {
+                let member = self.members.find(*address);
+                member.is_some_and(|member| !self.is_left_behind(member, now))
+            });
+            let content = Content::Kek(current);
+            self.send(cx, kind, &content, certain);
+            self.send_under_all(cx, kind, &content, &doubted, |_| true);
+        }
+    }
+
+    /// The same goes to these members under every Rekey SA but the one in use that they may hold.
+    //= getvpn P15
+    pub(super) fn send_under_all(
+        &mut self,
+        cx: &mut Context<'_>,
+        kind: PeerKind,
+        content: &Content,
+        members: &[Ipv4Addr],
+        fits: impl Fn(&Kek) -> bool,
+    ) {
+        let now = self.clock.at(cx.now);
+        let current = self.keys.kek(kind).map(|kek| kek.sa.spi);
+        let others = self.keys.keks.iter().filter(|kek| {
+            let held = kek.kind == kind && kek.announced && now < kek.expiry;
+            held && Some(kek.sa.spi) != current && fits(kek) && !self.keys.is_compromised(kek)
+        });
+        let others: Vec<(KekSpi, Option<Ipv4Addr>)> =
+            others.map(|kek| (kek.sa.spi, kek.destination)).collect();
+        for (under, destination) in others {
+            self.send_under(cx, under, content, destination, members.to_vec());
         }
     }
 
@@ -492,8 +528,10 @@ impl KeyServer {
             self.hand_to_others(cx, departure, kek, many);
         }
         let any_missed = !due.missed.is_empty();
+        // What went to a member under several Rekey SAs at a time is one rekey.
+        let mut counted = BTreeSet::new();
         for (address, kek) in due.missed {
-            self.missed(cx, address, &kek);
+            self.missed(cx, address, &kek, counted.insert(address));
         }
         if any_missed && self.coop.leads() {
             self.summon(cx);
@@ -641,6 +679,8 @@ impl KeyServer {
             if let Some(Content::Kek(new)) = learned {
                 moved |= member.kek != new;
                 member.holds(new);
+                // In doubt it went to it under others, too.
+                self.rekeying.has(peer, &Content::Kek(new));
             }
         }
         if moved {

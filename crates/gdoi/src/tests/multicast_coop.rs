@@ -161,6 +161,40 @@ fn a_rekey_sa_of_the_moment_of_a_split_reaches_everybody() {
     }
 }
 
+/// The members of the other side hold the Rekey SA of before, by unicast, and those of this side one
+/// under which nobody answers: the next one is told under both.
+#[test]
+fn a_change_of_the_transport_in_a_split_reaches_the_other_side() {
+    for acknowledgement in ACKNOWLEDGEMENTS {
+        let mut network = group(20, 2, 4, 3_600, 10);
+        network.run_s(30);
+        apart(&mut network, &[KS, gm(1), gm(3)]);
+        network.run_s(60);
+        for name in ["ks1", "ks2"] {
+            network.reconfigure(name, |own| {
+                switch(own, RekeyTransport::Multicast);
+                own.multicast.acknowledgement = acknowledgement;
+            });
+            network.run_s(60);
+            heal(&mut network);
+            network.run_s(30);
+        }
+        let running = network.ks(primary(&network, &["ks1", "ks2"])).keks[0].spi;
+        for n in 1..=4 {
+            let held = network.gm(n).keks;
+            let mut held = [held.new, held.current].into_iter().flatten();
+            assert!(
+                held.any(|kek| kek.spi == running),
+                "gm{n}\n{}",
+                network.transcript
+            );
+        }
+        network.command("ks1", Command::Rekey { group: None });
+        network.watch(Duration::from_secs(120), TICK, Network::assert_understood);
+        assert_eq!(registrations(&network), [1; 4], "{}", network.transcript);
+    }
+}
+
 /// A member that does not hear the key server that leads gets its rekeys from the other one.
 //= getvpn P24
 #[test]

@@ -21,7 +21,7 @@ use crate::config::{IsakmpCipher, IsakmpHash};
 use crate::context::Context;
 use crate::ike::{Agreed, Connection, Expect, SaId, Version};
 use crate::kin::{self, Proof};
-use crate::ks::{Kek, KeyServer, PullMessage, Serving};
+use crate::ks::{KeyServer, PullMessage, Serving};
 use crate::limits::{ANNOUNCEMENT_OCTETS_MAX, PEER_SILENCE_MAX, PSEUDOTIME_MAX};
 use crate::refusal::Refusal;
 
@@ -608,7 +608,7 @@ impl KeyServer {
         peer.tried = false;
         if std::mem::take(&mut peer.lost) {
             let ks = peer.address;
-            self.coop.scattered |= self.keys.keks.iter().any(Kek::is_blind);
+            self.coop.scattered = true;
             cx.out.report(Gdoi::COOP_KS_REACH { ks, group });
         }
         self.coop.hasten(cx.now);

@@ -148,10 +148,11 @@ impl KeyServer {
             });
         }
         self.coop.log.comes_from(None);
-        if changes.group || !changes.members.is_empty() {
+        let scattered = std::mem::take(&mut self.coop.scattered);
+        if scattered || changes.group || !changes.members.is_empty() {
             self.unify_keks(cx);
         }
-        if std::mem::take(&mut self.coop.scattered) {
+        if scattered {
             self.tell_blind(cx);
         }
         self.tell_again(cx, &changes.untold);

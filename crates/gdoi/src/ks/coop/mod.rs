@@ -91,8 +91,8 @@ pub(crate) struct Coop {
     waiting_since: Option<Time>,
     /// Whether another key server leads beside this one, and is about to step down.
     rivalled: bool,
-    /// Whether members may hold other Rekey SAs than those that they were told from here, and nobody
-    /// says so.
+    /// Whether members may hold other Rekey SAs than those that they were told from here: a peer is
+    /// heard again that was not, or has brought a Rekey SA that nobody acknowledges.
     scattered: bool,
     handover: handover::HandOver,
 }

@@ -230,6 +230,31 @@ fn who_acknowledges_no_multicast_gets_a_copy_alone() {
     assert_eq!(late, Answer::First);
 }
 
+/// A copy after more than a minute is a new PUSH, and counts as a copy nevertheless.
+//= getvpn P8
+#[test]
+fn copies_that_are_made_anew_come_to_an_end() {
+    let copies = Copies {
+        period: Duration::from_secs(100),
+        ..COPIES
+    };
+    let mut rekeying = rekeying(&[1], 7);
+    let (mut sent, mut missed) = (Vec::new(), Vec::new());
+    for s in 0..2_000 {
+        let now = Time::from_secs(s);
+        let due = rekeying.due(now, copies);
+        for (_, content, members) in due.again {
+            let seq = 7 + u32::try_from(s / 100).unwrap();
+            rekeying.add(now, push(seq, content), members.into_iter());
+        }
+        rekeying.go_on(due.tried);
+        sent.extend(due.departures.iter().map(|one| (s, one.seq)));
+        missed.extend(due.missed.iter().map(|(member, _)| (s, *member)));
+    }
+    assert_eq!(sent, [(0, 7), (101, 8), (202, 9)]);
+    assert_eq!(missed, [(302, member(1))]);
+}
+
 #[test]
 fn what_has_ended_goes_to_nobody_again_and_to_those_who_lack_it_anew() {
     let group = Some(Ipv4Addr::new(239, 0, 0, 1));
