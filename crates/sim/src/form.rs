@@ -92,11 +92,17 @@ pub(crate) fn change(Lifetimes { tek_s, kek_s }: Lifetimes, dice: &mut SeededRng
         )),
         4 => server("sa ipsec 1 ; match address ipv4 ENCPOL"),
         5 => server("sa ipsec 1 ; match address ipv4 ENCPOL2"),
-        _ => format!(
-            "crypto ipsec profile P1 ; set security-association lifetime seconds {} ; {}",
-            teks * tek_s,
-            server(&format!("rekey lifetime seconds {}", keks * kek_s))
-        ),
+        _ => {
+            let tek_s = teks * tek_s;
+            let tek = format!(
+                "crypto ipsec profile P1 ; set security-association lifetime seconds {tek_s}"
+            );
+            let kek = server(&format!("rekey lifetime seconds {}", keks * kek_s));
+            match teks {
+                1 => format!("{tek} ; {kek}"),
+                _ => format!("{kek} ; {tek}"),
+            }
+        }
     };
     format!("configure terminal ; {lines} ; end ; write memory")
 }
