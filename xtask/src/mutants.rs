@@ -1,8 +1,8 @@
 //! `cargo xtask mutants`: does the simulator find what we break on purpose?
 //!
 //! Each file `mutants/NAME.patch` is one fault in the product. It is applied to a copy of the tree,
-//! the simulator is built and runs seeds until one of them is violated; a mutant that survives is a
-//! hole in the invariants. The text before the diff says what is broken, and may hold a line
+//! the simulator is built and runs seeds until one of them is violated, which the same seed without the
+//! fault must not be; a mutant that survives is a hole in the invariants. The text before the diff says what is broken, and may hold a line
 //! `run: FIRST COUNT HOURS KEY_SERVERS MEMBERS [CALM] [any|multicast|unicast]` with the seeds that must
 //! find it. Not part of CI.
 
@@ -33,10 +33,10 @@ pub(crate) struct Mutant {
 pub(crate) fn run(root: &Path, names: &[String]) -> Result<bool> {
     let mutants = read(&root.join("mutants"), names)?;
     let copy = Copy::make(root)?;
-    match copy.seeds(BASELINE)? {
-        None => {}
-        Some(found) => bail!("the unbroken tree fails: {found}"),
+    if let Some((_, found)) = copy.seeds(BASELINE)? {
+        bail!("the unbroken tree fails: {found}");
     }
+    fs::copy(copy.program(), copy.unbroken())?;
     println!("{:<44} {:>7}  found by", "mutant", "seconds");
     let mut survivors = 0;
     for mutant in &mutants {
@@ -128,10 +128,28 @@ impl Copy {
 
     /// What finds the mutant, if anything does.
     fn try_out(&self, mutant: &Mutant) -> Result<Option<String>> {
+        let run = mutant.run.as_deref().unwrap_or(RUN);
         self.apply(&mutant.patch)?;
-        let found = self.seeds(mutant.run.as_deref().unwrap_or(RUN));
+        let found = self.seeds(run);
         self.restore()?;
-        found
+        let Some((seed, found)) = found? else {
+            return Ok(None);
+        };
+        let (_, _, bounds) = words(run)?;
+        match play(&self.unbroken(), seed, &bounds)? {
+            None => Ok(Some(found)),
+            Some(told) => bail!("seed {seed} fails without the fault, too: {told}"),
+        }
+    }
+
+    /// What the last build made.
+    fn program(&self) -> PathBuf {
+        self.target.join("release/examples/seeds")
+    }
+
+    /// What was built before anything was broken.
+    fn unbroken(&self) -> PathBuf {
+        self.target.join("unbroken")
     }
 
     /// Applies a patch.
@@ -145,28 +163,17 @@ impl Copy {
     }
 
     /// Builds the simulator and runs seeds, one after the other, until one is violated.
-    fn seeds(&self, run: &str) -> Result<Option<String>> {
+    fn seeds(&self, run: &str) -> Result<Option<(u64, String)>> {
         let built = self
             .cargo()
             .args(["build", "--release", "--locked", "--quiet"])
             .args(["--package", "getvpn-sim", "--example", "seeds"])
             .output()?;
         succeeded(&built)?;
-        let words: Vec<&str> = run.split_whitespace().collect();
-        let [first, count, ref bounds @ ..] = words[..] else {
-            bail!("run: {run} is not FIRST COUNT HOURS KEY_SERVERS MEMBERS [CALM] [REKEYS]");
-        };
-        let (first, count): (u64, u64) = (first.parse()?, count.parse()?);
+        let (first, count, bounds) = words(run)?;
         for seed in first..first + count {
-            let seed = seed.to_string();
-            let program = self.target.join("release/examples/seeds");
-            let output = Command::new(program)
-                .args([seed.as_str(), "1"])
-                .args(bounds)
-                .output()?;
-            if !output.status.success() {
-                let text = String::from_utf8_lossy(&output.stdout).into_owned();
-                return Ok(Some(violation(&text, &output)));
+            if let Some(told) = play(&self.program(), seed, &bounds)? {
+                return Ok(Some((seed, told)));
             }
         }
         Ok(None)
@@ -190,6 +197,29 @@ impl Drop for Copy {
     fn drop(&mut self) {
         self.remove();
     }
+}
+
+/// The first seed, how many, and the words behind them.
+fn words(run: &str) -> Result<(u64, u64, Vec<&str>)> {
+    let words: Vec<&str> = run.split_whitespace().collect();
+    let [first, count, ref bounds @ ..] = words[..] else {
+        bail!("run: {run} is not FIRST COUNT HOURS KEY_SERVERS MEMBERS [CALM] [REKEYS]");
+    };
+    Ok((first.parse()?, count.parse()?, bounds.to_vec()))
+}
+
+/// Plays one seed, and says what was violated.
+fn play(program: &Path, seed: u64, bounds: &[&str]) -> Result<Option<String>> {
+    let seed = seed.to_string();
+    let output = Command::new(program)
+        .args([seed.as_str(), "1"])
+        .args(bounds)
+        .output()?;
+    if output.status.success() {
+        return Ok(None);
+    }
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    Ok(Some(violation(&text, &output)))
 }
 
 /// The first violation that a run tells of: its second line, since the first describes the group.
