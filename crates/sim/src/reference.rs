@@ -24,6 +24,8 @@ const REPLICATION_MAX: Duration = Duration::from_secs(10);
 /// ... then keys of before are sent on for so long, plus a second for so many members, which is the
 /// time that they have to come (PROTOCOL P16).
 const REMOVAL: Duration = Duration::from_secs(15);
+/// In that time a copy of the call comes that is not later than this.
+const COPY: Duration = Duration::from_secs(10);
 const REGISTRATIONS_PER_S: usize = 50;
 /// After a removal with `now` all others that hear a key server are back within this, and the time
 /// that another key server needs to lead.
@@ -69,15 +71,16 @@ impl Times {
             Duration::ZERO
         };
         let registrations = members.div_ceil(REGISTRATIONS_PER_S) as u64;
-        let registrations = Duration::from_secs(registrations);
+        let later = schedule.retransmit_period().saturating_sub(COPY);
+        let removal = REMOVAL + later + Duration::from_secs(registrations);
         Self {
             tolerated: schedule.tek_lead().saturating_sub(late),
             urgent: schedule.activation_delay(takeover) + Duration::from_secs(2),
             recovery: RECOVERY + RECOVERY_PER_SERVER.saturating_mul(servers),
             removal: if key_servers > 1 {
-                REMOVAL + REPLICATION_MAX + takeover + registrations
+                removal + REPLICATION_MAX + takeover
             } else {
-                REMOVAL + registrations
+                removal
             },
             recall: RECALL + takeover,
             delivery: schedule.delivery_delay(),

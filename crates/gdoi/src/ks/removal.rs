@@ -162,12 +162,17 @@ impl KeyServer {
         self.tick(cx);
     }
 
-    /// From the order of a removal until the keys of before end: every copy of the message that asks
-    /// members to come has left, from another key server if this one dies meanwhile, all have come,
-    /// and a margin.
+    /// From the order of a removal until the keys of before end: the message that asks members to come
+    /// has left and a copy of it, from another key server if this one dies meanwhile, all have come, and
+    /// a margin.
     pub(super) fn removal_delay(&self, cx: &Context<'_>) -> Duration {
         let delay = self.register_spread() + REMOVAL_MARGIN;
-        self.replication_wait() + self.takeover_span(cx) + delay.max(REMOVAL_DELAY_MIN)
+        // The margin holds a copy that comes as soon as usual.
+        let copy = self.plan.as_ref().map_or(Duration::ZERO, |plan| {
+            plan.wanted.schedule.retransmit_period()
+        });
+        let later = copy.saturating_sub(REMOVAL_MARGIN);
+        self.replication_wait() + self.takeover_span(cx) + delay.max(REMOVAL_DELAY_MIN) + later
     }
 
     /// Over which span members spread their registrations, so that this key server can do them all.

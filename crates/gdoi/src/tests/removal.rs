@@ -1,5 +1,6 @@
 //! Members are taken out: the others lose nothing, and who was removed opens nothing any more.
 
+use std::cell::Cell;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
@@ -191,6 +192,32 @@ fn a_removed_member_stays_out_and_the_others_lose_nothing() {
         assert_ne!(network.gm(3).status, Status::Registered);
         network.assert_sids_unique();
     }
+}
+
+/// A member that missed the call hears a copy in time, however long that takes to come.
+#[test]
+fn the_keys_of_before_live_until_a_copy_has_come() {
+    let mut own = key_server(3_600, 7_200);
+    own.retransmit_period_s = 40;
+    let mut network = Network::of(1, &own, 3);
+    network.run_s(5);
+    let adversary = Adversary::of(&network, 1, "ks1");
+    let lost = Cell::new(false);
+    network.fate = Box::new(move |packet, _| {
+        let call = packet.exchange() == 33 && *packet.to.ip() == gm(3);
+        if call && !lost.replace(true) {
+            return Fate::Lose;
+        }
+        Fate::Deliver
+    });
+    network.command("ks1", clear(Some(1), false));
+    network.watch(Duration::from_secs(46), TICK, |network| {
+        assert_others_understand(network, 1, 3);
+    });
+    network.watch(Duration::from_secs(60), TICK, |network| {
+        assert_others_understand(network, 1, 3);
+        adversary.assert_deaf(network, 1, 3);
+    });
 }
 
 #[test]
