@@ -10,11 +10,11 @@ use ::policy::{KekSpi, PeerKind, PseudoTime, Spi, Time};
 use event::Gdoi;
 use wire::iana::AckType;
 
-use super::KeyServer;
 use super::coop::Key;
 use super::keys::{Kek, kinds};
 use super::outstanding::{Content, Departure, Told};
 use super::rekey::ack_type;
+use super::{KeyServer, Member};
 use crate::context::Context;
 use crate::machine::Output;
 
@@ -83,11 +83,10 @@ impl KeyServer {
     }
 
     /// These are not asked: after the last copy those that could read it are taken to hold the Rekey
-    /// SA, unless some may be on the other side of a split.
+    /// SA, unless some may be on the other side of a split. Plain members are in any case, since they
+    /// need not keep the one before.
     pub(super) fn trust_told(&mut self, told: &[Told], now: Time) {
-        if !self.coop.all_are_alive() {
-            return;
-        }
+        let split = !self.coop.all_are_alive();
         for Told {
             under,
             new,
@@ -96,7 +95,11 @@ impl KeyServer {
         {
             for address in members {
                 let member = self.members.find_mut(*address);
-                if let Some(member) = member.filter(|member| member.certain_kek() == *under) {
+                let trusted = |member: &&mut Member| {
+                    let keeps = member.kind == PeerKind::Ours;
+                    member.certain_kek() == *under && !(split && keeps)
+                };
+                if let Some(member) = member.filter(trusted) {
                     member.holds(*new);
                     self.coop.changed_here(Key::Member(*address), now);
                 }
