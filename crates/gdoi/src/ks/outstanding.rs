@@ -97,16 +97,36 @@ impl Outstanding {
         lacking.into_iter().collect()
     }
 
+    /// Before a copy to a multicast address leaves: who takes no copy any more gets it anew, without
+    /// waiting for the others, and who has not acknowledged several gets one alone.
+    //= getvpn P8
+    fn look_after_silent(
+        &mut self,
+        address: Ipv4Addr,
+        now: Time,
+        copies: Copies<'_>,
+        due: &mut Due,
+    ) {
+        if !address.is_multicast() || !self.push.asks {
+            return;
+        }
+        for member in &self.overtaken {
+            if self.silent.remove(member) {
+                due.anew(&self.push, *member);
+            }
+        }
+        let in_vain = |target: &Target| target.is_in_vain(copies);
+        if self.awaiting.get(&address).is_some_and(in_vain) {
+            self.turn_to_each(now, copies);
+        }
+    }
+
     /// No more goes to that address.
     fn give_up(&mut self, address: Ipv4Addr, due: &mut Due) {
         self.awaiting.remove(&address);
         let mut silent = BTreeSet::from([address]);
         if address.is_multicast() {
             silent = std::mem::take(&mut self.silent);
-            for overtaken in &self.overtaken {
-                silent.remove(overtaken);
-                due.anew(&self.push, *overtaken);
-            }
         }
         if self.push.asks {
             let missed = match self.push.destination {
@@ -441,10 +461,7 @@ impl Rekeying {
     ) -> bool {
         let push = &mut self.pushes[at];
         let is_multicast = member.is_multicast();
-        let in_vain = |target: &Target| target.is_in_vain(copies);
-        if is_multicast && push.push.asks && push.awaiting.get(&member).is_some_and(in_vain) {
-            push.turn_to_each(now, copies);
-        }
+        push.look_after_silent(member, now, copies, due);
         let Some(target) = push.awaiting.get_mut(&member) else {
             return false;
         };
