@@ -118,7 +118,8 @@ impl KeyServer {
                 continue;
             };
             let members: Vec<Ipv4Addr> = self.members.of_kind(kind).collect();
-            if members.is_empty() || !self.keys.keks.iter().any(Kek::is_blind) {
+            let blind = |kek: &Kek| kek.kind == kind && kek.is_blind();
+            if members.is_empty() || !self.keys.keks.iter().any(blind) {
                 continue;
             }
             self.begin(cx);

@@ -110,11 +110,14 @@ impl Outstanding {
         if !address.is_multicast() || !self.push.asks {
             return;
         }
-        for member in &self.overtaken {
-            if self.silent.remove(member) {
-                due.anew(&self.push, *member);
+        let (silent, push) = (&mut self.silent, &self.push);
+        self.overtaken.retain(|member| {
+            let lacks = silent.remove(member);
+            if lacks {
+                due.anew(push, *member);
             }
-        }
+            !lacks
+        });
         let in_vain = |target: &Target| target.is_in_vain(copies);
         if self.awaiting.get(&address).is_some_and(in_vain) {
             self.turn_to_each(now, copies);
@@ -532,6 +535,7 @@ impl Rekeying {
                         members: push.audience.clone(),
                     });
                 }
+                // By unicast nobody is in the audience.
                 Content::Register if !push.push.asks => due.called.extend(&push.audience),
                 Content::Register | Content::Kek(_) | Content::Teks(_) => {}
             }
