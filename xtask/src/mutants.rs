@@ -3,7 +3,7 @@
 //! Each file `mutants/NAME.patch` is one fault in the product. It is applied to a copy of the tree,
 //! the simulator is built and runs seeds until one of them is violated, which the same seed without the
 //! fault must not be; a mutant that survives is a hole in the invariants. The text before the diff says what is broken, and may hold a line
-//! `run: FIRST COUNT HOURS KEY_SERVERS MEMBERS [CALM] [any|multicast|unicast]` with the seeds that must
+//! `run: FIRST COUNT HOURS KEY_SERVERS MEMBERS [CALM] [any|multicast|mixed|unicast]` with the seeds that must
 //! find it. Not part of CI.
 
 use std::ffi::OsStr;

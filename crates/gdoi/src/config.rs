@@ -252,4 +252,7 @@ pub struct Member {
     pub local_acl: Option<Arc<Acl>>,
     /// Independent encryption engines, each of which needs a SID (RFC 6407 section 3.5).
     pub workers: u16,
+    /// `client compatibility rfc6407`: it proves nothing to key servers, and hears and says what
+    /// members of other makes do (PROTOCOL P2).
+    pub speaks_rfc6407: bool,
 }

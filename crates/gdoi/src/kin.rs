@@ -46,10 +46,16 @@ pub enum Proof {
 //= getvpn P2
 /// A fresh nonce that proves this end to a getvpn and says nothing to anybody else.
 pub fn nonce(bond: &Bond<'_>, rng: &mut dyn Rng) -> Vec<u8> {
-    let mut nonce = vec![0; RANDOM_LEN];
-    rng.fill(&mut nonce);
+    let mut nonce = plain_nonce(rng);
     nonce.extend_from_slice(&kin_tag(bond, bond.initiator));
     nonce.extend_from_slice(&vid_tag(bond, bond.initiator, bond.received));
+    nonce
+}
+
+/// A fresh nonce that proves nothing to anybody.
+pub(crate) fn plain_nonce(rng: &mut dyn Rng) -> Vec<u8> {
+    let mut nonce = vec![0; RANDOM_LEN];
+    rng.fill(&mut nonce);
     nonce
 }
 

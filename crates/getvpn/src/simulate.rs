@@ -44,7 +44,7 @@ pub(crate) struct Arguments {
     /// The longest calm between two faults, seconds
     #[arg(long, value_name = "S", default_value_t = CALM_S, value_parser = clap::value_parser!(u64).range(1..))]
     calm: u64,
-    /// How random groups are rekeyed: any, multicast or unicast
+    /// How random groups are rekeyed: any, multicast, mixed (with plain members) or unicast
     #[arg(long, value_name = "FORM", default_value = "any", value_parser = rekeys)]
     rekeys: Rekeys,
     /// Print who said what to whom
@@ -64,7 +64,7 @@ fn range(text: &str) -> Result<RangeInclusive<u16>, String> {
 }
 
 fn rekeys(word: &str) -> Result<Rekeys, String> {
-    Rekeys::of_word(word).ok_or_else(|| "expected any, multicast or unicast".into())
+    Rekeys::of_word(word).ok_or_else(|| "expected any, multicast, mixed or unicast".into())
 }
 
 pub(crate) fn run(arguments: &Arguments) -> Result<u8> {

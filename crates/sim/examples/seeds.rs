@@ -1,7 +1,7 @@
 //! Random seeds without the rest of the program: what the mutation check and long runs build.
 //!
-//! `seeds FIRST COUNT HOURS KEY_SERVERS MEMBERS [CALM] [any|multicast|unicast] [explain]`; numbers of boxes are `LOW..HIGH`, the
-//! longest calm between two faults is in seconds.
+//! `seeds FIRST COUNT HOURS KEY_SERVERS MEMBERS [CALM] [any|multicast|mixed|unicast] [explain]`; numbers of boxes are
+//! `LOW..HIGH`, the longest calm between two faults is in seconds.
 
 use std::process::ExitCode;
 

@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use policy::{ClockGeneration, Time};
+use policy::{ClockGeneration, PeerKind, Time};
 use router::Input;
 use router::show::machines::Machines as _;
 
@@ -124,7 +124,8 @@ impl VirtualWorld {
         }
     }
 
-    /// After a calm span every member within the promise reads the clock that key servers name.
+    /// After a calm span every member within the promise reads the clock that key servers name, but
+    /// for those of RFC 6407, to which nobody names it.
     pub(crate) fn one_clock(&mut self, calm: Duration) {
         let runs = |id: &NodeId| Some((*id, self.nodes[*id].running.as_ref()?));
         let servers = self.servers.iter().filter_map(runs);
@@ -146,6 +147,7 @@ impl VirtualWorld {
                     .into_iter()
                     .map(move |own| (id, own))
             })
+            .filter(|(_, own)| own.server_kind == Some(PeerKind::Ours))
             .find(|(_, own)| !own.teks.is_empty() && own.clock_generation < newest);
         if let Some((id, own)) = behind {
             let (name, own) = (&self.nodes[id].name, own.clock_generation.0);

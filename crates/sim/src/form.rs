@@ -19,6 +19,8 @@ pub enum Rekeys {
     Any,
     /// By multicast at first, with everything else of `Any`.
     Multicast,
+    /// With members of RFC 6407 among ours, and everything else of `Any`.
+    Mixed,
     /// By unicast under an RSA signature, all day.
     Unicast,
 }
@@ -30,6 +32,7 @@ impl Rekeys {
         match self {
             Self::Any => "any",
             Self::Multicast => "multicast",
+            Self::Mixed => "mixed",
             Self::Unicast => "unicast",
         }
     }
@@ -37,7 +40,7 @@ impl Rekeys {
     /// What a word means.
     #[must_use]
     pub fn of_word(word: &str) -> Option<Self> {
-        [Self::Any, Self::Multicast, Self::Unicast]
+        [Self::Any, Self::Multicast, Self::Mixed, Self::Unicast]
             .into_iter()
             .find(|own| own.word() == word)
     }
@@ -64,6 +67,8 @@ pub(crate) struct Form {
     key: (&'static str, &'static str),
     /// Whether operators change the policy.
     pub(crate) changes: bool,
+    /// Whether some members speak RFC 6407 only: then the policy is one that they can be told.
+    pub(crate) mixed: bool,
 }
 
 const RSA: (&str, &str) = ("rsa", "modulus 2048");
@@ -118,6 +123,7 @@ impl Form {
                 reminder_s: None,
                 key: RSA,
                 changes: false,
+                mixed: false,
             };
         }
         let one =
@@ -133,6 +139,7 @@ impl Form {
             reminder_s: one(&[None, None, None, None, Some(120), Some(300)], dice),
             key: keys[place(keys.len(), dice)],
             changes: true,
+            mixed: rekeys == Rekeys::Mixed,
         }
     }
 
@@ -154,6 +161,9 @@ impl Form {
         if let Some(seconds) = self.reminder_s {
             let _ = write!(text, " reminder {seconds} s");
         }
+        if self.mixed {
+            text.push_str(" mixed");
+        }
         text
     }
 
@@ -169,9 +179,16 @@ impl Form {
                 "access-list {list} permit udp host {server} eq 848 host {group} eq 848"
             );
         }
-        text.push_str(
-            "ip access-list extended ENCPOL2\n deny tcp any any eq 179\n \
-             permit ip 10.200.0.0 0.0.255.255 10.200.0.0 0.0.255.255\n!\n",
+        // No plain member can be told of a deny.
+        let first = if self.mixed {
+            "permit tcp 10.200.0.0 0.0.255.255 any eq 179"
+        } else {
+            "deny tcp any any eq 179"
+        };
+        let _ = write!(
+            text,
+            "ip access-list extended ENCPOL2\n {first}\n \
+             permit ip 10.200.0.0 0.0.255.255 10.200.0.0 0.0.255.255\n!\n"
         );
     }
 

@@ -165,11 +165,16 @@ impl Common {
 }
 
 /// Draws a group, and its form with dice of its own.
-pub(crate) fn draw(bounds: &Bounds, dice: &mut SeededRng, form: &mut SeededRng) -> Group {
+pub(crate) fn draw(bounds: &Bounds, dice: &mut SeededRng, forms: &mut SeededRng) -> Group {
     let servers = key_servers(&bounds.key_servers, dice).clamp(1, 16);
     let members = few(&bounds.members, dice).clamp(1, 200);
-    let common = Common::draw(servers, members, dice);
-    let form = Form::draw(bounds.rekeys, form);
+    let mut common = Common::draw(servers, members, dice);
+    let form = Form::draw(bounds.rekeys, forms);
+    if form.mixed {
+        // What plain members cannot be told: a window, and long sender identifiers (PROTOCOL P10).
+        common.tbar_s = None;
+        common.size = "small 16";
+    }
     let server = |n: u16| Ipv4Addr::from(0x0A01_0002 + (u32::from(n) << 8));
     let member = |n: u16| Ipv4Addr::from(0x0A02_0002 + (u32::from(n) << 8));
     let servers: Vec<_> = (1..=servers).map(server).collect();
@@ -182,8 +187,12 @@ pub(crate) fn draw(bounds: &Bounds, dice: &mut SeededRng, form: &mut SeededRng) 
         })
         .collect();
     let priorities: Vec<u64> = servers.iter().map(|_| 1 + below(255, dice)).collect();
+    let plain = (0..members.len())
+        .map(|m| form.mixed && (m == 0 || below(2, forms) == 0))
+        .collect();
     let plan = Plan {
         common: &common,
+        plain,
         form: &form,
         servers: &servers,
         members: &members,
@@ -218,6 +227,8 @@ struct Plan<'a> {
     form: &'a Form,
     servers: &'a [Ipv4Addr],
     members: &'a [Ipv4Addr],
+    /// Which members speak RFC 6407 only.
+    plain: Vec<bool>,
     /// `keys[a][b]` for key servers a <= b, `keys[a][servers + m]` for members.
     keys: &'a [Vec<String>],
     priorities: &'a [u64],
@@ -325,6 +336,9 @@ impl Plan<'_> {
             let _ = writeln!(text, "crypto isakmp key {key} address {peer}");
         }
         text.push_str("!\ncrypto gdoi group G1\n identity number 3333\n");
+        if self.plain[m] {
+            text.push_str(" client compatibility rfc6407\n");
+        }
         let mut order = self.servers.to_vec();
         while !order.is_empty() {
             let place = usize::try_from(below(order.len() as u64, dice)).unwrap_or(0);

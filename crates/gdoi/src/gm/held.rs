@@ -241,7 +241,7 @@ impl Keks {
     }
 
     /// Until when rekeys can be read: the latest expiry of what the key server may use next.
-    fn horizon(&self) -> Option<PseudoTime> {
+    pub(super) fn horizon(&self) -> Option<PseudoTime> {
         let ahead = [&self.new, &self.current].into_iter().flatten();
         ahead.chain(&self.others).map(|kek| kek.expiry).max()
     }

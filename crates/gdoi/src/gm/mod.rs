@@ -7,6 +7,7 @@
 mod fail_close;
 mod held;
 mod multicast;
+mod plain;
 mod policy;
 mod pseudotime;
 mod registration;
@@ -116,7 +117,8 @@ impl Member {
 
     /// Follows a configuration: what makes it another member starts over.
     pub(crate) fn configure(&mut self, cx: &mut Context<'_>, config: config::Member) {
-        let other = (self.config.id, self.config.address) != (config.id, config.address);
+        let who = |own: &config::Member| (own.id, own.address, own.speaks_rfc6407);
+        let other = who(&self.config) != who(&config);
         let acl_changed = self.config.local_acl != config.local_acl;
         let more_workers = self.config.workers != config.workers;
         self.config = config;

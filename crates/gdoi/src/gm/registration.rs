@@ -11,16 +11,17 @@ use std::net::{Ipv4Addr, SocketAddrV4};
 use std::sync::Arc;
 use std::time::Duration;
 
-use ::policy::{Generation, KsIndex, PeerKind, PseudoTime, Tek, Time};
+use ::policy::{Generation, PeerKind, PseudoTime, Tek, Time};
 use event::{Crypto, Gdoi};
 use wire::iana::{ExchangeType, PayloadType};
 
 use super::held::{Held, Kek, Keks, Policy};
+use super::plain;
 use super::policy::{Fetch, Purpose};
 use super::pseudotime::{PseudoTimeFilter, Read};
 use super::{Member, PORT};
 use crate::context::Context;
-use crate::group_sa::{KekOffer, Offer, Received, TekOffer, Unacceptable, acl_of, unsupported};
+use crate::group_sa::{KekOffer, Offer, Received, Unacceptable, acl_of, unsupported};
 use crate::ike::{Connection, Expect, Failure, Sa, SaId};
 use crate::kin::{self, Proof};
 use crate::limits::{BACK_OFF_MIN, PULL_WAIT, TEKS_HELD_MAX};
@@ -283,7 +284,12 @@ impl Member {
     }
 
     fn pull(&mut self, cx: &mut Context<'_>, sa: SaId, began: Time) {
-        let Some(nonce) = kin::with_bond(cx, sa, |bond, rng| kin::nonce(bond, rng)) else {
+        let plain = self.config.speaks_rfc6407;
+        let nonce = kin::with_bond(cx, sa, |bond, rng| match plain {
+            true => kin::plain_nonce(rng),
+            false => kin::nonce(bond, rng),
+        });
+        let Some(nonce) = nonce else {
             return self.fail(cx, "the phase-1 SA is gone", false);
         };
         let Some(server) = cx.isakmp.sa(sa).map(Sa::peer) else {
@@ -384,6 +390,7 @@ impl Member {
         //= getvpn P2
         let proof = kin::with_bond(cx, run.sa, |bond, _| kin::check(bond, &message_2.nonce));
         let kind = match proof {
+            _ if self.config.speaks_rfc6407 => PeerKind::Rfc6407,
             Some(Proof::Kin) => PeerKind::Ours,
             Some(Proof::Plain) | None => PeerKind::Rfc6407,
             Some(Proof::Downgraded) => {
@@ -679,7 +686,7 @@ impl Member {
             };
             let tek = record
                 .clone()
-                .unwrap_or_else(|| plain_record(said, now, delay));
+                .unwrap_or_else(|| plain::record(said, now, delay));
             //= getvpn P14
             if tek.expiry <= now || !tek.generation.is_alive_in(&held.generation) {
                 continue;
@@ -692,8 +699,16 @@ impl Member {
                 self.wants_sids = true;
                 continue;
             }
-            // A record never changes: what a key server says of it again says nothing new.
-            if held.teks.contains_key(&tek.spi) || self.ended.has(&tek) {
+            // A record never changes: what a key server says of it again says nothing new. Without one,
+            // it says how long the key still lives.
+            if let Some(own) = held.teks.get_mut(&tek.spi) {
+                if record.is_none() && plain::retime(own, &tek) {
+                    let (tek, key, group) = (Box::new(own.clone()), key.clone(), group.clone());
+                    cx.out.push(Output::InstallSa { group, tek, key });
+                }
+                continue;
+            }
+            if self.ended.has(&tek) {
                 continue;
             }
             if held.teks.len() == TEKS_HELD_MAX
@@ -706,15 +721,11 @@ impl Member {
             let tek = held.timed(tek, (got, &self.ended), by, now);
             updated = true;
             held.teks.insert(tek.spi, tek.clone());
-            if cx.keylog {
-                let (tek, key) = (Box::new(tek.clone()), key.clone());
-                cx.out.push(Output::KeyLog(KeyLogLine::Esp { tek, key }));
-            }
-            let key: TekKey = key.clone();
+            tell_key_log(cx, &tek, key);
             cx.out.push(Output::InstallSa {
                 group: group.clone(),
                 tek: Box::new(tek),
-                key,
+                key: key.clone(),
             });
         }
         if updated {
@@ -754,6 +765,13 @@ impl Member {
     }
 }
 
+fn tell_key_log(cx: &mut Context<'_>, tek: &Tek, key: &TekKey) {
+    if cx.keylog {
+        let (tek, key) = (Box::new(tek.clone()), key.clone());
+        cx.out.push(Output::KeyLog(KeyLogLine::Esp { tek, key }));
+    }
+}
+
 /// The numbers of Rekey SAs in shows begin here, so that they are not taken for phase-1 SAs'.
 const KEK_CONN_ID_FIRST: u32 = 1_000_000;
 
@@ -768,18 +786,4 @@ fn acceptable(offer: &Offer, kind: PeerKind) -> Result<(), Unacceptable> {
         ));
     }
     Ok(())
-}
-
-/// The record of a traffic key that a plain key server gave: times count from now.
-fn plain_record(said: &TekOffer, now: PseudoTime, delay: Duration) -> Tek {
-    Tek {
-        spi: said.spi,
-        transform: said.transform,
-        activation: now.after(delay),
-        expiry: now.after(Duration::from_secs(u64::from(said.lifetime_s)).max(delay)),
-        generation: Generation::default(),
-        ks_list_hash: [0; 8],
-        minted_by: KsIndex::default(),
-        orig_lifetime_s: said.lifetime_s,
-    }
 }

@@ -371,7 +371,8 @@ impl Member {
         AckStatus { flags, policy }
     }
 
-    /// The key server deletes keys: they go at once, and without keys the member asks for new ones.
+    /// The key server deletes keys: they go at once. Without a Rekey SA, or a key to send on, the member
+    /// asks for new ones.
     fn delete(&mut self, cx: &mut Context<'_>, deletes: &[Delete]) {
         if deletes.is_empty() {
             return;
@@ -399,6 +400,10 @@ impl Member {
                     });
                 }
             }
+        }
+        let now = held.clock.at(cx.now);
+        if held.keks.horizon().is_some() && held.teks.values().any(|tek| tek.is_active(now)) {
+            return self.plan_reregistration(cx);
         }
         cx.out.report(Gdoi::GM_RECV_DELETE {
             group: group.clone(),

@@ -4,10 +4,11 @@
 //! whom is `ks::rekey`; octets are `push`'s.
 
 use std::net::Ipv4Addr;
+use std::time::Duration;
 
 use ::policy::{KekSpi, PeerKind, PseudoTime, Spi};
 use wire::gdoi::Seq;
-use wire::isakmp::Builder;
+use wire::isakmp::{Builder, Delete};
 
 use super::KeyServer;
 use super::keys::{Kek, TekRecord};
@@ -86,10 +87,17 @@ impl KeyServer {
     ) -> Result<Composed, wire::Error> {
         let kind = under.kind;
         let mut composed = Composed::default();
-        let ours = kind == PeerKind::Ours;
-        if *content == Content::Register {
-            self.compose_summons(under, now, builder)?;
-            return Ok(composed);
+        match content {
+            Content::Register => {
+                self.compose_summons(under, now, builder)?;
+                return Ok(composed);
+            }
+            Content::Retired => {
+                let retired = self.keys.removals.spis.iter().map(|(spi, _)| spi.0);
+                builder.push(&Delete::esp(&retired.collect::<Vec<_>>()));
+                return Ok(composed);
+            }
+            Content::Kek(_) | Content::Teks(_) => {}
         }
         let mut offer = self.frame(kind, now, PUSH_HASHES_INLINE);
         let mut grant = Grant {
@@ -97,7 +105,7 @@ impl KeyServer {
             ..Grant::default()
         };
         match content {
-            Content::Register => {}
+            Content::Register | Content::Retired => {}
             Content::Kek(new) => {
                 if let Some(kek) = self.keys.kek_by_spi(new) {
                     let signer = |kek: &Kek| cx.key_pairs.signer(&kek.label, kek.sa.signature);
@@ -114,32 +122,48 @@ impl KeyServer {
                 }
             }
             Content::Teks(newest) => {
-                let all: Vec<&TekRecord> = self.keys.usable(now).collect();
-                let last = all.iter().position(|record| record.tek.spi == *newest);
-                let told = &all[..last.map_or(all.len(), |last| last + 1)];
-                let records = told
-                    .iter()
-                    .rev()
-                    .filter(|record| ours || record.tek.spi == *newest);
-                let room = room.saturating_add(1).min(TEKS_MAX);
-                for record in records.clone().take(room) {
-                    offer
-                        .teks
-                        .push(tek_offer(record, self.keys.end(record), now));
-                    grant.teks.push(TekGrant::of(record));
-                }
-                composed.left_out = records.clone().nth(room).map(|record| record.tek.spi);
-                composed.dispensable = offer.teks.len().saturating_sub(1);
-                let newest = self.keys.tek_by_spi(*newest);
-                if let Some(newest) = newest.filter(|_| kind == PeerKind::Rfc6407) {
-                    let delay = newest.tek.activation.since(now).as_secs();
-                    offer.activation_delay_s = u16::try_from(delay).ok().filter(|s| *s > 0);
-                }
+                composed = self.compose_teks(kind, *newest, room, now, (&mut offer, &mut grant));
             }
         }
         builder.push(&offer.to_wire(kind)?);
         grant.with_wire(kind, |kd| builder.push(kd))?;
         Ok(composed)
+    }
+
+    /// The traffic keys of a PUSH of which this is the newest.
+    fn compose_teks<'a>(
+        &'a self,
+        kind: PeerKind,
+        newest: Spi,
+        room: usize,
+        now: PseudoTime,
+        (offer, grant): (&mut Offer, &mut Grant<'a>),
+    ) -> Composed {
+        let all: Vec<&TekRecord> = self.keys.usable(now).collect();
+        let last = all.iter().position(|record| record.tek.spi == newest);
+        let told = &all[..last.map_or(all.len(), |last| last + 1)];
+        let records = told.iter().rev();
+        // One delay counts for all keys of a PUSH: each goes to plain members in its own.
+        //= getvpn P10
+        let most = match kind {
+            PeerKind::Ours => TEKS_MAX,
+            PeerKind::Rfc6407 | PeerKind::Rfc3547 => 1,
+        };
+        let room = room.saturating_add(1).min(most);
+        for record in records.clone().take(room) {
+            let end = self.keys.end(record);
+            offer.teks.push(tek_offer(record, end, now));
+            grant.teks.push(TekGrant::of(record));
+        }
+        let newest = self.keys.tek_by_spi(newest);
+        if let Some(newest) = newest.filter(|_| kind == PeerKind::Rfc6407) {
+            let delay = activation_delay(newest.told_activation().since(now));
+            offer.activation_delay_s = u16::try_from(delay.as_secs()).ok().filter(|s| *s > 0);
+        }
+        Composed {
+            dispensable: offer.teks.len().saturating_sub(1),
+            left_out: records.skip(room).map(|record| record.tek.spi).next(),
+        }
     }
 
     /// What every SA payload to a kind begins with.
@@ -199,8 +223,22 @@ impl KeyServer {
     }
 }
 
-/// A traffic key as its SATs say it: the lifetime is what is left until it ends.
+/// The delay that a plain member is told. For it the time counts from the arrival, which a slow disk or
+/// network may put off, so it sends on the key a little before all others, who hold it by then.
+//= getvpn P10
+fn activation_delay(left: Duration) -> Duration {
+    left.saturating_sub((left / 12).min(EARLY_MAX))
+}
+
+/// A plain member sends so much earlier on a new key at most.
+const EARLY_MAX: Duration = Duration::from_secs(5);
+/// What seconds leave out of a time, and a datagram takes to arrive.
+const ROUNDED: Duration = Duration::from_secs(2);
+
+/// A traffic key as its SATs say it: the lifetime is what is left until it ends. Where that is the
+/// moment in which the next one begins, whoever is told it in seconds, and some time later, needs more.
 pub(super) fn tek_offer(record: &TekRecord, end: PseudoTime, now: PseudoTime) -> TekOffer {
+    let end = end.after(ROUNDED).min(record.tek.expiry);
     let remaining_s = end.since(now).as_secs();
     TekOffer {
         spi: record.tek.spi,

@@ -11,6 +11,7 @@ mod keys;
 mod members;
 mod multicast;
 mod outstanding;
+mod plain;
 mod policy;
 pub mod preview;
 mod registration;
@@ -23,7 +24,7 @@ mod sid;
 pub(crate) mod spis;
 mod view;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -92,6 +93,8 @@ pub(crate) struct KeyServer {
     /// Stamps that are still to be sent soon, since the clock is another one.
     resyncs: u8,
     untimed: Untimed,
+    /// Keys that ended with their generation, and of which plain members were told that.
+    buried: BTreeSet<Spi>,
     /// An operator's rekey waits until those on their way are fewer.
     ordered: Option<Order>,
     /// The key for which a member's word that it is nearly used up has already been heard.
@@ -158,6 +161,7 @@ impl KeyServer {
             last_sync: PseudoTime::ZERO,
             resyncs: 0,
             untimed: Untimed::default(),
+            buried: BTreeSet::new(),
             ordered: None,
             spent: None,
             summoned: Summoned::default(),

@@ -26,6 +26,8 @@ pub(crate) enum Content {
     Kek(KekSpi),
     /// No key: the member is to register again (PROTOCOL P16).
     Register,
+    /// Keys that plain members are to delete, since they have ended with their generation.
+    Retired,
 }
 
 /// One PUSH.
@@ -348,6 +350,33 @@ impl Rekeying {
         });
     }
 
+    /// A PUSH of the same that has not left yet goes to these members, too. Says whether there is one.
+    pub(crate) fn join(
+        &mut self,
+        now: Time,
+        (kek, content, destination): (&KekSpi, &Content, Option<Ipv4Addr>),
+        members: &[Ipv4Addr],
+    ) -> bool {
+        let waits = |own: &&mut Outstanding| {
+            let same = own.push.kek == *kek && own.push.content == *content;
+            let open = !(own.left || own.outdated) && own.ended.is_none();
+            same && open && own.push.destination == destination
+        };
+        let Some(push) = self.pushes.iter_mut().find(waits) else {
+            return false;
+        };
+        for member in members {
+            if destination.is_none() {
+                push.awaiting.entry(*member).or_default();
+                push.queue.insert((now, *member));
+            } else if !push.audience.contains(member) {
+                push.audience.push(*member);
+                push.silent.extend(push.push.asks.then_some(*member));
+            }
+        }
+        true
+    }
+
     /// What is due at `now`: at most a batch of datagrams.
     pub(crate) fn due(&mut self, now: Time, copies: Copies<'_>) -> Due {
         let mut due = Due::default();
@@ -397,8 +426,9 @@ impl Rekeying {
     }
 
     /// A datagram whose stamp is too old for who is to get it is made anew, and nothing else about it
-    /// changes. Says whether it is.
-    //= getvpn P27
+    /// changes. Says whether it is. For a plain member the times in it count from its arrival, so what
+    /// is late by a copy would begin and end late, too.
+    //= getvpn P10, P27
     fn renew(
         &mut self,
         at: usize,
@@ -410,10 +440,13 @@ impl Rekeying {
         let push = &mut self.pushes[at];
         let is_multicast = member.is_multicast();
         let untimed = |member: &Ipv4Addr| copies.untimed.contains(member);
-        let minds = match is_multicast {
-            true => push.audience.iter().any(untimed),
-            false => untimed(&member),
-        };
+        let is_key = matches!(push.push.content, Content::Teks(_) | Content::Kek(_));
+        let counts = push.push.kind != PeerKind::Ours && is_key;
+        let minds = counts
+            || match is_multicast {
+                true => push.audience.iter().any(untimed),
+                false => untimed(&member),
+            };
         let is_turned = !is_multicast && push.push.destination.is_some();
         if is_turned
             || !minds
@@ -537,7 +570,7 @@ impl Rekeying {
                 }
                 // By unicast nobody is in the audience.
                 Content::Register if !push.push.asks => due.called.extend(&push.audience),
-                Content::Register | Content::Kek(_) | Content::Teks(_) => {}
+                Content::Register | Content::Retired | Content::Kek(_) | Content::Teks(_) => {}
             }
             let began = self.last.began.unwrap_or(push.began);
             self.last.duration = now.since(began);
@@ -670,7 +703,7 @@ impl Rekeying {
             push.overtaken.remove(&member);
             let content = &push.push.content;
             let told = match content {
-                Content::Teks(_) => true,
+                Content::Teks(_) | Content::Retired => true,
                 Content::Kek(new) => new != held,
                 Content::Register => false,
             };
@@ -692,7 +725,7 @@ impl Rekeying {
         let not_over = self.pushes.iter().filter(|push| push.ended.is_none());
         not_over.filter_map(|push| match push.push.content {
             Content::Teks(newest) => Some(newest),
-            Content::Kek(_) | Content::Register => None,
+            Content::Kek(_) | Content::Register | Content::Retired => None,
         })
     }
 

@@ -220,20 +220,23 @@ impl KeyServer {
         (offer, kek.sa.spi)
     }
 
-    /// The records that a joiner gets: all of them, or for a plain member the running one, and the
-    /// next too in the last minute before it is sent on.
+    /// The records that a joiner gets: all of them, or for a plain member those that are sent on now,
+    /// and the next too in the last minute before it is, when all others have it. After a merge there may be several that
+    /// plain members send on: what they were told in seconds says not which of two is the later one.
     //= getvpn P10
     fn records_for(&self, kind: PeerKind, at: Time) -> impl Iterator<Item = &TekRecord> {
         let now = self.clock.at(at);
         let schedule = self.plan.as_ref().map(|plan| plan.wanted.schedule);
         let soon = schedule.map_or(now, |schedule| now.after(schedule.reregister_lead()));
-        let running = self.keys.running(now).map(|record| record.tek.spi);
         // Of more than a member believes, those that most likely nobody sends on are left out.
         let skipped = self.keys.usable(now).count().saturating_sub(TEKS_MAX);
+        // Where none is sent on yet, after a clock was lost, it is the next one, however early.
+        let first = self.keys.usable(now).map(TekRecord::told_activation).min();
+        let soon = first.map_or(soon, |first| soon.max(first));
         self.keys.usable(now).skip(skipped).filter(move |record| {
-            kind == PeerKind::Ours
-                || Some(record.tek.spi) == running
-                || (record.tek.activation > now && record.tek.activation <= soon)
+            let from = record.told_activation();
+            let all_have = (record.delivered && !self.is_removing()) || Some(from) == first;
+            kind == PeerKind::Ours || from <= now || (all_have && from <= soon)
         })
     }
 
@@ -420,6 +423,10 @@ impl KeyServer {
     /// What changed between message 2 and now, and what a plain joiner was not told, goes to the
     /// new member in PUSHes of its own.
     fn catch_up(&mut self, cx: &mut Context<'_>, pull: &Pull) {
+        if !self.coop.leads() {
+            // Whoever leads hears of the new member, and tells it.
+            return self.tick(cx);
+        }
         let address = *pull.peer.ip();
         let now = self.clock.at(cx.now);
         let newer_kek = self
@@ -430,13 +437,15 @@ impl KeyServer {
         if let Some(spi) = newer_kek {
             self.send_apart(cx, pull.kind, &Content::Kek(spi), address);
         }
-        // A plain member is told the newest only; after a merge others may have been announced, too.
-        let newest = self.keys.usable(now).last().map(|record| record.tek.spi);
-        let ours = pull.kind == PeerKind::Ours;
-        let untold = |spi| !pull.teks.contains(&spi) && (ours || Some(spi) == newest);
-        let any = self.keys.usable(now).any(|record| untold(record.tek.spi));
-        if let Some(spi) = newest.filter(|_| any) {
-            self.send_apart(cx, pull.kind, &Content::Teks(spi), address);
+        if pull.kind == PeerKind::Ours {
+            let newest = self.keys.usable(now).last().map(|record| record.tek.spi);
+            let untold = |record: &TekRecord| !pull.teks.contains(&record.tek.spi);
+            let any = self.keys.usable(now).any(untold);
+            if let Some(spi) = newest.filter(|_| any) {
+                self.send_apart(cx, pull.kind, &Content::Teks(spi), address);
+            }
+        } else {
+            self.tell_plain_joiner(cx, pull.kind, address, &pull.teks);
         }
         self.tick(cx);
     }

@@ -51,8 +51,10 @@ impl KeyServer {
             self.persist_removals(cx);
         }
         let Some(plan) = self.plan.clone().filter(|_| self.coop.leads()) else {
+            self.buried.clear();
             return;
         };
+        self.bury_retired(cx);
         if self.rekeying.len() < ORDERED_REKEYS_MAX {
             match self.ordered {
                 Some(Order::Rekey) => {
@@ -352,6 +354,37 @@ impl KeyServer {
         content: &Content,
         members: Vec<Ipv4Addr>,
     ) -> bool {
+        let mut sent = false;
+        for (kek, members) in self.by_kek(cx, kind, content, members) {
+            let destination = self.keys.kek_by_spi(&kek).and_then(|kek| kek.destination);
+            sent |= self.send_under(cx, kek, content, destination, members);
+        }
+        sent
+    }
+
+    /// The same once more, in a new PUSH: what had no room in it has PUSHes of its own, which are
+    /// repeated by themselves.
+    fn send_anew(
+        &mut self,
+        cx: &mut Context<'_>,
+        kind: PeerKind,
+        content: &Content,
+        members: Vec<Ipv4Addr>,
+    ) {
+        for (kek, members) in self.by_kek(cx, kind, content, members) {
+            let destination = self.keys.kek_by_spi(&kek).and_then(|kek| kek.destination);
+            self.push_under(cx, kek, content, destination, members);
+        }
+    }
+
+    /// Members that something goes to, by the Rekey SA that each can read; some are ejected.
+    fn by_kek(
+        &mut self,
+        cx: &mut Context<'_>,
+        kind: PeerKind,
+        content: &Content,
+        members: Vec<Ipv4Addr>,
+    ) -> BTreeMap<KekSpi, Vec<Ipv4Addr>> {
         let now = self.clock.at(cx.now);
         let members = self.eject(cx, members);
         let mut by_kek: BTreeMap<KekSpi, Vec<Ipv4Addr>> = BTreeMap::new();
@@ -360,12 +393,7 @@ impl KeyServer {
                 by_kek.entry(kek).or_default().push(member);
             }
         }
-        let mut sent = false;
-        for (kek, members) in by_kek {
-            let destination = self.keys.kek_by_spi(&kek).and_then(|kek| kek.destination);
-            sent |= self.send_under(cx, kek, content, destination, members);
-        }
-        sent
+        by_kek
     }
 
     /// The Rekey SA that a member can read: the one that it certainly holds, else the one in use,
@@ -380,7 +408,7 @@ impl KeyServer {
         let member = self.members.find(member);
         let known = member.and_then(|member| self.keys.kek_by_spi(&member.certain_kek()));
         let new = match content {
-            Content::Teks(_) => None,
+            Content::Teks(_) | Content::Retired => None,
             Content::Kek(new) => Some(new),
             // Nothing secret: what it got last is the best guess, however doubtful.
             Content::Register => {
@@ -409,7 +437,7 @@ impl KeyServer {
     fn may_bring(&self, under: &Kek, content: &Content, now: PseudoTime) -> bool {
         let fits = |generation: &Generation| under.generation.is_alive_in(generation);
         match content {
-            Content::Register => true,
+            Content::Register | Content::Retired => true,
             Content::Kek(new) => {
                 let new = self.keys.kek_by_spi(new);
                 new.is_none_or(|new| fits(&new.generation))
@@ -421,9 +449,8 @@ impl KeyServer {
         }
     }
 
-    /// Makes one PUSH and queues it for these members. The sequence number is on disk before the
-    /// datagram leaves.
-    //= getvpn P17
+    /// Makes PUSHes under a Rekey SA and queues them for these members: one, and for what has no room
+    /// in it and is still to be told, more. Says whether there is one.
     pub(super) fn send_under(
         &mut self,
         cx: &mut Context<'_>,
@@ -433,20 +460,46 @@ impl KeyServer {
         members: Vec<Ipv4Addr>,
     ) -> bool {
         let now = self.clock.at(cx.now);
-        let under = self.keys.kek_by_spi(&spi);
-        let Some(under) = under.filter(|kek| self.may_bring(kek, content, now)) else {
+        let Some(kind) = self.keys.kek_by_spi(&spi).map(|kek| kek.kind) else {
             return false;
         };
+        // Plain members get so many that most are on their way already.
+        let what = (&spi, content, destination);
+        let left_out = if kind != PeerKind::Ours && self.rekeying.join(cx.now, what, &members) {
+            self.record_before(content, now)
+        } else {
+            let left_out = self.push_under(cx, spi, content, destination, members.clone());
+            let Some(left_out) = left_out else {
+                return false;
+            };
+            left_out
+        };
+        if let Some(last) = left_out.filter(|last| self.is_untold(kind, *last, now)) {
+            self.send_under(cx, spi, &Content::Teks(last), destination, members);
+        }
+        true
+    }
+
+    /// Makes one PUSH and queues it for these members. The sequence number is on disk before the
+    /// datagram leaves. Says of a PUSH that is made what the newest key is that had no room in it.
+    //= getvpn P17
+    fn push_under(
+        &mut self,
+        cx: &mut Context<'_>,
+        spi: KekSpi,
+        content: &Content,
+        destination: Option<Ipv4Addr>,
+        members: Vec<Ipv4Addr>,
+    ) -> Option<Option<Spi>> {
+        let now = self.clock.at(cx.now);
+        let under = self.keys.kek_by_spi(&spi);
+        let under = under.filter(|kek| self.may_bring(kek, content, now))?;
         if members.is_empty() || self.rekeying.len() >= PUSHES_QUEUED_MAX {
-            return false;
+            return None;
         }
         let (kind, asks) = (under.kind, under.ack_type().is_some());
-        let Some(seq) = self.next_seq(cx, &spi) else {
-            return false;
-        };
-        let Some(sealed) = self.seal(cx, &spi, seq, content) else {
-            return false;
-        };
+        let seq = self.next_seq(cx, &spi)?;
+        let sealed = self.seal(cx, &spi, seq, content)?;
         self.keys
             .kek_by_spi_mut(&spi)
             .expect("it was found above")
@@ -462,24 +515,32 @@ impl KeyServer {
             destination,
             asks,
         };
-        let behind = sealed.left_out.filter(|last| self.is_untold(*last, now));
-        let rest = behind.map(|last| (Content::Teks(last), members.clone()));
         self.rekeying.add(cx.now, push, members.into_iter());
-        if let Some((content, members)) = rest {
-            self.send_under(cx, spi, &content, destination, members);
-        }
-        true
+        Some(sealed.left_out)
+    }
+
+    /// The traffic key before the one that a PUSH is about.
+    fn record_before(&self, content: &Content, now: PseudoTime) -> Option<Spi> {
+        let Content::Teks(newest) = content else {
+            return None;
+        };
+        let spis = self.keys.usable(now).map(|record| record.tek.spi);
+        spis.take_while(|spi| spi != newest).last()
     }
 
     /// Whether a rekey with one of the traffic keys up to `last` is not over. What a PUSH has no room
     /// for is most often what members have held for long; after a merge it may be what others send on.
-    //= getvpn P15
-    fn is_untold(&self, last: Spi, now: PseudoTime) -> bool {
+    /// Plain members are told every key that is still to be sent on: who is new has held none.
+    //= getvpn P10, P15
+    fn is_untold(&self, kind: PeerKind, last: Spi, now: PseudoTime) -> bool {
         let place = |record: &TekRecord| (record.tek.activation, record.tek.spi);
-        let Some(last) = self.keys.tek_by_spi(last).map(place) else {
+        let Some(last) = self.keys.tek_by_spi(last) else {
             return false;
         };
-        let mut usable = self.keys.usable(now);
+        if kind != PeerKind::Ours && now < last.tek.activation {
+            return true;
+        }
+        let (mut usable, last) = (self.keys.usable(now), place(last));
         usable.any(|record| !record.delivered && place(record) <= last)
     }
 
@@ -544,7 +605,7 @@ impl KeyServer {
         }
         self.trust_told(&due.told, cx.now);
         for (kind, content, members) in due.again {
-            self.send(cx, kind, &content, members);
+            self.send_anew(cx, kind, &content, members);
         }
         self.rekeying.go_on(due.tried);
         let over = !due.over.is_empty();
@@ -586,7 +647,7 @@ impl KeyServer {
 
     fn mark_delivered(&mut self, content: &Content) {
         match content {
-            Content::Register => {}
+            Content::Register | Content::Retired => {}
             Content::Kek(spi) => {
                 if let Some(kek) = self.keys.kek_by_spi_mut(spi) {
                     kek.delivered = true;

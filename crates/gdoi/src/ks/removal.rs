@@ -12,7 +12,7 @@ use event::Gdoi;
 use wire::isakmp::{Builder, Delete};
 
 use super::coop::Key;
-use super::keys::{GroupKeys, KINDS, Kek};
+use super::keys::{GroupKeys, KINDS, Kek, TekRecord};
 use super::outstanding::Content;
 use super::removals::{Cleared, Raise, Removals, Standing};
 use super::{KeyServer, Member, Serving};
@@ -316,7 +316,30 @@ impl KeyServer {
             if !lost.is_empty() {
                 self.summoned.members.extend(&lost);
                 self.begin(cx);
-                self.send(cx, kind, &Content::Register, lost);
+                self.send(cx, kind, &Content::Register, lost.clone());
+                self.call_blind(cx, kind, &lost);
+            }
+        }
+    }
+
+    /// Where nobody says which Rekey SA a member has, it is called under every one that it may hold:
+    /// on the other side of a split it may have been told another one.
+    //= getvpn P16
+    fn call_blind(&mut self, cx: &mut Context<'_>, kind: PeerKind, lost: &[Ipv4Addr]) {
+        let now = self.clock.at(cx.now);
+        let held = |kek: &&Kek| {
+            let ours = kek.kind == kind && kek.is_blind() && kek.announced;
+            ours && now < kek.expiry && self.keys.is_compromised(kek)
+        };
+        let held = self.keys.keks.iter().filter(held);
+        let held: Vec<_> = held.map(|kek| (kek.sa.spi, kek.destination)).collect();
+        for (under, destination) in held {
+            let others = lost.iter().copied().filter(|member| {
+                self.kek_for(kind, &Content::Register, *member, now) != Some(under)
+            });
+            let others: Vec<Ipv4Addr> = others.collect();
+            if !others.is_empty() {
+                self.send_under(cx, under, &Content::Register, destination, others);
             }
         }
     }
@@ -411,8 +434,16 @@ impl KeyServer {
     ) -> Result<(), wire::Error> {
         let at_once = !under.generation.is_alive_in(&self.keys.generation);
         if under.kind != PeerKind::Ours {
+            // What all others never send on, a plain member would.
+            let doomed = |record: &&TekRecord| {
+                record.announced && record.tek.activation >= self.keys.end(record)
+            };
+            let doomed = self.keys.teks.iter().filter(doomed);
+            let doomed: Vec<u32> = doomed.map(|record| record.tek.spi.0).collect();
             if at_once {
                 builder.push(&Delete::esp(&[0]));
+            } else if !doomed.is_empty() {
+                builder.push(&Delete::esp(&doomed));
             }
             builder.push(&Delete::kek(under.sa.spi.0));
             return Ok(());
@@ -448,6 +479,25 @@ impl KeyServer {
         let keys = self.keys.clone();
         self.keys.removals = removals;
         keys
+    }
+}
+
+impl GroupKeys {
+    /// Keys that came from another key server wait for the members of this one, but not until those
+    /// that these send on have ended with their generation.
+    //= getvpn P15, P16
+    pub(crate) fn send_in_time(&mut self) {
+        let raises = &self.removals.raises;
+        for record in &mut self.teks {
+            let outlived = raises
+                .iter()
+                .filter(|raise| !raise.kills(&record.tek.generation));
+            let end = outlived.map(|raise| raise.at).min();
+            record.send_from = match (record.send_from, end) {
+                (Some(from), Some(end)) => Some(from.min(end)),
+                (from, _) => from,
+            };
+        }
     }
 }
 

@@ -12,6 +12,7 @@ mod multicast;
 mod multicast_coop;
 mod network;
 mod plain;
+mod plain_coop;
 mod plane;
 mod policy;
 mod preview;

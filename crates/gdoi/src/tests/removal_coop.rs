@@ -168,6 +168,39 @@ fn a_key_server_that_was_away_learns_of_the_removal_before_it_serves() {
     });
 }
 
+/// Copies come so late that a key of the other side would wait for its members until long after those
+/// of before have ended; who registers there meanwhile would have nothing to send on that counts.
+#[test]
+fn a_merge_before_the_end_of_a_removal_does_not_outlast_it() {
+    let mut network = group(16, 3, 6, 3_600, 10);
+    for name in ["ks1", "ks2", "ks3"] {
+        network.reconfigure(name, |own| {
+            (own.retransmit_period_s, own.retransmit_number) = (40, 5);
+        });
+    }
+    network.run_s(30);
+    split(&mut network, KS3, &[KS, KS2]);
+    network.run_s(60);
+    let adversary = Adversary::of(&network, 1, "ks1");
+    network.command("ks1", clear(Some(1), false));
+    network.run_s(20);
+    // It hears of the removal from one that does not lead, and leads for a moment more.
+    split(&mut network, KS3, &[KS]);
+    while network.ks("ks3").removal.removed.is_empty() {
+        network.run(TICK);
+    }
+    for name in ["gm3", "gm6"] {
+        network.command(name, Command::ClearGdoi { group: None });
+    }
+    network.run_s(2);
+    heal(&mut network);
+    network.run_s(140);
+    network.watch(Duration::from_secs(300), TICK, |network| {
+        assert_others_understand(network, 1, 6);
+        adversary.assert_deaf(network, 1, 6);
+    });
+}
+
 #[test]
 fn replace_now_with_several_key_servers() {
     let mut network = group(14, 3, 4, 600, 10);

@@ -362,7 +362,11 @@ fn a_refused_line_changes_nothing() {
     let mut config = tree(KS1);
     let before = config.clone();
     let mut cursor = Cursor::live();
-    for line in ["crypto gdoi group G1", "server address ipv4 10.1.1.1"] {
+    for line in [
+        "crypto gdoi group G1",
+        "server address ipv4 10.1.1.1",
+        "client compatibility rfc6407",
+    ] {
         let _ = cursor.apply(&mut config, line);
     }
     for line in [
@@ -444,6 +448,12 @@ fn a_member_and_a_key_server_are_told_what_their_files_say() {
         (member.interface.as_str(), member.workers),
         ("Serial1/0", 2)
     );
+    assert!(!member.speaks_rfc6407);
+    let line = " server address ipv4 10.1.11.2\n";
+    let plain = GM1.replacen(line, &format!(" client compatibility rfc6407\n{line}"), 1);
+    let parsed = parse("config", &plain).unwrap();
+    let target = to_gdoi(&parsed.config, &parsed.origins, &devices, 2).unwrap();
+    assert!(target.gdoi.members[0].speaks_rfc6407);
 
     let parsed = parse("config", KS1).unwrap();
     let devices = [device("wan", "Serial1/0", [10, 1, 11, 2])];

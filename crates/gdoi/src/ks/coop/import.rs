@@ -36,6 +36,8 @@ struct Changes {
     members: Vec<Ipv4Addr>,
     /// Those of them of which a later registration is known here than the peer told of.
     later_here: Vec<Ipv4Addr>,
+    /// Members that have registered at another key server.
+    joined: Vec<Ipv4Addr>,
     /// Rekeys that members have not seen: they could not read them, or began anew where they were not
     /// known yet.
     untold: Vec<(Ipv4Addr, Content)>,
@@ -78,6 +80,7 @@ impl KeyServer {
         for record in records {
             self.apply(cx, index, record, &mut changes);
         }
+        self.keys.send_in_time();
         // A generation counts together with all that made it: whoever made new keys before it knew
         // who was removed would give them away.
         //= getvpn P14
@@ -157,6 +160,7 @@ impl KeyServer {
         }
         self.tell_again(cx, &changes.untold);
         self.tell_returned(cx, &changes.members);
+        self.tell_plain_elsewhere(cx, &changes.joined);
     }
 
     /// Members turned out to hold another Rekey SA than their rekeys went under, from a key server
@@ -355,6 +359,7 @@ impl KeyServer {
         let minted = |spi: &KekSpi| self.keys.kek_by_spi(spi).map(|kek| kek.minted);
         let Some(held) = self.members.find(address) else {
             self.members.insert(address, theirs);
+            changes.joined.push(address);
             return true;
         };
         // What an older registration got since, the member has forgotten.
@@ -389,6 +394,7 @@ impl KeyServer {
         } else {
             self.rekeying.take_unread(address, &kek)
         };
+        changes.joined.extend(elsewhere.then_some(address));
         if elsewhere || kek != before.2 {
             // It may have come to a key server that had not heard of a removal, or not been able to
             // read that it is to come.

@@ -123,6 +123,7 @@ impl KeyServer {
             last_sync: self.last_sync,
             resyncs: self.resyncs,
             untimed: self.untimed.clone(),
+            buried: self.buried.clone(),
             ordered: self.ordered,
             spent: self.spent,
             summoned: self.summoned.clone(),
@@ -359,6 +360,7 @@ impl KeyServer {
         (rel.time(coop.synchronised), coop.unsure).hash(h);
         (self.clock.generation(), self.clock.is_lost(), self.resyncs).hash(h);
         self.untimed.members().hash(h);
+        self.buried.hash(h);
         (coop.previous_primary, coop.rivalled, self.ordered).hash(h);
         coop.scattered.hash(h);
         for peer in coop.peers.values() {

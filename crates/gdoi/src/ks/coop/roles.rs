@@ -289,6 +289,7 @@ impl KeyServer {
         let now = self.clock.at(cx.now);
         if founded && self.keys.running(now).is_some() {
             self.resume(cx);
+            self.tell_plain_newcomers(cx);
         } else {
             self.follow(cx);
         }

@@ -23,6 +23,8 @@ pub struct Group {
     pub servers: Vec<Ipv4Addr>,
     /// `server local`.
     pub local: Option<ServerLocal>,
+    /// `client compatibility rfc6407`: a member that speaks RFC 6407 only (PROTOCOL P2).
+    pub compatible_rfc6407: bool,
     /// `[no] fail-close`: whether nothing passes before registration.
     pub fail_close: bool,
     /// Lines of features that are not here.
@@ -36,6 +38,7 @@ impl Default for Group {
             id: None,
             servers: Vec::new(),
             local: None,
+            compatible_rfc6407: false,
             fail_close: true,
             inert: Vec::new(),
         }
@@ -50,6 +53,9 @@ const HELP: &[(&str, &str)] = &[
     ("address", "Set an IP address"),
     ("<number>", "Group number"),
     ("server", "Set the group server"),
+    ("client", "Set what this member says of itself"),
+    ("compatibility", "Register as members of other makes do"),
+    ("rfc6407", "Say nothing that RFC 6407 does not know"),
     (
         "fail-close",
         "Let nothing pass in clear before registration (default)",
@@ -87,6 +93,15 @@ pub(crate) const COMMANDS: &[Command] = &[
         },
         apply: server,
         examples: &["server address ipv4 10.1.11.2"],
+    },
+    Command {
+        mode: Mode::Group,
+        syntax: Syntax {
+            grammar: "client compatibility rfc6407",
+            help: HELP,
+        },
+        apply: compatibility,
+        examples: &["client compatibility rfc6407"],
     },
     Command {
         mode: Mode::Group,
@@ -172,6 +187,17 @@ fn server(editor: &mut Editor<'_>, line: &Line) -> Result<(), Refusal> {
     Ok(())
 }
 
+fn compatibility(editor: &mut Editor<'_>, line: &Line) -> Result<(), Refusal> {
+    let group = editor.group()?;
+    if group.local.is_some() && !line.removes() {
+        return Err(Refusal::new(
+            "% This group has server local: what its members may be is said there",
+        ));
+    }
+    group.compatible_rfc6407 = !line.removes();
+    Ok(())
+}
+
 /// Whether a box can have this address.
 pub(crate) fn is_host(address: Ipv4Addr) -> bool {
     !(address.is_unspecified() || address.is_broadcast() || address.is_multicast())
@@ -207,6 +233,9 @@ pub(crate) fn render(config: &Config, text: &mut Text) {
             }
             for server in &group.servers {
                 text.line(format_args!("server address ipv4 {server}"));
+            }
+            if group.compatible_rfc6407 {
+                text.line(format_args!("client compatibility rfc6407"));
             }
             if !group.fail_close {
                 text.line(format_args!("no fail-close"));

@@ -1,0 +1,80 @@
+//! What members of RFC 6407 and 3547 need beside what ours do: they read no record of a key, so each
+//! key that is to be sent on later goes to them in a PUSH of its own, and keys that have ended before
+//! their time are deleted at them.
+//!
+//! Decides who is told what of that, and when. How it is said is `ks::compose`.
+
+use std::collections::BTreeSet;
+use std::net::Ipv4Addr;
+
+use ::policy::{PeerKind, Spi};
+
+use super::KeyServer;
+use super::keys::{TekRecord, kinds};
+use super::members::Member;
+use super::outstanding::Content;
+use crate::context::Context;
+
+impl KeyServer {
+    /// A plain member has registered, and its PULL gave it these keys, but none that is sent on later.
+    //= getvpn P10
+    pub(super) fn tell_plain_joiner(
+        &mut self,
+        cx: &mut Context<'_>,
+        kind: PeerKind,
+        member: Ipv4Addr,
+        told: &[Spi],
+    ) {
+        let now = self.clock.at(cx.now);
+        let newest = self.keys.usable(now).last().map(|record| record.tek.spi);
+        let untold =
+            |record: &TekRecord| !told.contains(&record.tek.spi) && now < record.told_activation();
+        let any = self.keys.usable(now).any(untold);
+        if let Some(newest) = newest.filter(|_| any) {
+            self.send_apart(cx, kind, &Content::Teks(newest), member);
+        }
+        if !self.keys.removals.spis.is_empty() {
+            self.send_apart(cx, kind, &Content::Retired, member);
+        }
+    }
+
+    /// Members have registered at other key servers, which send no rekeys: the plain ones are told
+    /// what their PULL did not say.
+    //= getvpn P10
+    pub(super) fn tell_plain_elsewhere(&mut self, cx: &mut Context<'_>, members: &[Ipv4Addr]) {
+        for address in members {
+            let kind = self.members.find(*address).map(|member| member.kind);
+            if let Some(kind) = kind.filter(|kind| *kind != PeerKind::Ours) {
+                self.tell_plain_joiner(cx, kind, *address, &[]);
+            }
+        }
+    }
+
+    /// This key server leads from now on: whoever led before may not have come to tell those that
+    /// registered just before.
+    //= getvpn P10
+    pub(super) fn tell_plain_newcomers(&mut self, cx: &mut Context<'_>) {
+        let (now, span) = (self.clock.at(cx.now), self.delivery_span(cx));
+        let new = |member: &Member| now.since(member.joined) <= span;
+        let newcomers = self.members.iter().filter(|(_, member)| new(member));
+        let newcomers: Vec<Ipv4Addr> = newcomers.map(|(address, _)| address).collect();
+        self.tell_plain_elsewhere(cx, &newcomers);
+    }
+
+    /// Plain members read no generation: keys that have ended with theirs are deleted at them, by
+    /// whoever leads and once by everyone who does.
+    //= getvpn P14
+    pub(super) fn bury_retired(&mut self, cx: &mut Context<'_>) {
+        let retired = self.keys.removals.spis.iter().map(|(spi, _)| *spi);
+        let retired: BTreeSet<Spi> = retired.collect();
+        if retired == self.buried {
+            return;
+        }
+        let any = !retired.is_subset(&self.buried);
+        self.buried = retired;
+        for kind in kinds(&self.config).filter(|kind| any && *kind != PeerKind::Ours) {
+            let members: Vec<Ipv4Addr> = self.members.of_kind(kind).collect();
+            self.send(cx, kind, &Content::Retired, members);
+        }
+    }
+}

@@ -1,0 +1,208 @@
+//! Members of RFC 6407 beside ours in groups with several key servers: they read no record of a key,
+//! so what ours take from records they must be told.
+
+use std::net::Ipv4Addr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use policy::{GroupSize, RekeyTransport};
+use wire::iana::PayloadType;
+use wire::isakmp::Delete;
+
+use super::coop::{group, heal};
+use super::merge::apart;
+use super::multicast::switch;
+use super::network::{Fate, KS, KS2, Network, cbc, gm, isakmp, member};
+use super::plain::{register, sayable};
+use super::removal::{Adversary, assert_others_understand, clear};
+use crate::config::{Acknowledgement, Config, KeyServer};
+use crate::machine::Command;
+use crate::push::open;
+
+const TICK: Duration = Duration::from_millis(100);
+/// As many are of our kind.
+const PLAIN: u8 = 2;
+
+/// Two key servers, and four members of which the first two are plain.
+fn mixed(seed: u64, tek_s: u32, change: impl Fn(&mut KeyServer)) -> Network {
+    let mut network = group(seed, 2, 0, tek_s, 10);
+    for name in ["ks1", "ks2"] {
+        network.reconfigure(name, |own| {
+            let policy = sayable(own.sas[0].transform, GroupSize::Small16);
+            own.size = policy.size;
+            own.sas[0].acl = Arc::clone(&policy.sas[0].acl);
+            change(own);
+        });
+    }
+    for n in 1..=2 * PLAIN {
+        add(&mut network, n, &[KS, KS2]);
+    }
+    network
+}
+
+/// A member that takes key servers in this order.
+fn add(network: &mut Network, n: u8, servers: &[Ipv4Addr]) {
+    let mut own = member(n);
+    own.servers = servers.to_vec();
+    own.speaks_rfc6407 = n <= PLAIN;
+    let config = Config {
+        isakmp: isakmp(),
+        key_servers: Vec::new(),
+        members: vec![own],
+    };
+    network.add(&format!("gm{n}"), gm(n), config);
+}
+
+#[test]
+fn rekeys_go_on_for_both_kinds_and_lose_nothing() {
+    for transport in [RekeyTransport::Unicast, RekeyTransport::Multicast] {
+        let mut network = mixed(1, 60, |own| switch(own, transport));
+        network.run_s(60);
+        assert_eq!(network.registered(), 4, "{}", network.transcript);
+        let kinds = [1, 3].map(|n| network.gm(n).server_kind.map(|kind| kind.to_string()));
+        assert_ne!(kinds[0], kinds[1], "the first speaks RFC 6407 only");
+        network.watch(Duration::from_secs(600), TICK, Network::assert_understood);
+        for n in 1..=4 {
+            assert_eq!(network.gm(n).registrations_succeeded, 1, "gm{n}");
+        }
+    }
+}
+
+/// Times that plain members are told count from the arrival: a copy says what is left by then.
+#[test]
+fn a_copy_tells_a_plain_member_no_older_time_than_the_first_datagram() {
+    let mut network = mixed(2, 60, |own| {
+        (own.retransmit_period_s, own.retransmit_number) = (40, 2);
+    });
+    network.run_s(60);
+    // Of each rekey the first plain member gets the second copy only.
+    let mut before = Vec::new();
+    network.fate = Box::new(move |packet, now| {
+        if packet.exchange() != 33 || *packet.to.ip() != gm(1) {
+            return Fate::Deliver;
+        }
+        let at = now.as_secs();
+        before.retain(|when| at - when < 20);
+        before.push(at);
+        match before.len() {
+            1 | 2 => Fate::Lose,
+            _ => Fate::Deliver,
+        }
+    });
+    network.watch(Duration::from_secs(600), TICK, Network::assert_understood);
+}
+
+/// Two keys become due at a time when sides of a split meet. Each is told to plain members, too.
+#[test]
+fn keys_of_both_sides_of_a_split_reach_plain_members() {
+    for seed in 3..=4 {
+        let mut network = mixed(seed, 600, |_| {});
+        network.run_s(30);
+        apart(&mut network, &[KS, gm(1), gm(3)]);
+        network.run_s(60);
+        for name in ["ks1", "ks2"] {
+            network.command(name, Command::Rekey { group: None });
+        }
+        network.run_s(60);
+        heal(&mut network);
+        network.run_s(100);
+        network.watch(Duration::from_secs(1_500), TICK, Network::assert_understood);
+    }
+}
+
+/// It is told what is sent on now; the next key it gets from the primary, which sends rekeys.
+#[test]
+fn who_registers_at_a_secondary_is_told_the_next_key_by_the_primary() {
+    let mut network = mixed(7, 600, |_| {});
+    network.run_s(60);
+    network.kill("gm1");
+    network.run_s(5);
+    let at = network.at("gm1");
+    network.nodes[at].config = Arc::new(Config {
+        members: vec![crate::config::Member {
+            servers: vec![KS2],
+            speaks_rfc6407: true,
+            ..member(1)
+        }],
+        isakmp: isakmp(),
+        key_servers: Vec::new(),
+    });
+    network.start("gm1");
+    network.run_s(10);
+    let ahead = network.ks("ks1").teks;
+    let next = ahead
+        .iter()
+        .find(|tek| !tek.activates_in.is_zero())
+        .unwrap();
+    let held = network.gm(1).teks;
+    assert!(held.iter().any(|tek| tek.spi == next.spi), "{held:?}");
+    network.watch(Duration::from_secs(1_500), TICK, Network::assert_understood);
+}
+
+/// Ours read in every message which generation counts; at plain members dead keys are deleted.
+#[test]
+fn what_a_removed_member_knew_is_deleted_at_plain_members() {
+    for now in [false, true] {
+        let mut network = mixed(8, 600, |_| {});
+        network.run_s(60);
+        let mut adversary = Adversary::of(&network, 4, "ks1");
+        network.command("ks1", clear(Some(4), now));
+        network.run_s(if now { 30 } else { 60 });
+        network.watch(Duration::from_secs(1_500), TICK, |network| {
+            assert_others_understand(network, 4, 4);
+            adversary.assert_deaf(network, 4, 4);
+            adversary.assert_dumb(network, 4, 4);
+        });
+        adversary.try_all(&network);
+        for n in 1..=3 {
+            let registrations = network.gm(n).registrations_succeeded;
+            assert_eq!(registrations, 2, "gm{n} came back once");
+        }
+    }
+}
+
+/// So are those of another make, which do not shorten what they hold.
+#[test]
+fn a_plain_member_that_is_back_is_told_which_keys_have_ended() {
+    let config = sayable(cbc(), GroupSize::Medium);
+    let (mut network, mut plain) = super::plain::mixed(&config);
+    let before = register(&mut plain, &mut network).expect("it is served");
+    network.command("ks1", clear(None, false));
+    plain.idle(&mut network);
+    let after = register(&mut plain, &mut network).expect("it is served again");
+    plain.pushes.clear();
+    network.run_s(40);
+    plain.idle(&mut network);
+    let kek = after.received.kek.expect("there is a KEK").sa;
+    let deleted = plain.pushes.iter().filter_map(|push| {
+        let opened = open(&kek, &push.bytes).ok()?;
+        let delete: Delete = opened.chain().find(PayloadType::DELETE)?.decode().ok()?;
+        Some(delete.iter_u32().collect::<Vec<u32>>())
+    });
+    let deleted: Vec<u32> = deleted.flatten().collect();
+    let spi = before.offer.teks[0].spi.0;
+    assert!(deleted.contains(&spi), "{deleted:x?} {spi:x}");
+    assert!(!deleted.contains(&0), "others are good");
+}
+
+/// On the other side of the split plain members were told a Rekey SA that nobody acknowledges.
+#[test]
+fn plain_members_are_called_under_the_rekey_sa_of_either_side() {
+    let mut network = mixed(9, 300, |own| {
+        switch(own, RekeyTransport::Multicast);
+        own.multicast.acknowledgement = Acknowledgement::None;
+    });
+    network.run_s(60);
+    // The key servers only: all members hear both.
+    super::coop::split(&mut network, KS, &[KS2]);
+    network.run_s(700);
+    let adversary = Adversary::of(&network, 4, "ks2");
+    network.command("ks1", clear(Some(4), false));
+    network.run_s(20);
+    heal(&mut network);
+    network.run_s(120);
+    network.watch(Duration::from_secs(600), TICK, |network| {
+        assert_others_understand(network, 4, 4);
+        adversary.assert_deaf(network, 4, 4);
+    });
+}
