@@ -378,15 +378,16 @@ mod tests {
 
     #[test]
     fn every_configuration_of_a_random_group_is_one_that_the_router_takes() {
-        let bounds = Bounds {
+        let bounds = |rekeys| Bounds {
             key_servers: 1..=8,
             members: 2..=64,
             calm_s: CALM_S,
-            rekeys: Rekeys::Any,
+            rekeys,
         };
         let mut most = (0, 0);
         for seed in 0..200 {
-            let group = drawn(&bounds, seed);
+            let rekeys = [Rekeys::Any, Rekeys::Mixed][usize::from(seed % 4 == 0)];
+            let group = drawn(&bounds(rekeys), seed);
             most.0 = most.0.max(group.key_servers.len());
             most.1 = most.1.max(group.members.len());
             for spec in group.key_servers.iter().chain(&group.members) {

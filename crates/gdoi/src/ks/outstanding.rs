@@ -12,6 +12,8 @@ use crate::limits::{KEK_ACK_KEEP, PUSH_BATCH, PUSH_BATCH_PAUSE, PUSH_IDENTICAL, 
 
 /// How old the stamp of a datagram may be for members that know no other of the same clock.
 const STAMP_AGE_MAX: Duration = Duration::from_millis(500);
+/// How old the first datagram to plain members may be, which waits for the rekeys before it.
+const WAITED_MAX: Duration = Duration::from_secs(3);
 /// Tries after which a PUSH is handed to other key servers ...
 const HAND_OVER_AFTER: u16 = 2;
 /// ... and how often: one datagram may be lost there, too.
@@ -448,16 +450,17 @@ impl Rekeying {
                 false => untimed(&member),
             };
         let is_turned = !is_multicast && push.push.destination.is_some();
-        if is_turned
-            || !minds
-            || now <= push.began + STAMP_AGE_MAX
-            || push.overtaken.contains(&member)
-        {
-            return false;
-        }
         let Some(target) = push.awaiting.get(&member).copied() else {
             return false;
         };
+        // One that waited for those before it would begin to wait again.
+        let age_max = match counts && target.datagrams == 0 {
+            true => WAITED_MAX,
+            false => STAMP_AGE_MAX,
+        };
+        if is_turned || !minds || now <= push.began + age_max || push.overtaken.contains(&member) {
+            return false;
+        }
         // One that was made anew leaves, however late: what is made over and over goes to nobody.
         let waits = target.anew && !push.left;
         if waits || target.is_over(copies, is_multicast) {

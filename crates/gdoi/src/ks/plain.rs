@@ -7,7 +7,7 @@
 use std::collections::BTreeSet;
 use std::net::Ipv4Addr;
 
-use ::policy::{PeerKind, Spi};
+use ::policy::{KekSpi, PeerKind, PseudoTime, Spi};
 
 use super::KeyServer;
 use super::keys::{TekRecord, kinds};
@@ -36,6 +36,45 @@ impl KeyServer {
         if !self.keys.removals.spis.is_empty() {
             self.send_apart(cx, kind, &Content::Retired, member);
         }
+    }
+
+    /// A PUSH for each key that plain members are to be told: what is sent on soonest leaves first. Most
+    /// are on their way already. Says whether there is one.
+    //= getvpn P10
+    pub(super) fn send_plain_under(
+        &mut self,
+        cx: &mut Context<'_>,
+        (kind, under): (PeerKind, KekSpi),
+        content: &Content,
+        destination: Option<Ipv4Addr>,
+        members: Vec<Ipv4Addr>,
+    ) -> bool {
+        let now = self.clock.at(cx.now);
+        let mut contents = vec![content.clone()];
+        let mut earlier = self.record_before(content, now);
+        while let Some(spi) = earlier.filter(|spi| self.is_untold(kind, *spi, now)) {
+            let content = Content::Teks(spi);
+            earlier = self.record_before(&content, now);
+            contents.push(content);
+        }
+        let mut sent = false;
+        for content in contents.iter().rev() {
+            let what = (&under, content, destination);
+            sent |= self.rekeying.join(cx.now, what, &members)
+                || self
+                    .push_under(cx, under, content, destination, members.clone())
+                    .is_some();
+        }
+        sent
+    }
+
+    /// The traffic key before the one that a PUSH is about.
+    fn record_before(&self, content: &Content, now: PseudoTime) -> Option<Spi> {
+        let Content::Teks(newest) = content else {
+            return None;
+        };
+        let spis = self.keys.usable(now).map(|record| record.tek.spi);
+        spis.take_while(|spi| spi != newest).last()
     }
 
     /// Members have registered at other key servers, which send no rekeys: the plain ones are told

@@ -463,16 +463,12 @@ impl KeyServer {
         let Some(kind) = self.keys.kek_by_spi(&spi).map(|kek| kek.kind) else {
             return false;
         };
-        // Plain members get so many that most are on their way already.
-        let what = (&spi, content, destination);
-        let left_out = if kind != PeerKind::Ours && self.rekeying.join(cx.now, what, &members) {
-            self.record_before(content, now)
-        } else {
-            let left_out = self.push_under(cx, spi, content, destination, members.clone());
-            let Some(left_out) = left_out else {
-                return false;
-            };
-            left_out
+        if kind != PeerKind::Ours {
+            return self.send_plain_under(cx, (kind, spi), content, destination, members);
+        }
+        let left_out = self.push_under(cx, spi, content, destination, members.clone());
+        let Some(left_out) = left_out else {
+            return false;
         };
         if let Some(last) = left_out.filter(|last| self.is_untold(kind, *last, now)) {
             self.send_under(cx, spi, &Content::Teks(last), destination, members);
@@ -483,7 +479,7 @@ impl KeyServer {
     /// Makes one PUSH and queues it for these members. The sequence number is on disk before the
     /// datagram leaves. Says of a PUSH that is made what the newest key is that had no room in it.
     //= getvpn P17
-    fn push_under(
+    pub(super) fn push_under(
         &mut self,
         cx: &mut Context<'_>,
         spi: KekSpi,
@@ -519,20 +515,11 @@ impl KeyServer {
         Some(sealed.left_out)
     }
 
-    /// The traffic key before the one that a PUSH is about.
-    fn record_before(&self, content: &Content, now: PseudoTime) -> Option<Spi> {
-        let Content::Teks(newest) = content else {
-            return None;
-        };
-        let spis = self.keys.usable(now).map(|record| record.tek.spi);
-        spis.take_while(|spi| spi != newest).last()
-    }
-
     /// Whether a rekey with one of the traffic keys up to `last` is not over. What a PUSH has no room
     /// for is most often what members have held for long; after a merge it may be what others send on.
     /// Plain members are told every key that is still to be sent on: who is new has held none.
     //= getvpn P10, P15
-    fn is_untold(&self, kind: PeerKind, last: Spi, now: PseudoTime) -> bool {
+    pub(super) fn is_untold(&self, kind: PeerKind, last: Spi, now: PseudoTime) -> bool {
         let place = |record: &TekRecord| (record.tek.activation, record.tek.spi);
         let Some(last) = self.keys.tek_by_spi(last) else {
             return false;
