@@ -403,7 +403,10 @@ impl Member {
         }
         let now = held.clock.at(cx.now);
         if held.keks.horizon().is_some() && held.teks.values().any(|tek| tek.is_active(now)) {
-            return self.plan_reregistration(cx);
+            if self.attempt.is_idle() {
+                self.plan_reregistration(cx);
+            }
+            return;
         }
         cx.out.report(Gdoi::GM_RECV_DELETE {
             group: group.clone(),

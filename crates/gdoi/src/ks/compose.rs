@@ -93,8 +93,9 @@ impl KeyServer {
                 return Ok(composed);
             }
             Content::Retired => {
-                let retired = self.keys.removals.spis.iter().map(|(spi, _)| spi.0);
-                builder.push(&Delete::esp(&retired.collect::<Vec<_>>()));
+                let retired = self.keys.removals.spis.iter().rev().map(|(spi, _)| spi.0);
+                let told: Vec<u32> = retired.take(DELETES_MAX).collect();
+                builder.push(&Delete::esp(&told));
                 return Ok(composed);
             }
             Content::Kek(_) | Content::Teks(_) => {}
@@ -230,6 +231,8 @@ fn activation_delay(left: Duration) -> Duration {
     left.saturating_sub((left / 12).min(EARLY_MAX))
 }
 
+/// So many SPIs fit into a PUSH (PROTOCOL P4); of more, those that ended last are told.
+const DELETES_MAX: usize = 128;
 /// A plain member sends so much earlier on a new key at most.
 const EARLY_MAX: Duration = Duration::from_secs(5);
 /// What seconds leave out of a time, and a datagram takes to arrive.

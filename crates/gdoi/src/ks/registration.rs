@@ -221,8 +221,9 @@ impl KeyServer {
     }
 
     /// The records that a joiner gets: all of them, or for a plain member those that are sent on now,
-    /// and the next too in the last minute before it is, when all others have it. After a merge there may be several that
-    /// plain members send on: what they were told in seconds says not which of two is the later one.
+    /// and the next too in the last minute before it is, when all others have it. After a merge there
+    /// may be several that plain members send on: what they were told in seconds says not which of two
+    /// is the later one.
     //= getvpn P10
     fn records_for(&self, kind: PeerKind, at: Time) -> impl Iterator<Item = &TekRecord> {
         let now = self.clock.at(at);

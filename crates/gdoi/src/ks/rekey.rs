@@ -437,7 +437,8 @@ impl KeyServer {
     fn may_bring(&self, under: &Kek, content: &Content, now: PseudoTime) -> bool {
         let fits = |generation: &Generation| under.generation.is_alive_in(generation);
         match content {
-            Content::Register | Content::Retired => true,
+            Content::Register => true,
+            Content::Retired => !self.keys.removals.spis.is_empty(),
             Content::Kek(new) => {
                 let new = self.keys.kek_by_spi(new);
                 new.is_none_or(|new| fits(&new.generation))
