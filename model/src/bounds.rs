@@ -222,7 +222,7 @@ impl Bounds {
             interface: "i".to_owned(),
             local_acl: None,
             workers: 1,
-            speaks_rfc6407: false,
+            compatible_rfc6407: false,
         }
     }
 }

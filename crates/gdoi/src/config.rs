@@ -254,5 +254,5 @@ pub struct Member {
     pub workers: u16,
     /// `client compatibility rfc6407`: it proves nothing to key servers, and hears and says what
     /// members of other makes do (PROTOCOL P2).
-    pub speaks_rfc6407: bool,
+    pub compatible_rfc6407: bool,
 }

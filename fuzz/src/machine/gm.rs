@@ -54,7 +54,7 @@ fn configuration(denies: bool) -> Config {
             interface: "wan".to_owned(),
             local_acl: denies.then(|| own.into()),
             workers: 2,
-            speaks_rfc6407: false,
+            compatible_rfc6407: false,
         }],
         ..Config::default()
     }

@@ -117,7 +117,7 @@ impl Member {
 
     /// Follows a configuration: what makes it another member starts over.
     pub(crate) fn configure(&mut self, cx: &mut Context<'_>, config: config::Member) {
-        let who = |own: &config::Member| (own.id, own.address, own.speaks_rfc6407);
+        let who = |own: &config::Member| (own.id, own.address, own.compatible_rfc6407);
         let other = who(&self.config) != who(&config);
         let acl_changed = self.config.local_acl != config.local_acl;
         let more_workers = self.config.workers != config.workers;

@@ -284,7 +284,7 @@ impl Member {
     }
 
     fn pull(&mut self, cx: &mut Context<'_>, sa: SaId, began: Time) {
-        let plain = self.config.speaks_rfc6407;
+        let plain = self.config.compatible_rfc6407;
         let nonce = kin::with_bond(cx, sa, |bond, rng| match plain {
             true => kin::plain_nonce(rng),
             false => kin::nonce(bond, rng),
@@ -390,7 +390,7 @@ impl Member {
         //= getvpn P2
         let proof = kin::with_bond(cx, run.sa, |bond, _| kin::check(bond, &message_2.nonce));
         let kind = match proof {
-            _ if self.config.speaks_rfc6407 => PeerKind::Rfc6407,
+            _ if self.config.compatible_rfc6407 => PeerKind::Rfc6407,
             Some(Proof::Kin) => PeerKind::Ours,
             Some(Proof::Plain) | None => PeerKind::Rfc6407,
             Some(Proof::Downgraded) => {

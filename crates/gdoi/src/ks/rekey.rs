@@ -35,6 +35,12 @@ pub(crate) const fn ack_type(kind: PeerKind) -> Option<AckType> {
     }
 }
 
+/// A PUSH was made.
+pub(super) struct Pushed {
+    /// The newest traffic key that had no room in it.
+    left_out: Option<Spi>,
+}
+
 impl KeyServer {
     /// Time has passed: keys that are due are minted and announced, copies repeated.
     pub(super) fn tick(&mut self, cx: &mut Context<'_>) {
@@ -467,8 +473,8 @@ impl KeyServer {
         if kind != PeerKind::Ours {
             return self.send_plain_under(cx, (kind, spi), content, destination, members);
         }
-        let left_out = self.push_under(cx, spi, content, destination, members.clone());
-        let Some(left_out) = left_out else {
+        let pushed = self.push_under(cx, spi, content, destination, members.clone());
+        let Some(Pushed { left_out }) = pushed else {
             return false;
         };
         if let Some(last) = left_out.filter(|last| self.is_untold(kind, *last, now)) {
@@ -478,7 +484,7 @@ impl KeyServer {
     }
 
     /// Makes one PUSH and queues it for these members. The sequence number is on disk before the
-    /// datagram leaves. Says of a PUSH that is made what the newest key is that had no room in it.
+    /// datagram leaves. `None` if there is nothing to say, or nobody to say it to.
     //= getvpn P17
     pub(super) fn push_under(
         &mut self,
@@ -487,7 +493,7 @@ impl KeyServer {
         content: &Content,
         destination: Option<Ipv4Addr>,
         members: Vec<Ipv4Addr>,
-    ) -> Option<Option<Spi>> {
+    ) -> Option<Pushed> {
         let now = self.clock.at(cx.now);
         let under = self.keys.kek_by_spi(&spi);
         let under = under.filter(|kek| self.may_bring(kek, content, now))?;
@@ -513,7 +519,9 @@ impl KeyServer {
             asks,
         };
         self.rekeying.add(cx.now, push, members.into_iter());
-        Some(sealed.left_out)
+        Some(Pushed {
+            left_out: sealed.left_out,
+        })
     }
 
     /// Whether a rekey with one of the traffic keys up to `last` is not over. What a PUSH has no room

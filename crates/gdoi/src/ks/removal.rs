@@ -328,8 +328,8 @@ impl KeyServer {
     fn call_blind(&mut self, cx: &mut Context<'_>, kind: PeerKind, lost: &[Ipv4Addr]) {
         let now = self.clock.at(cx.now);
         let held = |kek: &&Kek| {
-            let ours = kek.kind == kind && kek.is_blind() && kek.announced;
-            ours && now < kek.expiry && self.keys.is_compromised(kek)
+            let told = kek.kind == kind && kek.is_blind() && kek.announced;
+            told && now < kek.expiry && self.keys.is_compromised(kek)
         };
         let held = self.keys.keks.iter().filter(held);
         let held: Vec<_> = held.map(|kek| (kek.sa.spi, kek.destination)).collect();

@@ -771,7 +771,7 @@ pub(super) fn member(n: u8) -> config::Member {
         interface: "Serial1/0".into(),
         local_acl: None,
         workers: 1,
-        speaks_rfc6407: false,
+        compatible_rfc6407: false,
     }
 }
 

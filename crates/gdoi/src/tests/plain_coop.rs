@@ -44,7 +44,7 @@ fn mixed(seed: u64, tek_s: u32, change: impl Fn(&mut KeyServer)) -> Network {
 fn add(network: &mut Network, n: u8, servers: &[Ipv4Addr]) {
     let mut own = member(n);
     own.servers = servers.to_vec();
-    own.speaks_rfc6407 = n <= PLAIN;
+    own.compatible_rfc6407 = n <= PLAIN;
     let config = Config {
         isakmp: isakmp(),
         key_servers: Vec::new(),
@@ -121,7 +121,7 @@ fn who_registers_at_a_secondary_is_told_the_next_key_by_the_primary() {
     network.nodes[at].config = Arc::new(Config {
         members: vec![crate::config::Member {
             servers: vec![KS2],
-            speaks_rfc6407: true,
+            compatible_rfc6407: true,
             ..member(1)
         }],
         isakmp: isakmp(),

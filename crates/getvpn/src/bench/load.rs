@@ -250,7 +250,7 @@ fn configuration(rounds: &Rounds, address: Ipv4Addr, key: &str) -> Config {
             interface: "lo".to_owned(),
             local_acl: None,
             workers: 1,
-            speaks_rfc6407: false,
+            compatible_rfc6407: false,
         }],
     }
 }

@@ -470,7 +470,7 @@ impl Making<'_> {
             interface: interface.to_owned(),
             local_acl,
             workers: self.workers,
-            speaks_rfc6407: group.compatible_rfc6407,
+            compatible_rfc6407: group.compatible_rfc6407,
         })
     }
 

@@ -384,6 +384,13 @@ fn a_refused_line_changes_nothing() {
         }
     }
     assert_eq!(config, before);
+
+    let mut member = tree("crypto gdoi group G1\n client compatibility rfc6407\n");
+    let before = member.clone();
+    let mut cursor = Cursor::live();
+    cursor.apply(&mut member, "crypto gdoi group G1").unwrap();
+    assert!(cursor.apply(&mut member, "server local").is_err());
+    assert_eq!(member, before);
 }
 
 #[test]
@@ -448,12 +455,12 @@ fn a_member_and_a_key_server_are_told_what_their_files_say() {
         (member.interface.as_str(), member.workers),
         ("Serial1/0", 2)
     );
-    assert!(!member.speaks_rfc6407);
+    assert!(!member.compatible_rfc6407);
     let line = " server address ipv4 10.1.11.2\n";
     let plain = GM1.replacen(line, &format!(" client compatibility rfc6407\n{line}"), 1);
     let parsed = parse("config", &plain).unwrap();
     let target = to_gdoi(&parsed.config, &parsed.origins, &devices, 2).unwrap();
-    assert!(target.gdoi.members[0].speaks_rfc6407);
+    assert!(target.gdoi.members[0].compatible_rfc6407);
 
     let parsed = parse("config", KS1).unwrap();
     let devices = [device("wan", "Serial1/0", [10, 1, 11, 2])];

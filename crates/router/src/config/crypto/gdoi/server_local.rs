@@ -159,6 +159,11 @@ fn enter(editor: &mut Editor<'_>, line: &Line) -> Result<(), Refusal> {
             "% This group has server address: a box is member or key server of a group, not both",
         ));
     }
+    if group.compatible_rfc6407 {
+        return Err(Refusal::new(
+            "% This group has client compatibility: that is a member's line, under server local a key server's",
+        ));
+    }
     group.local.get_or_insert_with(ServerLocal::default);
     editor.enter(Place::ServerLocal);
     Ok(())
