@@ -124,6 +124,8 @@ pub const POLICY_PIECE_OCTETS: usize = 16_384;
 pub const COOP_SEQUENCE_BLOCK: u64 = 1_024;
 /// From a merge until members send on the other side's keys (PROTOCOL P15).
 pub const MERGE_SEND_WAIT: Duration = Duration::from_secs(30);
+/// A plain member sends so much earlier on a new key than others at most (PROTOCOL P10).
+pub const PLAIN_EARLY_MAX: Duration = Duration::from_secs(5);
 /// How fast a secondary's clock follows the primary's, millionths (PROTOCOL P27).
 pub const CLOCK_SLEW_PPM: u64 = 500;
 /// A difference of clocks that no drift explains: a secondary's clock is set to the primary's.

@@ -15,7 +15,7 @@ use crypto::Secret;
 use crypto::key_pair::PublicKey;
 use wire::iana::AckType;
 
-use super::fail_close::Ended;
+use super::fail_close::{Ended, Mark};
 use super::policy::Purpose;
 use crate::group_sa::Received;
 use crate::limits::{KEKS_BESIDES_MAX, MERGE_SEND_WAIT};
@@ -46,8 +46,8 @@ pub(super) struct Held {
     pub(super) ack_base: Secret,
     /// Records by SPI.
     pub(super) teks: BTreeMap<Spi, Tek>,
-    /// When records end as they were told, where another clock of the group has put that off.
-    pub(super) told_expiry: BTreeMap<Spi, PseudoTime>,
+    /// What each is recognised by.
+    pub(super) marks: BTreeMap<Spi, Mark>,
     /// Sender identifiers.
     pub(super) sids: Vec<Sid>,
     /// How many bits one has.
@@ -255,7 +255,6 @@ impl Held {
         let before = std::mem::replace(&mut self.clock, clock);
         self.keks.follow(now, &clock, &before);
         for tek in self.teks.values_mut() {
-            self.told_expiry.entry(tek.spi).or_insert(tek.expiry);
             let life = clock.retimed(&before, now, (tek.activation, tek.expiry));
             (tek.activation, tek.expiry) = life;
         }
@@ -305,12 +304,12 @@ impl Held {
     }
 
     /// Drops records that nobody may send on any more and whose last packets have arrived, and
-    /// Rekey SAs that have ended; returns the SPIs, with the end that was told.
-    pub(super) fn expire(&mut self, now: PseudoTime) -> Vec<(Spi, PseudoTime)> {
+    /// Rekey SAs that have ended; returns what is dropped.
+    pub(super) fn expire(&mut self, now: PseudoTime) -> Vec<(Spi, Mark)> {
         let delay = self.schedule().delivery_delay();
         let generation = self.generation_kept(now);
         self.keks.expire(now, &generation);
-        let over: Vec<(Spi, PseudoTime)> = self
+        let over: Vec<(Spi, Mark)> = self
             .teks
             .values()
             //= getvpn P14
@@ -320,8 +319,8 @@ impl Held {
                     || self.never_sent(tek)
             })
             .map(|tek| {
-                let told = self.told_expiry.get(&tek.spi);
-                (tek.spi, *told.unwrap_or(&tek.expiry))
+                let mark = self.marks.get(&tek.spi).copied();
+                (tek.spi, mark.unwrap_or(Mark::Expiry(tek.expiry)))
             })
             .collect();
         for (spi, _) in &over {
@@ -387,7 +386,7 @@ impl Held {
         if self.teks.remove(&spi).is_none() {
             return false;
         }
-        self.told_expiry.remove(&spi);
+        self.marks.remove(&spi);
         if self.dead.len() == DEAD_SPIS_MAX {
             self.dead.pop_front();
         }
@@ -418,8 +417,13 @@ impl Held {
         by: Purpose,
         now: PseudoTime,
     ) -> Tek {
-        let came = got.teks.values().filter_map(|(_, record)| record.as_ref());
-        let came = came.filter(|tek| !self.teks.contains_key(&tek.spi) && !ended.has(tek));
+        let others = got.teks.values().filter_map(|(_, record)| record.as_ref());
+        let is_new = |own: &&Tek| {
+            let mark = Mark::Expiry(own.expiry);
+            !self.teks.contains_key(&own.spi) && !ended.has(own.spi, mark)
+        };
+        // Without records it came alone.
+        let came = others.chain([&tek]).filter(is_new);
         match self.next_after_a_gap(came, now) {
             Some((next, end)) if next == tek.spi => Tek {
                 activation: end,
@@ -537,7 +541,7 @@ mod tests {
             spi_key: None,
             ack_base: Secret::copy_of(&[]),
             teks: BTreeMap::new(),
-            told_expiry: BTreeMap::new(),
+            marks: BTreeMap::new(),
             sids: Vec::new(),
             sid_size: None,
             policy: Policy {

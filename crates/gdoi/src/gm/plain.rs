@@ -3,9 +3,10 @@
 
 use std::time::Duration;
 
-use ::policy::{Generation, KsIndex, PseudoTime, Tek};
+use ::policy::{Generation, KsIndex, PeerKind, PseudoTime, Tek};
 
 use crate::group_sa::TekOffer;
+use crate::limits::PLAIN_EARLY_MAX;
 
 /// Times in whole seconds that were on their way as long as datagrams are differ by less.
 const RETIMED_MIN: Duration = Duration::from_secs(2);
@@ -21,6 +22,15 @@ pub(super) fn record(said: &TekOffer, now: PseudoTime, delay: Duration) -> Tek {
         ks_list_hash: [0; 8],
         minted_by: KsIndex::default(),
         orig_lifetime_s: said.lifetime_s,
+    }
+}
+
+/// How much earlier than others of its kind a member may send on a new key.
+//= getvpn P10
+pub(super) fn early(kind: PeerKind) -> Duration {
+    match kind {
+        PeerKind::Ours => Duration::ZERO,
+        PeerKind::Rfc6407 | PeerKind::Rfc3547 => PLAIN_EARLY_MAX,
     }
 }
 

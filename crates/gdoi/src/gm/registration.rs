@@ -11,10 +11,11 @@ use std::net::{Ipv4Addr, SocketAddrV4};
 use std::sync::Arc;
 use std::time::Duration;
 
-use ::policy::{Generation, PeerKind, PseudoTime, Tek, Time};
+use ::policy::{Generation, PeerKind, PseudoTime, Spi, Tek, Time};
 use event::{Crypto, Gdoi};
 use wire::iana::{ExchangeType, PayloadType};
 
+use super::fail_close::Mark;
 use super::held::{Held, Kek, Keks, Policy};
 use super::plain;
 use super::policy::{Fetch, Purpose};
@@ -450,8 +451,10 @@ impl Member {
             return self.reject(cx, run, &reason);
         }
         let given = &grant.message_4.received.teks;
-        let ended = |tek: &Option<Tek>| tek.as_ref().is_some_and(|tek| self.ended.has(tek));
-        if !given.is_empty() && given.values().all(|(_, record)| ended(record)) {
+        let ended = |(spi, (key, record)): (&Spi, &(TekKey, Option<Tek>))| {
+            self.ended.has(*spi, Mark::of(key, record.as_ref()))
+        };
+        if !given.is_empty() && given.iter().all(ended) {
             return self.fail(cx, "all keys that were given have ended here", false);
         }
         let grant = Box::new(grant);
@@ -591,7 +594,7 @@ impl Member {
             spi_key,
             ack_base: grant.ack_base.clone(),
             teks: std::collections::BTreeMap::new(),
-            told_expiry: std::collections::BTreeMap::new(),
+            marks: std::collections::BTreeMap::new(),
             sids,
             sid_size,
             policy,
@@ -601,7 +604,7 @@ impl Member {
         if let Some(old) = old {
             held.keks = old.keks;
             held.teks = old.teks;
-            held.told_expiry = old.told_expiry;
+            held.marks = old.marks;
             held.dead = old.dead;
             held.last_rekey = old.last_rekey;
         }
@@ -708,7 +711,8 @@ impl Member {
                 }
                 continue;
             }
-            if self.ended.has(&tek) {
+            let mark = Mark::of(key, record.as_ref());
+            if self.ended.has(tek.spi, mark) {
                 continue;
             }
             if held.teks.len() == TEKS_HELD_MAX
@@ -720,13 +724,11 @@ impl Member {
             }
             let tek = held.timed(tek, (got, &self.ended), by, now);
             updated = true;
+            held.marks.insert(tek.spi, mark);
             held.teks.insert(tek.spi, tek.clone());
             tell_key_log(cx, &tek, key);
-            cx.out.push(Output::InstallSa {
-                group: group.clone(),
-                tek: Box::new(tek),
-                key: key.clone(),
-            });
+            let (tek, key, group) = (Box::new(tek), key.clone(), group.clone());
+            cx.out.push(Output::InstallSa { group, tek, key });
         }
         if updated {
             cx.out.report(Gdoi::SA_TEK_UPDATED {});
@@ -751,7 +753,8 @@ impl Member {
         let schedule = held.schedule();
         let jitter_ms = u64::try_from(schedule.reregister_jitter().as_millis()).unwrap_or(0);
         let jitter = Duration::from_millis(random_below(cx.rng, jitter_ms + 1));
-        let at = held.horizon().before(schedule.reregister_lead() + jitter);
+        let lead = schedule.reregister_lead() + plain::early(held.kind);
+        let at = held.horizon().before(lead + jitter);
         self.plan.at = Some(held.clock.time_of(at).max(cx.now + BACK_OFF_MIN));
         (self.plan.failures, self.plan.refusals, self.plan.rejected) = (0, 0, false);
     }

@@ -17,7 +17,7 @@ use super::policy::blocks_log2;
 use crate::context::Context;
 use crate::group_sa::{Grant, KekGrant, KekOffer, Offer, TekGrant, TekOffer};
 use crate::key_pairs::KeyPair;
-use crate::limits::{PUSH_LEN_MAX, TEKS_MAX};
+use crate::limits::{PLAIN_EARLY_MAX, PUSH_LEN_MAX, TEKS_MAX};
 use crate::private::{GroupStamp, KekRecord};
 use crate::push::{Encoding, seal};
 
@@ -156,8 +156,7 @@ impl KeyServer {
             offer.teks.push(tek_offer(record, end, now));
             grant.teks.push(TekGrant::of(record));
         }
-        let newest = self.keys.tek_by_spi(newest);
-        if let Some(newest) = newest.filter(|_| kind == PeerKind::Rfc6407) {
+        if let Some(newest) = told.last().filter(|_| kind == PeerKind::Rfc6407) {
             let delay = activation_delay(newest.told_activation().since(now));
             offer.activation_delay_s = u16::try_from(delay.as_secs()).ok().filter(|s| *s > 0);
         }
@@ -228,13 +227,11 @@ impl KeyServer {
 /// network may put off, so it sends on the key a little before all others, who hold it by then.
 //= getvpn P10
 fn activation_delay(left: Duration) -> Duration {
-    left.saturating_sub((left / 12).min(EARLY_MAX))
+    left.saturating_sub((left / 12).min(PLAIN_EARLY_MAX))
 }
 
 /// So many SPIs fit into a PUSH (PROTOCOL P4); of more, those that ended last are told.
 const DELETES_MAX: usize = 128;
-/// A plain member sends so much earlier on a new key at most.
-const EARLY_MAX: Duration = Duration::from_secs(5);
 /// What seconds leave out of a time, and a datagram takes to arrive.
 const ROUNDED: Duration = Duration::from_secs(2);
 

@@ -5,6 +5,7 @@
 
 use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, SocketAddrV4};
+use std::time::Duration;
 
 use crypto::Secret;
 use policy::{KekSpi, PeerKind, PseudoTime, Sid, Time};
@@ -20,7 +21,8 @@ pub(crate) struct Member {
     pub(crate) local: SocketAddrV4,
     /// The key server where it registered.
     pub(crate) server: Ipv4Addr,
-    /// When, in pseudotime.
+    /// When, in pseudotime. What several key servers know of a member is ordered by this, so it is a
+    /// nanosecond more for each time that the member went back to an older Rekey SA.
     pub(crate) joined: PseudoTime,
     /// The Rekey SA that it got last.
     pub(crate) kek: KekSpi,
@@ -69,6 +71,13 @@ impl Member {
     /// It holds this Rekey SA.
     pub(crate) fn holds(&mut self, kek: KekSpi) {
         (self.kek, self.is_kek_doubted) = (kek, false);
+    }
+
+    /// It holds this Rekey SA, though it was told a newer one: whatever others know of it is older.
+    //= getvpn P15
+    pub(crate) fn went_back(&mut self, kek: KekSpi) {
+        self.holds(kek);
+        self.joined = self.joined.after(Duration::from_nanos(1));
     }
 
     /// How many identifiers the current registration holds.
@@ -228,5 +237,37 @@ impl Members {
     /// Every lease of every member.
     pub(crate) fn leases(&self) -> impl Iterator<Item = &SidLease> {
         self.by_address.values().flat_map(|member| &member.leases)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A key server that was told earlier that the member holds a newer Rekey SA must not win.
+    #[test]
+    fn that_a_member_went_back_to_an_older_rekey_sa_is_known_later() {
+        let (older, newer) = (KekSpi([1; 16]), KekSpi([2; 16]));
+        let mut here = Member {
+            joined: PseudoTime::from_secs(7),
+            kek: newer,
+            ..Member::default()
+        };
+        let mut there = here.clone();
+        here.is_kek_doubted = true;
+        here.went_back(older);
+        let now = PseudoTime::from_secs(9);
+        there.join(here.clone(), now, now);
+        assert_eq!(there.certain_kek(), older);
+        here.join(
+            Member {
+                joined: PseudoTime::from_secs(7),
+                kek: newer,
+                ..Member::default()
+            },
+            now,
+            now,
+        );
+        assert_eq!(here.certain_kek(), older);
     }
 }

@@ -95,6 +95,8 @@ pub(crate) struct KeyServer {
     untimed: Untimed,
     /// Keys that ended with their generation, and of which plain members were told that.
     buried: BTreeSet<Spi>,
+    /// Until when plain members are told every key: which they hold, and until when, is not known.
+    unsure_until: Time,
     /// An operator's rekey waits until those on their way are fewer.
     ordered: Option<Order>,
     /// The key for which a member's word that it is nearly used up has already been heard.
@@ -162,6 +164,7 @@ impl KeyServer {
             resyncs: 0,
             untimed: Untimed::default(),
             buried: BTreeSet::new(),
+            unsure_until: Time::ZERO,
             ordered: None,
             spent: None,
             summoned: Summoned::default(),

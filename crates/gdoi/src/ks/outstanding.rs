@@ -415,12 +415,20 @@ impl Rekeying {
     /// Until when a PUSH must wait because the member has not acknowledged the one before.
     //= getvpn P8
     fn blocked(&self, at: usize, member: Ipv4Addr, now: Time) -> Option<Time> {
-        if self.pushes[at].awaiting.get(&member)?.datagrams > 0 {
+        let own = &self.pushes[at];
+        // A call to register makes all that was said before it void.
+        let waits = own.push.content != Content::Register;
+        // What was made anew in place of a copy has a number above what still waits.
+        let target = own.awaiting.get(&member)?;
+        if (target.datagrams > 0 && !target.anew) || !waits {
             return None;
         }
+        // Members of two kinds may share a multicast address.
+        let same = |before: &&Outstanding| before.push.kind == own.push.kind;
         self.pushes
             .iter()
             .take(at)
+            .filter(same)
             .filter_map(|before| before.awaiting.get(&member))
             .map(|target| target.first.unwrap_or(now) + PUSH_ORDER_WAIT)
             .filter(|later| *later > now)
@@ -429,7 +437,8 @@ impl Rekeying {
 
     /// A datagram whose stamp is too old for who is to get it is made anew, and nothing else about it
     /// changes. Says whether it is. For a plain member the times in it count from its arrival, so what
-    /// is late by a copy would begin and end late, too.
+    /// is late by a copy would begin and end late, too, and several are on their way at a time: of those
+    /// that nobody acknowledges only the one with the highest number could be repeated as it is.
     //= getvpn P10, P27
     fn renew(
         &mut self,
@@ -442,8 +451,8 @@ impl Rekeying {
         let push = &mut self.pushes[at];
         let is_multicast = member.is_multicast();
         let untimed = |member: &Ipv4Addr| copies.untimed.contains(member);
-        let is_key = matches!(push.push.content, Content::Teks(_) | Content::Kek(_));
-        let counts = push.push.kind != PeerKind::Ours && is_key;
+        let is_plain = push.push.kind != PeerKind::Ours;
+        let counts = is_plain && push.push.content != Content::Register;
         let minds = counts
             || match is_multicast {
                 true => push.audience.iter().any(untimed),

@@ -52,7 +52,8 @@ impl KeyServer {
         let now = self.clock.at(cx.now);
         let mut contents = vec![content.clone()];
         let mut earlier = self.record_before(content, now);
-        while let Some(spi) = earlier.filter(|spi| self.is_untold(kind, *spi, now)) {
+        let all = cx.now < self.unsure_until;
+        while let Some(spi) = earlier.filter(|spi| all || self.is_untold(kind, *spi, now)) {
             let content = Content::Teks(spi);
             earlier = self.record_before(&content, now);
             contents.push(content);
@@ -98,6 +99,14 @@ impl KeyServer {
         let newcomers = self.members.iter().filter(|(_, member)| new(member));
         let newcomers: Vec<Ipv4Addr> = newcomers.map(|(address, _)| address).collect();
         self.tell_plain_elsewhere(cx, &newcomers);
+    }
+
+    /// Plain members may hold keys that this key server does not know to be told, or by another clock:
+    /// what goes to them next is every key, and which have ended.
+    //= getvpn P10
+    pub(super) fn doubt_plain(&mut self, cx: &Context<'_>) {
+        self.unsure_until = cx.now + self.delivery_span(cx);
+        self.buried.clear();
     }
 
     /// Plain members read no generation: keys that have ended with theirs are deleted at them, by

@@ -4,6 +4,7 @@
 //! group changes (RFC 6407 section 7.2.5); `ike` has verified the HASH.
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddrV4};
+use std::time::Duration;
 
 use ::policy::{FlowKey, KekSpi, PeerKind, PseudoTime, Sid, Spi, Time};
 use crypto::Secret;
@@ -22,7 +23,9 @@ use crate::group_sa::{Grant, KekGrant, Offer, TekGrant};
 use crate::ike::{Expect, SaId};
 use crate::key_pairs::KeyPair;
 use crate::kin::{self, Bond, Proof};
-use crate::limits::{MEMBERS_MAX, PULL_PENDING, PULLS_PENDING_MAX, SIDS_PER_PULL_MAX, TEKS_MAX};
+use crate::limits::{
+    MEMBERS_MAX, PLAIN_EARLY_MAX, PULL_PENDING, PULLS_PENDING_MAX, SIDS_PER_PULL_MAX, TEKS_MAX,
+};
 use crate::machine::Output;
 use crate::persist;
 use crate::pull::{Message1, Responder};
@@ -228,7 +231,8 @@ impl KeyServer {
     fn records_for(&self, kind: PeerKind, at: Time) -> impl Iterator<Item = &TekRecord> {
         let now = self.clock.at(at);
         let schedule = self.plan.as_ref().map(|plan| plan.wanted.schedule);
-        let soon = schedule.map_or(now, |schedule| now.after(schedule.reregister_lead()));
+        let lead = schedule.map_or(Duration::ZERO, |schedule| schedule.reregister_lead());
+        let soon = now.after(lead + PLAIN_EARLY_MAX);
         // Of more than a member believes, those that most likely nobody sends on are left out.
         let skipped = self.keys.usable(now).count().saturating_sub(TEKS_MAX);
         // Where none is sent on yet, after a clock was lost, it is the next one, however early.

@@ -437,8 +437,9 @@ impl KeyServer {
         Some(kek.sa.spi)
     }
 
-    /// Whether nothing in this content was made because of a removal that this Rekey SA is older
-    /// than: who was removed may hold it, though what is known of the removal is only its keys.
+    /// Whether there is something to say, and nothing in it was made because of a removal that this
+    /// Rekey SA is older than: who was removed may hold it, though what is known of the removal is
+    /// only its keys.
     //= getvpn P16
     fn may_bring(&self, under: &Kek, content: &Content, now: PseudoTime) -> bool {
         let fits = |generation: &Generation| under.generation.is_alive_in(generation);
@@ -449,10 +450,14 @@ impl KeyServer {
                 let new = self.keys.kek_by_spi(new);
                 new.is_none_or(|new| fits(&new.generation))
             }
-            Content::Teks(_) => self
-                .keys
-                .usable(now)
-                .all(|record| fits(&record.tek.generation)),
+            Content::Teks(newest) => {
+                // Each goes to plain members in a PUSH of its own: one that has ended in none.
+                //= getvpn P10
+                let usable = || self.keys.usable(now);
+                let is_held = under.kind == PeerKind::Ours
+                    || usable().any(|record| record.tek.spi == *newest);
+                is_held && usable().all(|record| fits(&record.tek.generation))
+            }
         }
     }
 
@@ -533,7 +538,7 @@ impl KeyServer {
         let Some(last) = self.keys.tek_by_spi(last) else {
             return false;
         };
-        if kind != PeerKind::Ours && now < last.tek.activation {
+        if kind != PeerKind::Ours && now < last.told_activation() {
             return true;
         }
         let (mut usable, last) = (self.keys.usable(now), place(last));
@@ -724,14 +729,17 @@ impl KeyServer {
             self.untimed.heard(peer, stamped);
         }
         let learned = pushed.map(|(content, _)| content.clone());
+        let minted = |spi: &KekSpi| self.keys.kek_by_spi(spi).map(|kek| kek.minted);
         let mut moved = false;
         if let Some(member) = self.members.find_mut(peer) {
             member.acknowledged(seq);
             member.policy_behind = old_policy;
             // It holds what it could read, whatever was doubted before.
             moved = member.certain_kek() == KekSpi::default();
-            if moved {
-                member.holds(*kek);
+            match moved {
+                true if minted(kek) < minted(&member.kek) => member.went_back(*kek),
+                true => member.holds(*kek),
+                false => {}
             }
             if let Some(Content::Kek(new)) = learned {
                 moved |= member.kek != new;

@@ -206,3 +206,92 @@ fn plain_members_are_called_under_the_rekey_sa_of_either_side() {
         adversary.assert_deaf(network, 4, 4);
     });
 }
+
+/// At a merge nobody knows which keys plain members of the other side hold: they are told all, also
+/// those that have been sent on for long.
+#[test]
+fn plain_members_of_two_foundings_learn_what_is_sent_on_at_the_other() {
+    for seed in 10..=11 {
+        let mut network = Network::new(seed);
+        apart(&mut network, &[KS, gm(1), gm(3)]);
+        super::coop::found(&mut network, 2, 0, (1_800, 10));
+        for name in ["ks1", "ks2"] {
+            network.reconfigure(name, |own| {
+                let policy = sayable(own.sas[0].transform, GroupSize::Small16);
+                own.size = policy.size;
+                own.sas[0].acl = Arc::clone(&policy.sas[0].acl);
+            });
+        }
+        for n in 1..=2 * PLAIN {
+            add(&mut network, n, &[KS, KS2]);
+        }
+        network.run_s(1_500);
+        heal(&mut network);
+        network.run_s(60);
+        network.watch(Duration::from_secs(600), TICK, Network::assert_understood);
+    }
+}
+
+/// One side changed over to another transport by a Rekey SA that nobody acknowledges, and knows not
+/// that members of the other side never heard of it.
+#[test]
+fn plain_members_of_the_other_side_are_told_that_rekeys_come_by_unicast() {
+    let mut network = mixed(12, 600, |own| {
+        switch(own, RekeyTransport::Multicast);
+        own.multicast.acknowledgement = Acknowledgement::None;
+    });
+    network.run_s(60);
+    apart(&mut network, &[KS, gm(2), gm(4)]);
+    network.run_s(60);
+    let unicast = |own: &mut KeyServer| own.transport = RekeyTransport::Unicast;
+    network.reconfigure("ks2", unicast);
+    network.run_s(200);
+    heal(&mut network);
+    network.run_s(10);
+    network.reconfigure("ks1", unicast);
+    network.watch(Duration::from_secs(1_500), TICK, Network::assert_understood);
+    for n in 1..=4 {
+        assert_eq!(network.gm(n).registrations_succeeded, 1, "gm{n}");
+    }
+}
+
+/// The clock went on from where it was written down: keys live longer than plain members were told,
+/// and what ended at them while all key servers were off stays ended.
+#[test]
+fn plain_members_are_told_every_key_by_a_clock_that_was_lost() {
+    for off_s in [40, 400] {
+        let mut network = mixed(13, 300, |_| {});
+        network.run_s(500);
+        network.kill("ks1");
+        network.kill("ks2");
+        network.run_s(off_s);
+        for name in ["ks1", "ks2"] {
+            network.boot(name);
+            network.start(name);
+        }
+        network.run_s(90);
+        assert_eq!(network.registered(), 4);
+        network.watch(Duration::from_secs(900), TICK, Network::assert_understood);
+    }
+}
+
+/// A copy is made anew as long as there is something in it: of a key that has ended it would tell the
+/// newest one, and that it is sent on at once.
+#[test]
+fn a_plain_member_sends_on_no_key_long_before_its_time() {
+    let mut network = mixed(14, 60, |own| {
+        switch(own, RekeyTransport::Multicast);
+        own.multicast.acknowledgement = Acknowledgement::None;
+        (own.retransmit_period_s, own.retransmit_number) = (40, 5);
+    });
+    network.run_s(60);
+    network.watch(Duration::from_secs(600), TICK, |network| {
+        network.assert_understood();
+        let sent = network.gm(1).teks.into_iter().find(|tek| tek.outbound);
+        let spi = sent.expect("it sends").spi;
+        let teks = network.ks("ks1").teks;
+        let early = teks.iter().find(|tek| tek.spi == spi);
+        let early = early.map_or(Duration::ZERO, |tek| tek.activates_in);
+        assert!(early <= Duration::from_secs(6), "{early:?} early");
+    });
+}

@@ -183,6 +183,7 @@ impl KeyServer {
         self.resyncs = RESYNCS;
         let members = self.members.iter().map(|(address, _)| address);
         self.untimed = Untimed::of(cx.now, members);
+        self.doubt_plain(cx);
         self.persist_group(cx);
         self.coop.hasten(cx.now);
     }

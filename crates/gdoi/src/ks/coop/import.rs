@@ -152,6 +152,9 @@ impl KeyServer {
         }
         self.coop.log.comes_from(None);
         let scattered = std::mem::take(&mut self.coop.scattered);
+        if scattered {
+            self.doubt_plain(cx);
+        }
         if scattered || changes.group || !changes.members.is_empty() {
             self.unify_keks(cx);
         }
@@ -333,7 +336,10 @@ impl KeyServer {
         if !good || kek.expiry <= now {
             return false;
         }
-        self.coop.scattered |= kek.announced && kek.is_blind();
+        // The other side changed over, and nobody said whether those that are here did.
+        let mut held = self.keys.keks.iter();
+        let same = |held: &Kek| held.kind == kek.kind && now < held.expiry && held.is_blind();
+        self.coop.scattered |= kek.announced && (kek.is_blind() || held.any(same));
         let place = self
             .keys
             .keks

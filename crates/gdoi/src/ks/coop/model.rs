@@ -124,6 +124,7 @@ impl KeyServer {
             resyncs: self.resyncs,
             untimed: self.untimed.clone(),
             buried: self.buried.clone(),
+            unsure_until: self.unsure_until,
             ordered: self.ordered,
             spent: self.spent,
             summoned: self.summoned.clone(),

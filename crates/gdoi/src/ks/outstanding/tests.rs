@@ -86,6 +86,80 @@ fn the_second_rekey_waits_for_the_firsts_acknowledgement_or_a_second() {
 }
 
 #[test]
+fn a_call_to_register_waits_for_nothing() {
+    let mut rekeying = rekeying(&[1], 7);
+    rekeying.due(Time::ZERO, COPIES);
+    let call = push(8, Content::Register);
+    rekeying.add(Time::ZERO, call, [member(1)].into_iter());
+    let due = rekeying.due(Time::ZERO, COPIES);
+    let seqs: Vec<u32> = due.departures.iter().map(|d| d.seq).collect();
+    assert_eq!(seqs, [8]);
+}
+
+/// Two kinds of members may share a multicast address; only those of one read its PUSHes.
+#[test]
+fn rekeys_of_two_kinds_to_one_address_do_not_wait_for_each_other() {
+    let group = Ipv4Addr::new(239, 1, 1, 1);
+    let mut rekeying = Rekeying::default();
+    for (seq, kind) in [(7, PeerKind::Ours), (8, PeerKind::Rfc6407)] {
+        let push = Push {
+            kind,
+            kek: KekSpi([u8::try_from(seq).unwrap(); 16]),
+            destination: Some(group),
+            asks: false,
+            ..push(seq, Content::Teks(Spi(seq)))
+        };
+        rekeying.add(Time::ZERO, push, [member(1)].into_iter());
+    }
+    let due = rekeying.due(Time::ZERO, COPIES);
+    let seqs: Vec<u32> = due.departures.iter().map(|d| d.seq).collect();
+    assert_eq!(seqs, [7, 8]);
+}
+
+/// Of several that nobody acknowledges each copy is made anew, and none has a number below one that
+/// has left: who has read that one would refuse it.
+#[test]
+fn copies_for_plain_members_leave_in_the_order_of_their_numbers() {
+    let group = Ipv4Addr::new(239, 1, 1, 1);
+    let made = |seq, content| Push {
+        kind: PeerKind::Rfc6407,
+        destination: Some(group),
+        asks: false,
+        ..push(seq, content)
+    };
+    let mut rekeying = Rekeying::default();
+    let mut seq = 2;
+    rekeying.add(
+        Time::ZERO,
+        made(1, Content::Teks(Spi(1))),
+        [member(1)].into_iter(),
+    );
+    rekeying.add(
+        Time::ZERO,
+        made(2, Content::Retired),
+        [member(1)].into_iter(),
+    );
+    let mut sent = Vec::new();
+    for ms in (0..40_000).step_by(100) {
+        let now = Time::from_millis(ms);
+        if ms == 9_900 {
+            seq += 1;
+            let late = made(seq, Content::Teks(Spi(3)));
+            rekeying.add(now, late, [member(1)].into_iter());
+        }
+        let due = rekeying.due(now, COPIES);
+        sent.extend(due.departures.iter().map(|departure| departure.seq));
+        for (_, content, _) in due.again {
+            seq += 1;
+            rekeying.add(now, made(seq, content), [member(1)].into_iter());
+        }
+        rekeying.go_on(due.tried);
+    }
+    assert_eq!(sent.len(), 9, "{sent:?}");
+    assert!(sent.is_sorted(), "{sent:?}");
+}
+
+#[test]
 fn after_a_minute_the_rest_gets_a_new_push_instead_of_a_copy() {
     let slow = Copies {
         period: Duration::from_secs(40),
