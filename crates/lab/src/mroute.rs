@@ -23,15 +23,23 @@ use crate::topology::Kind;
 /// How long the end of a lab waits for a router to notice it.
 const LOOK: Duration = Duration::from_millis(50);
 
+/// What the multicast routers of a lab are to do.
+#[derive(Default)]
+struct Orders {
+    ends: AtomicBool,
+    /// They hear who joins, and carry nothing.
+    rests: AtomicBool,
+}
+
 /// The multicast routers of a lab; they end when this is dropped.
 pub(crate) struct Routing {
-    ends: Arc<AtomicBool>,
+    orders: Arc<Orders>,
     workers: Vec<JoinHandle<Result<()>>>,
 }
 
 impl Drop for Routing {
     fn drop(&mut self) {
-        self.ends.store(true, Ordering::Relaxed);
+        self.orders.ends.store(true, Ordering::Relaxed);
         for worker in self.workers.drain(..) {
             // What it could not do shows as rekeys that do not arrive.
             let _ = netns::join(worker);
@@ -39,11 +47,18 @@ impl Drop for Routing {
     }
 }
 
+impl Routing {
+    /// Whether they carry what is sent, from now on; it takes them a moment.
+    pub(crate) fn pass(&self, passes: bool) {
+        self.orders.rests.store(!passes, Ordering::Relaxed);
+    }
+}
+
 /// Routes multicast in every plain node that forwards.
 pub(crate) fn start(place: &Place, lab: &Lab) -> Result<Routing> {
-    let ends = Arc::new(AtomicBool::new(false));
+    let orders = Arc::new(Orders::default());
     let mut routing = Routing {
-        ends: Arc::clone(&ends),
+        orders: Arc::clone(&orders),
         workers: Vec::new(),
     };
     let plain = lab.nodes.iter();
@@ -51,8 +66,8 @@ pub(crate) fn start(place: &Place, lab: &Lab) -> Result<Routing> {
         let namespace = place.open_namespace(&node.name)?;
         let router = netns::inside(&namespace, Router::start)
             .with_context(|| format!("multicast routing in {}", node.name))?;
-        let ends = Arc::clone(&ends);
-        let worker = netns::spawn(&namespace, move || router.run(&ends))?;
+        let orders = Arc::clone(&orders);
+        let worker = netns::spawn(&namespace, move || router.run(&orders))?;
         routing.workers.push(worker);
     }
     Ok(routing)
@@ -72,6 +87,7 @@ struct Router {
     joined: BTreeMap<Ipv4Addr, BTreeSet<(u16, Ipv4Addr)>>,
     /// Sources that have sent to a group: by which port they come.
     sources: BTreeMap<(Ipv4Addr, Ipv4Addr), u16>,
+    rests: bool,
 }
 
 impl Router {
@@ -94,11 +110,18 @@ impl Router {
             ports,
             joined: BTreeMap::new(),
             sources: BTreeMap::new(),
+            rests: false,
         })
     }
 
-    fn run(mut self, ends: &AtomicBool) -> Result<()> {
-        while !ends.load(Ordering::Relaxed) {
+    fn run(mut self, orders: &Orders) -> Result<()> {
+        while !orders.ends.load(Ordering::Relaxed) {
+            let rests = orders.rests.load(Ordering::Relaxed);
+            if self.rests != rests {
+                self.rests = rests;
+                let groups: BTreeSet<_> = self.sources.keys().map(|(group, _)| *group).collect();
+                groups.into_iter().try_for_each(|group| self.route(group))?;
+            }
             netio::poll(&mut [Wait::for_input(self.kernel_fd())], Some(LOOK))?;
             loop {
                 match self.kernel.hear() {
@@ -154,9 +177,9 @@ impl Router {
         self.ports.iter().find(shares).map(|port| port.number)
     }
 
-    /// Routes what every known source sends to a group.
+    /// Routes what every known source sends to a group; while it rests, to nobody.
     fn route(&self, group: Ipv4Addr) -> Result<()> {
-        let hosts = self.joined.get(&group);
+        let hosts = self.joined.get(&group).filter(|_| !self.rests);
         let sources = self.sources.iter().filter(|((own, _), _)| *own == group);
         for ((_, source), from) in sources {
             let behind = hosts.into_iter().flatten().map(|(port, _)| *port);

@@ -11,6 +11,7 @@ use sim::scenario::{self, Action, Measure, Scenario, World};
 use crate::build::{self, Wishes};
 use crate::flow::Report;
 use crate::limits::LOOK_AGAIN;
+use crate::mroute::Routing;
 use crate::place::Place;
 use crate::screen::Screen;
 use crate::state::{Folder, Lab};
@@ -48,7 +49,7 @@ fn play(
     scenario: &Scenario,
 ) -> Result<()> {
     // It ends with the scenario.
-    let _routing = mroute::start(place, lab)?;
+    let routing = mroute::start(place, lab)?;
     verbs::bring_up(place, folder, lab)?;
     screen.step("routers up");
     let mut stage = Stage {
@@ -56,6 +57,7 @@ fn play(
         folder,
         lab,
         screen,
+        routing,
         begin: Instant::now(),
         traffic: None,
         reports: Vec::new(),
@@ -81,6 +83,7 @@ struct Stage<'a> {
     folder: &'a Folder,
     lab: &'a mut Lab,
     screen: &'a mut Screen,
+    routing: Routing,
     begin: Instant,
     traffic: Option<Traffic>,
     /// What traffic that has ended saw.
@@ -106,6 +109,11 @@ impl Stage<'_> {
             Action::Heal(a, b) => {
                 cut::heal(self.place, self.lab, a, b)?;
                 self.screen.step(format_args!("{a} and {b} healed"));
+            }
+            Action::Multicast(routed) => {
+                self.routing.pass(*routed);
+                let word = if *routed { "on" } else { "off" };
+                self.screen.step(format_args!("multicast {word}"));
             }
             Action::Traffic {
                 from,

@@ -101,9 +101,10 @@ impl VirtualWorld {
         if self.reference.is_some() {
             self.watch.leaves(self.now, (from, name), None, bytes);
         }
+        let routed = self.routes_multicast;
         let joined = |node: &Node| {
             let running = node.running.as_ref();
-            running.is_some_and(|own| own.joined.contains(&group))
+            routed && running.is_some_and(|own| own.joined.contains(&group))
         };
         let receivers: Vec<NodeId> = (0..self.nodes.len())
             .filter(|to| *to != from && joined(&self.nodes[*to]))

@@ -62,6 +62,10 @@ impl World for VirtualWorld {
             Action::Start(name) => self.start(name),
             Action::Cut(a, b) => self.cut(a, b, true),
             Action::Heal(a, b) => self.cut(a, b, false),
+            Action::Multicast(routed) => {
+                self.routes_multicast = *routed;
+                Ok(())
+            }
             Action::Traffic {
                 from,
                 to,

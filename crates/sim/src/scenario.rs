@@ -7,6 +7,7 @@
 //! at 95s start ks1
 //! at 100s cut gm1 core
 //! at 110s heal gm1 core
+//! at 115s multicast off                 the core routes no multicast until `multicast on`
 //! at 2m on gm1 "show crypto gdoi" expect /Registered/ within 5s
 //! at 3m stop
 //! expect lost 0
@@ -48,6 +49,8 @@ pub enum Action {
     Cut(String, String),
     /// It passes again.
     Heal(String, String),
+    /// Whether the core routes multicast; it does from the start.
+    Multicast(bool),
     /// An operator's line on a node.
     On {
         /// The node.
@@ -118,7 +121,7 @@ impl fmt::Display for Error {
     }
 }
 
-const ACTIONS: &str = "at, kill, start, cut, heal, on, traffic, stop or expect";
+const ACTIONS: &str = "at, kill, start, cut, heal, multicast, on, traffic, stop or expect";
 
 /// Reads a scenario; all errors at once.
 ///
@@ -179,6 +182,14 @@ fn action(word: &str, words: &mut Words<'_>) -> Result<Action, Error> {
         "start" => Action::Start(words.word(node)?.into()),
         "cut" => Action::Cut(words.word(node)?.into(), words.word(node)?.into()),
         "heal" => Action::Heal(words.word(node)?.into(), words.word(node)?.into()),
+        "multicast" => {
+            let expected = "on or off";
+            Action::Multicast(match words.word(expected)? {
+                "on" => true,
+                "off" => false,
+                other => return Err(words.error(expected, other)),
+            })
+        }
         "stop" => Action::Stop,
         "on" => on(words)?,
         "traffic" => {
@@ -385,6 +396,7 @@ fn perform(step: &Step, world: &mut dyn World) -> Result<(), String> {
         | Action::Start(_)
         | Action::Cut(..)
         | Action::Heal(..)
+        | Action::Multicast(_)
         | Action::Traffic { .. }
         | Action::Stop => world.act(&step.action),
     }
@@ -397,6 +409,7 @@ mod tests {
     #[test]
     fn a_line_without_a_time_happens_with_the_line_before_it() {
         let text = "# a failover\ntraffic h1 h2 udp 100pps 200B\nat 90s kill ks1\nstart ks1 # now\n\
+                    multicast off\n\
                     at 1.6m on gm1 \"show crypto gdoi | include Reg\" expect /Registered +with/ within 5s\n\
                     expect lost 0\n";
         let scenario = parse(text).unwrap();
@@ -405,21 +418,22 @@ mod tests {
             .iter()
             .map(|step| step.at.as_secs())
             .collect();
-        assert_eq!(at, [0, 90, 90, 96, 96]);
+        assert_eq!(at, [0, 90, 90, 90, 96, 96]);
+        assert!(matches!(scenario.steps[3].action, Action::Multicast(false)));
         assert!(
-            matches!(&scenario.steps[3].action, Action::On { command, within, .. }
+            matches!(&scenario.steps[4].action, Action::On { command, within, .. }
             if command == "show crypto gdoi | include Reg" && within.as_secs() == 5)
         );
-        assert_eq!(scenario.steps[4].line, 6);
+        assert_eq!(scenario.steps[5].line, 7);
     }
 
     #[test]
     fn every_wrong_line_is_named_with_what_was_expected() {
         let text = "kil ks1\nat soon stop\ntraffic h1 h2 udp fast 200B\non gm1 show\nstop it\n\
-                    at 5s stop\nat 4s stop\non gm1 \"x\" expect /(/\n";
+                    at 5s stop\nat 4s stop\non gm1 \"x\" expect /(/\nmulticast maybe\n";
         let errors = parse(text).unwrap_err();
         let shown: Vec<String> = errors.iter().map(ToString::to_string).collect();
-        assert_eq!(shown.len(), 7, "{shown:#?}");
+        assert_eq!(shown.len(), 8, "{shown:#?}");
         assert!(
             shown[0].starts_with("line 1: expected at, kill"),
             "{}",

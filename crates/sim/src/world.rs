@@ -64,6 +64,8 @@ pub struct VirtualWorld {
     pub(crate) lifetimes: Lifetimes,
     /// Whether rekeys may travel by multicast and nobody says who has them.
     pub(crate) is_blind: bool,
+    /// Whether the core routes multicast.
+    pub(crate) routes_multicast: bool,
     /// Datagrams that wait for the next of their direction.
     pub(crate) held: BTreeMap<(NodeId, NodeId), (u64, Datagram)>,
     /// Whose the addresses are; made anew whenever a box is added.
@@ -189,6 +191,7 @@ impl VirtualWorld {
             tells_copies: true,
             lifetimes: Lifetimes::default(),
             is_blind: false,
+            routes_multicast: true,
             held: BTreeMap::new(),
             addresses: BTreeMap::new(),
             lans: Vec::new(),
