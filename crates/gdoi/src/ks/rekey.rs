@@ -736,10 +736,10 @@ impl KeyServer {
             member.policy_behind = old_policy;
             // It holds what it could read, whatever was doubted before.
             moved = member.certain_kek() == KekSpi::default();
-            match moved {
-                true if minted(kek) < minted(&member.kek) => member.went_back(*kek),
-                true => member.holds(*kek),
-                false => {}
+            if moved && minted(kek) < minted(&member.kek) {
+                member.went_back(*kek);
+            } else if moved {
+                member.holds(*kek);
             }
             if let Some(Content::Kek(new)) = learned {
                 moved |= member.kek != new;

@@ -26,6 +26,12 @@ const PLAIN: u8 = 2;
 /// Two key servers, and four members of which the first two are plain.
 fn mixed(seed: u64, tek_s: u32, change: impl Fn(&mut KeyServer)) -> Network {
     let mut network = group(seed, 2, 0, tek_s, 10);
+    populate(&mut network, change);
+    network
+}
+
+/// Gives two key servers a policy that plain members can be told, and four members to both.
+fn populate(network: &mut Network, change: impl Fn(&mut KeyServer)) {
     for name in ["ks1", "ks2"] {
         network.reconfigure(name, |own| {
             let policy = sayable(own.sas[0].transform, GroupSize::Small16);
@@ -35,9 +41,8 @@ fn mixed(seed: u64, tek_s: u32, change: impl Fn(&mut KeyServer)) -> Network {
         });
     }
     for n in 1..=2 * PLAIN {
-        add(&mut network, n, &[KS, KS2]);
+        add(network, n, &[KS, KS2]);
     }
-    network
 }
 
 /// A member that takes key servers in this order.
@@ -212,17 +217,7 @@ fn two_foundings(seed: u64, change: impl Fn(&mut KeyServer)) -> Network {
     let mut network = Network::new(seed);
     apart(&mut network, &[KS, gm(1), gm(3)]);
     super::coop::found(&mut network, 2, 0, (1_800, 10));
-    for name in ["ks1", "ks2"] {
-        network.reconfigure(name, |own| {
-            let policy = sayable(own.sas[0].transform, GroupSize::Small16);
-            own.size = policy.size;
-            own.sas[0].acl = Arc::clone(&policy.sas[0].acl);
-            change(own);
-        });
-    }
-    for n in 1..=2 * PLAIN {
-        add(&mut network, n, &[KS, KS2]);
-    }
+    populate(&mut network, change);
     network
 }
 
