@@ -28,6 +28,8 @@ const LOOK: Duration = Duration::from_secs(600);
 const POWER_CUTS: u64 = 4;
 /// Of so many changes one is of the transform set, where operators change the rest, too.
 const TRANSFORMS: u64 = 3;
+/// Of so many of the others one is of what signs and encrypts rekeys.
+const SIGNINGS: u64 = 4;
 /// The calm at the end of a day.
 const TAIL: Duration = Duration::from_secs(900);
 /// One group of so many with several key servers is founded in parts.
@@ -88,8 +90,10 @@ struct Day {
     calm_s: u64,
     /// Drawn apart, so that the other days stay as they are.
     power: SeededRng,
-    /// The same for what has to do with the form of rekeys.
+    /// The same for what has to do with the form of rekeys ...
     forms: SeededRng,
+    /// ... and with their keys.
+    keys: SeededRng,
 }
 
 /// Runs a seed.
@@ -107,6 +111,8 @@ pub(crate) fn run(seed: u64, hours: u32, bounds: &Bounds, explain: bool) -> Repo
             if explain {
                 world.explain();
             }
+            let mut keys = SeededRng::from_number(seed.rotate_left(48) ^ !seed);
+            world.rekey_keys = group.form.rekey_keys(&mut keys);
             let mut day = Day {
                 world,
                 group,
@@ -117,6 +123,7 @@ pub(crate) fn run(seed: u64, hours: u32, bounds: &Bounds, explain: bool) -> Repo
                 calm_s: bounds.calm_s,
                 power: SeededRng::from_number(seed.rotate_left(32) ^ !seed),
                 forms,
+                keys,
             };
             day.boot();
             day.run(Time::from_secs(u64::from(hours) * 3_600));
@@ -191,7 +198,7 @@ impl Day {
         for id in servers {
             self.start(id);
         }
-        let line = self.group.form.generate();
+        let line = self.group.form.key.generate();
         match &founding {
             Some(founding) => self.world.make_rekey_keys(founding, &line),
             None => self.world.make_rekey_key(&line),
@@ -264,10 +271,12 @@ impl Day {
 
     fn with_policies(&mut self, sort: Sort) -> Sort {
         let changes = self.group.form.changes && sort == Sort::Transform;
-        if changes && below(TRANSFORMS, &mut self.forms) > 0 {
-            Sort::Policy
-        } else {
+        if !changes || below(TRANSFORMS, &mut self.forms) == 0 {
             sort
+        } else if below(SIGNINGS, &mut self.keys) == 0 {
+            Sort::Signing
+        } else {
+            Sort::Policy
         }
     }
 
@@ -285,7 +294,9 @@ impl Day {
         // Where there are others, the key is theirs to give.
         if sort == Sort::DiskLoss && self.world.servers.len() == 1 {
             self.pass(Duration::from_secs(1));
-            self.world.make_rekey_key(&self.group.form.generate());
+            for key in self.world.rekey_keys.clone() {
+                self.world.make_rekey_key(&key.generate());
+            }
         }
         self.pass(course.settles);
         self.world.members_are_registered(course.settles);

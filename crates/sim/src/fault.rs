@@ -63,6 +63,8 @@ pub(crate) enum Sort {
     Transform,
     /// Operators change the rest of the policy: how rekeys travel, lifetimes, what is encrypted.
     Policy,
+    /// Operators change the rekey key, or the cipher of rekeys.
+    Signing,
 }
 
 impl Sort {
@@ -181,11 +183,7 @@ impl VirtualWorld {
                 };
             }
             Sort::Partition => self.partition(dice),
-            Sort::SlowDisk => {
-                let id = self.victim(true, dice);
-                let commit = Duration::from_millis(500 + below(3_000, dice));
-                self.nodes[id].store.set_slow(Some(commit));
-            }
+            Sort::SlowDisk => self.slow_a_disk(dice),
             Sort::Clocks => self.turn_clocks(dice),
             Sort::Attack => {
                 let attack = Attack::ALL[place(Attack::ALL.len(), dice)];
@@ -195,6 +193,7 @@ impl VirtualWorld {
             Sort::VendorIds => self.alter_vendor_ids(dice),
             Sort::Transform => return self.begin_transform(settles, dice),
             Sort::Policy => return self.begin_policy(settles, dice),
+            Sort::Signing => return self.begin_signing(settles, dice),
             Sort::Removal => return self.begin_removal(settles, dice),
             Sort::DiskLoss => return self.unsettle(Damage::Empty, tek_lifetime_s, span, dice),
             Sort::Reboot => return self.unsettle(Damage::Boot, tek_lifetime_s, span, dice),
@@ -212,6 +211,12 @@ impl VirtualWorld {
         } else {
             brief
         }
+    }
+
+    fn slow_a_disk(&mut self, dice: &mut SeededRng) {
+        let id = self.victim(true, dice);
+        let commit = Duration::from_millis(500 + below(3_000, dice));
+        self.nodes[id].store.set_slow(Some(commit));
     }
 
     /// Everything is well again; boxes that are to come back of themselves still do.

@@ -9,7 +9,7 @@ use std::net::Ipv4Addr;
 use crypto::SeededRng;
 
 use crate::fault::place;
-use crate::topology::REKEY_LABEL;
+use crate::signing::RekeyKey;
 
 /// Which forms random groups have.
 #[derive(Copy, Clone, Debug, Default, PartialEq, Eq)]
@@ -63,17 +63,25 @@ pub(crate) struct Form {
     pub(crate) period_s: u16,
     /// Seconds between reminders.
     reminder_s: Option<u32>,
-    /// The words of the rekey key: its kind, and what `crypto key generate` needs beside its label.
-    key: (&'static str, &'static str),
+    /// The rekey key that signs at first.
+    pub(crate) key: RekeyKey,
     /// Whether operators change the policy.
     pub(crate) changes: bool,
     /// Whether some members speak RFC 6407 only: then the policy is one that they can be told.
     pub(crate) mixed: bool,
 }
 
-const RSA: (&str, &str) = ("rsa", "modulus 2048");
-const P256: (&str, &str) = ("ec", "keysize 256");
-const P384: (&str, &str) = ("ec", "keysize 384");
+const RSA: RekeyKey = rekey_key("rsa", "modulus 2048");
+const P256: RekeyKey = rekey_key("ec", "keysize 256");
+const P384: RekeyKey = rekey_key("ec", "keysize 384");
+
+const fn rekey_key(kind: &'static str, size: &'static str) -> RekeyKey {
+    RekeyKey {
+        kind,
+        size,
+        label: "rekey",
+    }
+}
 
 /// Lifetimes of keys, in seconds. Operators double them and take that back.
 #[derive(Copy, Clone, Debug, Default)]
@@ -143,6 +151,19 @@ impl Form {
         }
     }
 
+    /// The rekey keys that operators change between: the first, and one of another kind or size.
+    pub(crate) fn rekey_keys(&self, dice: &mut SeededRng) -> Vec<RekeyKey> {
+        let others: Vec<RekeyKey> = [RSA, P256, P384]
+            .into_iter()
+            .filter(|other| *other != self.key)
+            .collect();
+        let other = RekeyKey {
+            label: "other",
+            ..others[place(others.len(), dice)]
+        };
+        vec![self.key, other]
+    }
+
     /// Whether nobody may say who has a rekey.
     pub(crate) fn is_blind(&self) -> bool {
         self.acknowledgement == Some("none")
@@ -152,7 +173,7 @@ impl Form {
     pub(crate) fn summary(&self) -> String {
         let mut text = self.address.map_or("unicast", |_| "multicast").to_owned();
         if self.changes {
-            let (kind, size) = self.key;
+            let RekeyKey { kind, size, .. } = self.key;
             let _ = write!(text, " {kind} {size} copies every {} s", self.period_s);
         }
         if let Some(who) = self.acknowledgement {
@@ -194,8 +215,7 @@ impl Form {
 
     /// The lines of `server local`.
     pub(crate) fn lines(&self, text: &mut String) {
-        let (kind, _) = self.key;
-        let _ = writeln!(text, "  rekey authentication mypubkey {kind} {REKEY_LABEL}");
+        let _ = writeln!(text, "  {}", self.key.line());
         match self.address {
             Some(list) => drop(writeln!(text, "  rekey address ipv4 {list}")),
             None => text.push_str("  rekey transport unicast\n"),
@@ -205,15 +225,6 @@ impl Form {
         }
         if let Some(seconds) = self.reminder_s {
             let _ = writeln!(text, "  rekey retransmit {seconds} periodic");
-        }
-    }
-
-    /// How an operator makes the rekey key.
-    pub(crate) fn generate(&self) -> String {
-        let (kind, size) = self.key;
-        match kind {
-            "rsa" => format!("crypto key generate rsa label {REKEY_LABEL} {size}"),
-            _ => format!("crypto key generate {kind} {size} label {REKEY_LABEL}"),
         }
     }
 }

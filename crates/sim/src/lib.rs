@@ -27,6 +27,7 @@ mod probe;
 mod reference;
 mod removal;
 pub mod scenario;
+mod signing;
 mod store;
 mod tap;
 pub mod topology;

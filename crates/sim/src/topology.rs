@@ -14,9 +14,6 @@ use router::limits::KEY_LOOK_AHEAD_DEFAULT;
 use crate::form::{Form, Lifetimes, Rekeys};
 use crate::link::below;
 
-/// The label of the rekey key.
-pub(crate) const REKEY_LABEL: &str = "rekey";
-
 /// Up to where random days go.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Bounds {

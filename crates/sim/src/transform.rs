@@ -13,6 +13,7 @@ use crate::form;
 use crate::link::below;
 use crate::node::NodeId;
 use crate::removal::SETTLED_APART;
+use crate::signing::RekeyKey;
 use crate::world::{Happening, VirtualWorld};
 
 /// From the first key server's change, or the end of the split, to that of the others.
@@ -28,6 +29,22 @@ const OTHERS: [&str; 3] = [
     "esp-aes 192 esp-sha256-hmac",
 ];
 
+/// What operators type at each key server.
+#[derive(Clone, Debug)]
+pub(crate) struct Change {
+    /// The commands.
+    pub(crate) line: String,
+    /// The rekey key that they name.
+    pub(crate) key: Option<RekeyKey>,
+}
+
+impl Change {
+    /// One that takes nothing else.
+    const fn of(line: String) -> Self {
+        Self { line, key: None }
+    }
+}
+
 impl VirtualWorld {
     /// A change of the transform set, drawn.
     pub(crate) fn begin_transform(&mut self, recovery: Duration, dice: &mut SeededRng) -> Course {
@@ -40,34 +57,37 @@ impl VirtualWorld {
         let line = format!(
             "configure terminal ; crypto ipsec transform-set T1 {transform} ; end ; write memory"
         );
-        self.begin_change(&line, recovery, dice)
+        self.begin_change(&Change::of(line), recovery, dice)
     }
 
     /// A change of the rest of the policy, drawn.
     pub(crate) fn begin_policy(&mut self, recovery: Duration, dice: &mut SeededRng) -> Course {
         let line = form::change(self.lifetimes, dice);
-        self.begin_change(&line, recovery, dice)
+        self.begin_change(&Change::of(line), recovery, dice)
     }
 
-    fn begin_change(&mut self, line: &str, recovery: Duration, dice: &mut SeededRng) -> Course {
+    /// A change at the primary of one of the parts, then everywhere.
+    pub(crate) fn begin_change(
+        &mut self,
+        change: &Change,
+        recovery: Duration,
+        dice: &mut SeededRng,
+    ) -> Course {
         let which = place(self.servers.len(), dice);
         let apart = self.servers.len() > 1 && below(2, dice) == 0;
         let lasts = if apart {
             self.part_key_servers(dice);
             let rest = Duration::from_millis(below(APART_MAX_S * 1_000, dice));
-            let change = Happening::Change {
-                which,
-                line: line.to_owned(),
-            };
-            self.later(SETTLED_APART, change);
+            let change = change.clone();
+            self.later(SETTLED_APART, Happening::Change { which, change });
             SETTLED_APART + rest
         } else {
-            self.change(which, line);
+            self.change(which, change);
             Duration::from_millis(below(20_000, dice))
         };
         for node in self.servers.clone() {
-            let line = line.to_owned();
-            self.later(lasts + OTHERS_FOLLOW, Happening::Type { node, line });
+            let change = change.clone();
+            self.later(lasts + OTHERS_FOLLOW, Happening::Follow { node, change });
         }
         Course {
             lasts,
@@ -76,14 +96,14 @@ impl VirtualWorld {
     }
 
     /// The policy changes at the primary of one of the parts.
-    pub(crate) fn change(&mut self, which: usize, line: &str) {
+    pub(crate) fn change(&mut self, which: usize, change: &Change) {
         let primaries: Vec<NodeId> = self.primaries();
         let now = self.now;
         if let Some(primary) = primaries.get(which % primaries.len().max(1)) {
             if let Some(model) = &mut self.reference {
                 model.urgent_rekey(now);
             }
-            self.order(*primary, line);
+            self.follow(*primary, change);
         }
     }
 }

@@ -25,7 +25,9 @@ use crate::network::Network;
 use crate::node::{Boundary, Node, NodeId, Running};
 use crate::probe::Probes;
 use crate::reference::Reference;
+use crate::signing::RekeyKey;
 use crate::traffic::Flow;
+use crate::transform::Change;
 use crate::watch::Watch;
 
 /// How long making a key pair takes.
@@ -62,6 +64,8 @@ pub struct VirtualWorld {
     pub(crate) tells_copies: bool,
     /// The lifetimes that a random group begins with.
     pub(crate) lifetimes: Lifetimes,
+    /// The rekey keys of a random group, that of the beginning first.
+    pub(crate) rekey_keys: Vec<RekeyKey>,
     /// Whether rekeys may travel by multicast and nobody says who has them.
     pub(crate) is_blind: bool,
     /// Whether the core routes multicast.
@@ -152,7 +156,14 @@ pub(crate) enum Happening {
         /// Of which one.
         which: usize,
         /// How.
-        line: String,
+        change: Change,
+    },
+    /// The same change is made at another key server.
+    Follow {
+        /// Which one.
+        node: NodeId,
+        /// How.
+        change: Change,
     },
     /// A key server dies, and is back some time later.
     ServerDies {
@@ -190,6 +201,7 @@ impl VirtualWorld {
             members: Vec::new(),
             tells_copies: true,
             lifetimes: Lifetimes::default(),
+            rekey_keys: Vec::new(),
             is_blind: false,
             routes_multicast: true,
             held: BTreeMap::new(),
@@ -443,7 +455,8 @@ impl VirtualWorld {
             }
             Happening::Probe { from, to } => self.probe(from, to),
             Happening::Remove { members, at_once } => self.remove(&members, at_once),
-            Happening::Change { which, line } => self.change(which, &line),
+            Happening::Change { which, change } => self.change(which, &change),
+            Happening::Follow { node, change } => self.follow(node, &change),
             Happening::ServerDies { node, down } => {
                 if self.nodes[node].running.is_some() {
                     self.orders_die_with(node);
