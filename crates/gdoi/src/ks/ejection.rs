@@ -9,7 +9,8 @@ use ::policy::KekSpi;
 use event::Gdoi;
 
 use super::coop::Handed;
-use super::outstanding::{Answer, Departure};
+use super::due::Departure;
+use super::outstanding::Answer;
 use super::rekey::ack_type;
 use super::removals::Standing;
 use super::{KeyServer, Member};

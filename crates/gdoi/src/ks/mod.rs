@@ -6,6 +6,7 @@
 mod clock;
 mod compose;
 mod coop;
+mod due;
 mod ejection;
 mod keys;
 mod members;

@@ -11,8 +11,9 @@ use event::Gdoi;
 use wire::iana::AckType;
 
 use super::coop::Key;
+use super::due::{Departure, Told};
 use super::keys::{Kek, kinds};
-use super::outstanding::{Content, Departure, Told};
+use super::outstanding::Content;
 use super::rekey::ack_type;
 use super::{KeyServer, Member};
 use crate::context::Context;

@@ -8,12 +8,15 @@ use std::time::Duration;
 
 use policy::{KekSpi, PeerKind, Spi, Time};
 
+use super::due::{Anew, Departure, Due, Told};
 use crate::limits::{KEK_ACK_KEEP, PUSH_BATCH, PUSH_BATCH_PAUSE, PUSH_IDENTICAL, PUSH_ORDER_WAIT};
 
 /// How old the stamp of a datagram may be for members that know no other of the same clock.
 const STAMP_AGE_MAX: Duration = Duration::from_millis(500);
 /// How old the first datagram to plain members may be, which waits for the rekeys before it.
 const WAITED_MAX: Duration = Duration::from_secs(3);
+/// How long what follows waits for one that was made anew in place of a copy.
+const PUSH_APART: Duration = Duration::from_millis(200);
 /// Tries after which a PUSH is handed to other key servers ...
 const HAND_OVER_AFTER: u16 = 2;
 /// ... and how often: one datagram may be lost there, too.
@@ -52,6 +55,16 @@ pub(crate) struct Push {
 }
 
 impl Push {
+    /// What a new one in its place is.
+    pub(super) fn anew(&self) -> Anew {
+        let is_blind = self.destination.is_some() && !self.asks;
+        Anew {
+            kind: self.kind,
+            under: is_blind.then_some(self.kek),
+            content: self.content.clone(),
+        }
+    }
+
     /// One more copy, for one member.
     fn copy_to(&self, member: Ipv4Addr) -> Departure {
         Departure {
@@ -168,6 +181,7 @@ impl Outstanding {
 pub(crate) struct Target {
     datagrams: u16,
     handed: u8,
+    /// When the first datagram left.
     first: Option<Time>,
     /// The next datagram is of a new PUSH, in place of a copy.
     anew: bool,
@@ -187,75 +201,27 @@ impl Target {
         self.datagrams >= HAND_OVER_AFTER || self.datagrams > copies.number
     }
 
+    /// What is made anew in place of a copy has left only when its own datagram has.
+    const fn anew(self) -> Self {
+        Self {
+            anew: true,
+            first: None,
+            ..self
+        }
+    }
+
+    /// How long what follows waits: the network may turn round what leaves in one moment.
+    const fn order_wait(self) -> Duration {
+        if self.anew || self.datagrams > 1 {
+            PUSH_APART
+        } else {
+            PUSH_ORDER_WAIT
+        }
+    }
+
     /// Whether nothing more is sent, nor handed over.
     const fn is_over(&self, copies: Copies<'_>, is_multicast: bool) -> bool {
         self.datagrams > copies.number && (is_multicast || self.handed >= copies.hand_overs)
-    }
-}
-
-/// A datagram that is to leave now.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Departure {
-    /// To whom: a member, or a multicast address.
-    pub(crate) member: Ipv4Addr,
-    /// The members behind the multicast address.
-    pub(crate) audience: Vec<Ipv4Addr>,
-    /// Its sequence number.
-    pub(crate) seq: u32,
-    /// Whether it was sent before.
-    pub(crate) copy: bool,
-    /// The datagram.
-    pub(crate) bytes: Vec<u8>,
-}
-
-/// A new Rekey SA that was told, and nobody says who has it.
-pub(crate) struct Told {
-    /// Under which other one.
-    pub(crate) under: KekSpi,
-    /// Which.
-    pub(crate) new: KekSpi,
-    /// To whom.
-    pub(crate) members: Vec<Ipv4Addr>,
-}
-
-/// What became due.
-#[derive(Default)]
-pub(crate) struct Due {
-    /// Datagrams that leave.
-    pub(crate) departures: Vec<Departure>,
-    /// Members that did not acknowledge any copy, and the Rekey SA that it was under.
-    pub(crate) missed: Vec<(Ipv4Addr, KekSpi)>,
-    /// Members that did not acknowledge a multicast rekey, of which they perhaps saw no copy, and
-    /// the Rekey SA that it was under.
-    pub(crate) silent: Vec<(Ipv4Addr, KekSpi)>,
-    /// New Rekey SAs that were told to members which are not asked whether they have them.
-    pub(crate) told: Vec<Told>,
-    /// Members that were called by multicast to register again, and are not asked whether they
-    /// heard it.
-    pub(crate) called: Vec<Ipv4Addr>,
-    /// Members that need a new PUSH, because they do not take this one any more (PROTOCOL P8).
-    pub(crate) again: Vec<(PeerKind, Content, Vec<Ipv4Addr>)>,
-    /// What was tried before of some of those, which counts on.
-    pub(crate) tried: BTreeMap<(Ipv4Addr, Content), Target>,
-    /// Datagrams that are also repeated by other key servers.
-    pub(crate) handed: Vec<(Departure, KekSpi)>,
-    /// Rekeys that are over.
-    pub(crate) over: Vec<Content>,
-}
-
-impl Due {
-    /// A member needs what that PUSH is about in a new one.
-    fn anew(&mut self, push: &Push, member: Ipv4Addr) {
-        let same = |(kind, content, _): &&mut (PeerKind, Content, Vec<Ipv4Addr>)| {
-            *kind == push.kind && *content == push.content
-        };
-        match self.again.iter_mut().find(same) {
-            Some((_, _, members)) => members.push(member),
-            None => {
-                let content = push.content.clone();
-                self.again.push((push.kind, content, vec![member]));
-            }
-        }
     }
 }
 
@@ -430,7 +396,7 @@ impl Rekeying {
             .take(at)
             .filter(same)
             .filter_map(|before| before.awaiting.get(&member))
-            .map(|target| target.first.unwrap_or(now) + PUSH_ORDER_WAIT)
+            .map(|target| target.first.unwrap_or(now) + target.order_wait())
             .filter(|later| *later > now)
             .max()
     }
@@ -479,18 +445,15 @@ impl Rekeying {
         for lacking in push.lacking(member) {
             due.anew(&push.push, lacking);
         }
-        let tried = Target {
-            anew: true,
-            ..target
-        };
-        due.tried.insert((member, push.push.content.clone()), tried);
+        let tried = target.anew();
+        due.tried.insert((member, push.push.anew()), tried);
         true
     }
 
     /// What was made anew in place of a copy counts as one.
-    pub(crate) fn go_on(&mut self, tried: BTreeMap<(Ipv4Addr, Content), Target>) {
-        for ((member, content), target) in tried {
-            let new = |push: &&mut Outstanding| push.push.content == content;
+    pub(crate) fn go_on(&mut self, tried: BTreeMap<(Ipv4Addr, Anew), Target>) {
+        for ((member, anew), target) in tried {
+            let new = |push: &&mut Outstanding| push.push.anew() == anew;
             let mut pushes = self.pushes.iter_mut().rev().filter(new);
             if let Some(awaiting) = pushes.find_map(|push| push.awaiting.get_mut(&member)) {
                 *awaiting = target;
@@ -529,16 +492,13 @@ impl Rekeying {
         let by_unicast = push.push.destination.is_none();
         let is_late = target.datagrams > 0 && now.since(push.began) > PUSH_IDENTICAL;
         if push.outdated || (by_unicast && is_late) || (!is_multicast && is_overtaken) {
-            let tried = Target {
-                anew: true,
-                ..*target
-            };
+            let tried = target.anew();
             push.awaiting.remove(&member);
             for lacking in push.lacking(member) {
                 due.anew(&push.push, lacking);
             }
             if is_late && !push.outdated && !is_overtaken {
-                due.tried.insert((member, push.push.content.clone()), tried);
+                due.tried.insert((member, push.push.anew()), tried);
             }
             return false;
         }

@@ -13,8 +13,9 @@ use wire::iana::AckType;
 use wire::private::AckFlags;
 
 use super::coop::Key;
+use super::due::{Anew, Departure};
 use super::keys::{Activation, KINDS, Kek, NextSeq, TekRecord, Wanted, kinds};
-use super::outstanding::{Answer, Content, Copies, Departure, HAND_OVERS, Push};
+use super::outstanding::{Answer, Content, Copies, HAND_OVERS, Push};
 use super::policy::Plan;
 use super::{KeyServer, Order, Serving};
 use crate::ack::Ack;
@@ -370,16 +371,16 @@ impl KeyServer {
 
     /// The same once more, in a new PUSH: what had no room in it has PUSHes of its own, which are
     /// repeated by themselves.
-    fn send_anew(
-        &mut self,
-        cx: &mut Context<'_>,
-        kind: PeerKind,
-        content: &Content,
-        members: Vec<Ipv4Addr>,
-    ) {
-        for (kek, members) in self.by_kek(cx, kind, content, members) {
+    fn send_anew(&mut self, cx: &mut Context<'_>, anew: &Anew, members: Vec<Ipv4Addr>) {
+        let now = self.clock.at(cx.now);
+        let under = anew.under.and_then(|under| self.keys.kek_by_spi(&under));
+        let by_kek = match under.filter(|kek| now < kek.expiry) {
+            Some(under) => BTreeMap::from([(under.sa.spi, members)]),
+            None => self.by_kek(cx, anew.kind, &anew.content, members),
+        };
+        for (kek, members) in by_kek {
             let destination = self.keys.kek_by_spi(&kek).and_then(|kek| kek.destination);
-            self.push_under(cx, kek, content, destination, members);
+            self.push_under(cx, kek, &anew.content, destination, members);
         }
     }
 
@@ -399,7 +400,27 @@ impl KeyServer {
                 by_kek.entry(kek).or_default().push(member);
             }
         }
+        if kind != PeerKind::Ours && matches!(content, Content::Teks(_) | Content::Retired) {
+            self.also_under_the_one_in_use(kind, now, &mut by_kek);
+        }
         by_kek
+    }
+
+    /// Plain members that heard of a Rekey SA need not keep the one before, and where nobody is asked
+    /// it may be another key server that told them.
+    //= getvpn P10
+    fn also_under_the_one_in_use(
+        &self,
+        kind: PeerKind,
+        now: PseudoTime,
+        by_kek: &mut BTreeMap<KekSpi, Vec<Ipv4Addr>>,
+    ) {
+        let current = self.keys.kek(kind);
+        let current = current.filter(|kek| kek.is_blind() && now < kek.expiry);
+        if let Some(current) = current.filter(|_| !by_kek.is_empty()) {
+            let everybody = by_kek.values().flatten().copied().collect();
+            by_kek.entry(current.sa.spi).or_insert(everybody);
+        }
     }
 
     /// The Rekey SA that a member can read: the one that it certainly holds, else the one in use,
@@ -447,8 +468,9 @@ impl KeyServer {
             Content::Register => true,
             Content::Retired => !self.keys.removals.spis.is_empty(),
             Content::Kek(new) => {
+                // Nobody goes over to one that a removed member may hold, though it was to be told.
                 let new = self.keys.kek_by_spi(new);
-                new.is_none_or(|new| fits(&new.generation))
+                new.is_none_or(|new| fits(&new.generation) && !self.keys.is_compromised(new))
             }
             Content::Teks(newest) => {
                 // Each goes to plain members in a PUSH of its own: one that has ended in none.
@@ -605,8 +627,8 @@ impl KeyServer {
             self.not_heard(cx.now, due.called);
         }
         self.trust_told(&due.told, cx.now);
-        for (kind, content, members) in due.again {
-            self.send_anew(cx, kind, &content, members);
+        for (anew, members) in due.again {
+            self.send_anew(cx, &anew, members);
         }
         self.rekeying.go_on(due.tried);
         let over = !due.over.is_empty();

@@ -36,6 +36,15 @@ fn push(seq: u32, content: Content) -> Push {
     }
 }
 
+/// What a new PUSH in place of one of these is.
+fn told_anew(spi: u32) -> Anew {
+    Anew {
+        kind: PeerKind::Ours,
+        under: None,
+        content: Content::Teks(Spi(spi)),
+    }
+}
+
 fn add(rekeying: &mut Rekeying, now: Time, members: &[u8], seq: u32) {
     let content = Content::Teks(Spi(seq));
     let targets = members.iter().map(|n| member(*n));
@@ -149,9 +158,9 @@ fn copies_for_plain_members_leave_in_the_order_of_their_numbers() {
         }
         let due = rekeying.due(now, COPIES);
         sent.extend(due.departures.iter().map(|departure| departure.seq));
-        for (_, content, _) in due.again {
+        for (anew, _) in due.again {
             seq += 1;
-            rekeying.add(now, made(seq, content), [member(1)].into_iter());
+            rekeying.add(now, made(seq, anew.content), [member(1)].into_iter());
         }
         rekeying.go_on(due.tried);
     }
@@ -171,7 +180,7 @@ fn after_a_minute_the_rest_gets_a_new_push_instead_of_a_copy() {
     assert_eq!(rekeying.due(Time::from_secs(40), slow).departures.len(), 1);
     let due = rekeying.due(Time::from_secs(80), slow);
     assert!(due.departures.is_empty() && due.missed.is_empty());
-    assert_eq!(due.again[0].2, [member(1)]);
+    assert_eq!(due.again[0].1, [member(1)]);
 }
 
 /// What goes to a member that knows no stamp of the clock has one of now, and is given up, handed
@@ -195,8 +204,8 @@ fn who_knows_no_stamp_of_the_clock_gets_new_pushes_in_place_of_copies() {
         for s in 0..90 {
             let now = Time::from_secs(s);
             let due = rekeying.due(now, copies);
-            for (kind, content, members) in due.again {
-                assert_eq!((kind, &content), (PeerKind::Ours, &Content::Teks(Spi(7))));
+            for (anew, members) in due.again {
+                assert_eq!(anew, told_anew(7));
                 assert_eq!(members, [member(2)]);
                 let seq = 8 + u32::try_from(s).unwrap();
                 rekeying.add(now, new(seq), members.into_iter());
@@ -237,7 +246,7 @@ fn who_has_acknowledged_a_later_rekey_gets_the_missed_one_anew() {
     let due = rekeying.due(Time::from_secs(10), COPIES);
     let copies: Vec<_> = due.departures.iter().map(|d| (d.member, d.seq)).collect();
     assert_eq!(copies, [(member(3), 7)]);
-    let again = (PeerKind::Ours, Content::Teks(Spi(7)), vec![member(1)]);
+    let again = (told_anew(7), vec![member(1)]);
     assert_eq!(due.again, [again]);
 }
 
@@ -265,7 +274,7 @@ fn who_has_acknowledged_a_later_multicast_rekey_gets_the_missed_one_anew() {
             assert_eq!(rekeying.acknowledged(&kek(), 7, member(2)), Answer::First);
         }
     }
-    let missed = (PeerKind::Ours, Content::Teks(Spi(7)), vec![member(1)]);
+    let missed = (told_anew(7), vec![member(1)]);
     assert_eq!(again, [missed]);
     assert!(silent.is_empty());
 }
@@ -318,9 +327,9 @@ fn copies_that_are_made_anew_come_to_an_end() {
     for s in 0..2_000 {
         let now = Time::from_secs(s);
         let due = rekeying.due(now, copies);
-        for (_, content, members) in due.again {
+        for (anew, members) in due.again {
             let seq = 7 + u32::try_from(s / 100).unwrap();
-            rekeying.add(now, push(seq, content), members.into_iter());
+            rekeying.add(now, push(seq, anew.content), members.into_iter());
         }
         rekeying.go_on(due.tried);
         sent.extend(due.departures.iter().map(|one| (s, one.seq)));
@@ -350,8 +359,16 @@ fn what_has_ended_goes_to_nobody_again_and_to_those_who_lack_it_anew() {
         rekeying.outdate(Time::from_secs(5));
         let due = rekeying.due(Time::from_secs(10), COPIES);
         assert!(due.departures.is_empty());
-        let again = (PeerKind::Ours, Content::Teks(Spi(7)), lacking);
-        assert_eq!(due.again, [again], "{destination:?}, asked: {asks}");
+        // Where nobody is asked, for those that hold that Rekey SA.
+        let anew = Anew {
+            under: (!asks).then_some(kek()),
+            ..told_anew(7)
+        };
+        assert_eq!(
+            due.again,
+            [(anew, lacking)],
+            "{destination:?}, asked: {asks}"
+        );
         let after = rekeying.due(Time::from_secs(20), COPIES);
         assert!(after.departures.is_empty() && after.again.is_empty());
     }
@@ -367,7 +384,7 @@ fn what_another_key_server_has_outnumbered_goes_to_all_anew() {
     assert_eq!(due.departures.len(), 1, "it is its own number");
     rekeying.outnumber(&kek(), 8);
     let due = rekeying.due(Time::from_secs(20), COPIES);
-    let again = (PeerKind::Ours, Content::Teks(Spi(7)), vec![member(2)]);
+    let again = (told_anew(7), vec![member(2)]);
     assert_eq!((due.departures.len(), due.again), (0, vec![again]));
 }
 
@@ -439,10 +456,10 @@ fn a_large_group_that_knows_no_stamp_is_told_fresh_ones() {
             assert!(told.insert(one.member));
             rekeying.acknowledged(&kek(), one.seq, one.member);
         }
-        for (_, content, members) in due.again {
+        for (anew, members) in due.again {
             let seq = u32::try_from(made.len()).unwrap();
             made.push(now);
-            rekeying.add(now, push(seq, content), members.into_iter());
+            rekeying.add(now, push(seq, anew.content), members.into_iter());
         }
         rekeying.go_on(due.tried);
         let Some(at) = rekeying.deadline(now) else {
@@ -452,4 +469,46 @@ fn a_large_group_that_knows_no_stamp_is_told_fresh_ones() {
     }
     assert_eq!(told, members);
     assert!(made.len() > 3, "{}", made.len());
+}
+
+/// The same for everyone under two Rekey SAs, of which nobody says who holds which: what is made anew
+/// goes on under its own, and the network cannot turn it and what follows round.
+#[test]
+fn what_is_told_blindly_is_made_anew_under_its_own_rekey_sa_and_apart() {
+    let group = Ipv4Addr::new(239, 0, 0, 1);
+    let blind = |seq, under| Push {
+        kind: PeerKind::Rfc6407,
+        kek: under,
+        destination: Some(group),
+        asks: false,
+        ..push(seq, Content::Kek(KekSpi([9; 16])))
+    };
+    let keks = [kek(), KekSpi([6; 16])];
+    let mut rekeying = Rekeying::default();
+    for (seq, under) in keks.into_iter().enumerate() {
+        rekeying.add(
+            Time::ZERO,
+            blind(seq as u32, under),
+            [member(1)].into_iter(),
+        );
+    }
+    let mut sent: Vec<(u64, KekSpi)> = Vec::new();
+    let mut seqs = BTreeMap::from([(0, keks[0]), (1, keks[1])]);
+    for ms in (0..40_000).step_by(50) {
+        let now = Time::from_millis(ms);
+        let due = rekeying.due(now, COPIES);
+        sent.extend(due.departures.iter().map(|one| (ms, seqs[&one.seq])));
+        for (anew, members) in due.again {
+            let (seq, under) = (seqs.len() as u32, anew.under.unwrap());
+            seqs.insert(seq, under);
+            rekeying.add(now, blind(seq, under), members.into_iter());
+        }
+        rekeying.go_on(due.tried);
+    }
+    for under in keks {
+        let copies = sent.iter().filter(|(_, own)| *own == under).count();
+        assert_eq!(copies, 1 + usize::from(COPIES.number), "{sent:?}");
+    }
+    let apart = |pair: &[(u64, KekSpi)]| pair[1].0 >= pair[0].0 + 200;
+    assert!(sent.windows(2).all(apart), "{sent:?}");
 }
