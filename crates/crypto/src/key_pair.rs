@@ -59,6 +59,17 @@ pub enum Algorithm {
     Ecdsa(Curve),
 }
 
+impl Algorithm {
+    /// The kind of keys that sign so.
+    #[must_use]
+    pub const fn kind(self) -> Kind {
+        match self {
+            Self::Rsa => Kind::Rsa,
+            Self::Ecdsa(_) => Kind::Ec,
+        }
+    }
+}
+
 /// How large a key pair that is to be made is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Size {

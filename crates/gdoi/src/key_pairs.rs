@@ -100,6 +100,11 @@ impl KeyPairs {
         self.by_label.remove(label).map(|pair| pair.kind())
     }
 
+    /// How many there are.
+    pub(crate) fn len(&self) -> usize {
+        self.by_label.len()
+    }
+
     /// The key pair of a label.
     pub(crate) fn labelled(&self, label: &str) -> Option<&KeyPair> {
         self.by_label.get(label)

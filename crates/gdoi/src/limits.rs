@@ -130,6 +130,8 @@ pub const PLAIN_EARLY_MAX: Duration = Duration::from_secs(5);
 pub const CLOCK_SLEW_PPM: u64 = 500;
 /// A difference of clocks that no drift explains: a secondary's clock is set to the primary's.
 pub const CLOCK_STEP_MIN: Duration = Duration::from_secs(1);
+/// Key pairs of a box up to which those that other key servers tell are kept beside its own.
+pub const KEY_PAIRS_TOLD_MAX: usize = 64;
 /// Copies of an unreachable key server's marks are kept; removed members are remembered so many.
 pub const TOMBSTONES_MAX: usize = 10_000;
 /// At most so many SPIs of keys that ended with their generation are remembered.

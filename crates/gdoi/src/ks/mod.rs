@@ -212,7 +212,7 @@ impl KeyServer {
             // The primary may send it: what else the plan says is needed to talk to it.
             self.plan = Some(plan);
             self.stop(cx, Serving::NoRekeyKey { key, other });
-            return self.recall_rekey_key(cx);
+            return self.recall_rekey_keys(cx);
         }
         self.use_sid_space(SidSpace {
             size: self.config.size,
@@ -508,8 +508,8 @@ impl KeyServer {
         named.is_some_and(|key| key.label == label) && self.coop.keeps_rekey_key()
     }
 
-    /// A rekey key that came from the primary.
-    pub(crate) fn take_adopted_key(&mut self) -> Option<coop::AdoptedKey> {
+    /// Rekey keys that came from other key servers.
+    pub(crate) fn take_adopted_keys(&mut self) -> Vec<coop::AdoptedKey> {
         self.coop.take_adopted()
     }
 

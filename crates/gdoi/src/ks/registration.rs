@@ -18,10 +18,11 @@ use super::members::Member;
 use super::outstanding::Content;
 use super::policy::{has_64_bit_blocks, plain_policy, rfc3547_policy};
 use super::{KeyServer, Order, Serving};
+use crate::config::RekeyKey;
 use crate::context::Context;
 use crate::group_sa::{Grant, KekGrant, Offer, TekGrant};
 use crate::ike::{Expect, SaId};
-use crate::key_pairs::KeyPair;
+use crate::key_pairs::{KeyPair, algorithm};
 use crate::kin::{self, Bond, Proof};
 use crate::limits::{
     MEMBERS_MAX, PLAIN_EARLY_MAX, PULL_PENDING, PULLS_PENDING_MAX, SIDS_PER_PULL_MAX, TEKS_MAX,
@@ -117,6 +118,7 @@ impl KeyServer {
             return Err(Refusal::Incomplete(reason.to_owned()));
         }
         self.room_for(*peer.ip(), kind)?;
+        self.signs_for(cx, kind).map_err(Refusal::NoRekeyKey)?;
         if kind == PeerKind::Ours {
             cx.isakmp.mark_kin(message.sa);
         }
@@ -135,6 +137,18 @@ impl KeyServer {
             began: cx.now,
         };
         Ok((pull, built))
+    }
+
+    /// Whether the pair that signs under the Rekey SA of that kind is here; which one is not.
+    pub(super) fn signs_for(&self, cx: &Context<'_>, kind: PeerKind) -> Result<(), RekeyKey> {
+        let Some(kek) = self.keys.kek(kind) else {
+            return Ok(());
+        };
+        let signature = kek.sa.signature;
+        match cx.key_pairs.signer(&kek.label, signature) {
+            Some(_) => Ok(()),
+            None => Err(RekeyKey::new(algorithm(signature).kind(), &kek.label)),
+        }
     }
 
     /// `authorization address ipv4`.

@@ -105,10 +105,10 @@ impl Machine {
         self.configure_servers(now, out);
     }
 
-    /// Rekey keys that a primary sent are this box's from now on (PROTOCOL P26).
+    /// Rekey keys that other key servers sent are this box's from now on (PROTOCOL P26).
     pub(super) fn adopt_rekey_keys(&mut self, now: Time, out: &mut Outbox) {
         let servers = self.servers.values_mut();
-        let adopted: Vec<_> = servers.filter_map(KeyServer::take_adopted_key).collect();
+        let adopted: Vec<_> = servers.flat_map(KeyServer::take_adopted_keys).collect();
         for key in adopted {
             self.keep_key_pair(now, key.label, key.pair, out);
         }

@@ -359,7 +359,7 @@ fn key_servers_that_name_keys_of_different_kinds_say_so_and_neither_key_is_lost(
     assert!(said(&network, "ks2", alarm), "{}", network.transcript);
     let keys = network.node("ks2").machine.as_ref().unwrap().key_pairs();
     let kinds: Vec<_> = keys.iter().map(|key| (&*key.label, key.kind)).collect();
-    assert_eq!(kinds, [("get", Kind::Rsa)]);
+    assert_eq!(kinds, [("curve", Kind::Ec), ("get", Kind::Rsa)]);
 }
 
 #[test]

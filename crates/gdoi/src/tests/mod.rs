@@ -19,6 +19,7 @@ mod preview;
 mod registration;
 mod rekey;
 mod rekey_key;
+mod rekey_key_coop;
 mod removal;
 mod removal_coop;
 mod restart;

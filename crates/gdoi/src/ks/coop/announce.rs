@@ -346,6 +346,7 @@ impl KeyServer {
             | Key::Group
             | Key::Config
             | Key::Signing
+            | Key::Signed(_)
             | Key::Removals
             | Key::Tombstone(_)
             | Key::Handed(..) => None,
@@ -371,6 +372,10 @@ impl KeyServer {
                 (records::PIECE, piece.encode())
             }
             Key::Signing => (records::REKEY_KEY, self.rekey_key_record(cx)?.encode()),
+            Key::Signed(label) => {
+                let record = self.former_key_record(cx, label)?;
+                (records::FORMER_KEY, record.encode())
+            }
             Key::Config => (records::CONFIG, records::config(&self.config_fields())),
             Key::Handed(to, number) => self.coop.handover.find(*to, *number)?.encode(),
             Key::Removals => (records::REMOVALS, self.keys.removals.encode()),

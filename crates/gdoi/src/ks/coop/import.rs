@@ -10,9 +10,8 @@ use event::Gdoi;
 use wire::private::Announcement;
 
 use super::log::Key;
-use super::records::{self, Piece, Record};
+use super::records::{Piece, Record};
 use crate::context::Context;
-use crate::key_pairs::KeyPair;
 use crate::ks::keys::KINDS;
 use crate::ks::outstanding::Content;
 use crate::ks::{Kek, KeyServer, Member, TekRecord};
@@ -224,6 +223,7 @@ impl KeyServer {
             }
             Record::Piece(piece) => self.keep_piece(piece),
             Record::RekeyKey(key) => self.join_rekey_key(cx, index, key),
+            Record::FormerKey(key) => self.join_former_key(cx, index, &key),
             Record::Config(fields) => {
                 if let Some(peer) = self.coop.peers.get_mut(&index) {
                     peer.fields = fields;
@@ -462,104 +462,6 @@ impl KeyServer {
             .collect();
         let right = whole.len() == octets as usize && sha256(&whole) == *name;
         PolicyBlob::decode(whole).ok().filter(|_| right)
-    }
-
-    // ---------------------------------------------------------------- the rekey key
-
-    /// What is told of the rekey key: all of it, or with `no key sync` its fingerprint.
-    pub(super) fn rekey_key_record(&self, cx: &Context<'_>) -> Option<records::RekeyKey> {
-        let named = &self.plan.as_ref()?.key;
-        let key = cx.key_pairs.named(named)?;
-        Some(records::RekeyKey {
-            term: self.coop.rekey_key_term,
-            label: named.label.clone(),
-            exportable: key.exportable,
-            fingerprint: records::fingerprint(key.public_der()),
-            pkcs8: self.config.key_sync.then(|| key.pkcs8.clone()),
-        })
-    }
-
-    /// The fingerprint of the rekey key that is configured, if it is there.
-    pub(super) fn rekey_key_fingerprint(&self, cx: &Context<'_>) -> Option<Sha256> {
-        let pair = cx.key_pairs.named(&self.plan.as_ref()?.key)?;
-        Some(records::fingerprint(pair.public_der()))
-    }
-
-    /// A primary that signs with another key than it told tells that one.
-    pub(in crate::ks) fn tell_rekey_key(&mut self, cx: &Context<'_>) {
-        let own = self.rekey_key_fingerprint(cx);
-        if self.coop.leads() && self.coop.own_key != own {
-            self.coop.own_key = own;
-            self.coop.changed(Key::Signing, cx.now);
-        }
-    }
-
-    /// The rekey key of a primary wins (PROTOCOL P26).
-    //= getvpn P26
-    fn join_rekey_key(&mut self, cx: &mut Context<'_>, index: KsIndex, key: records::RekeyKey) {
-        let Some(peer) = self.coop.peers.get(&index).map(|peer| peer.address) else {
-            return;
-        };
-        let Some(named) = self.config.rekey_key.clone() else {
-            return;
-        };
-        let (kind, label) = (named.kind, named.label);
-        let labelled = cx.key_pairs.labelled(&label);
-        let own = labelled.map(|key| records::fingerprint(key.public_der()));
-        if own == Some(key.fingerprint) {
-            self.coop.primary_key = own;
-            self.coop.rekey_key_term = self.coop.rekey_key_term.max(key.term);
-            return;
-        }
-        let leads_there = self.primary() == Some(index) || key.term > self.coop.rekey_key_term;
-        if self.coop.leads() || !leads_there {
-            return;
-        }
-        self.coop.told_key = Some((index, key.clone()));
-        // A label names one key: one of another kind than is configured here is left alone, and so is
-        // one that signs under a Rekey SA in use, when the primary has gone over to another.
-        let now = self.clock.at(cx.now);
-        let signs = |kek: &Kek| kek.label == label && now < kek.expiry;
-        let signs = key.label != label && self.keys.keks.iter().any(signs);
-        let room = labelled.is_none_or(|own| own.kind() == kind && !signs);
-        let pkcs8 = key.pkcs8.filter(|_| self.config.key_sync && room);
-        let pair = pkcs8.and_then(|pkcs8| KeyPair::new(kind, pkcs8, key.exportable).ok());
-        match pair {
-            Some(pair) => {
-                self.coop.rekey_key_term = key.term;
-                self.coop.primary_key = Some(key.fingerprint);
-                self.coop.adopted = Some(super::AdoptedKey {
-                    label: label.clone(),
-                    pair,
-                });
-                let hex = |octet: &u8| format!("{octet:02X}");
-                cx.out.report(Gdoi::COOP_REKEY_KEY_ADOPTED {
-                    kind: kind.to_string(),
-                    label,
-                    group: self.config.group.clone(),
-                    ks: peer,
-                    fingerprint: key.fingerprint[..8].iter().map(hex).collect(),
-                });
-                self.coop.log.changed(Key::Signing);
-            }
-            None if self.coop.alarmed_key != Some(key.fingerprint) => {
-                self.coop.alarmed_key = Some(key.fingerprint);
-                cx.out.report(Gdoi::COOP_REKEY_KEY_MISMATCH {
-                    kind: kind.to_string(),
-                    label,
-                    group: self.config.group.clone(),
-                    ks: peer,
-                });
-            }
-            None => {}
-        }
-    }
-
-    /// The key that is configured now is not there: it may be the one that the primary told.
-    pub(in crate::ks) fn recall_rekey_key(&mut self, cx: &mut Context<'_>) {
-        if let Some((index, key)) = self.coop.told_key.clone() {
-            self.join_rekey_key(cx, index, key);
-        }
     }
 }
 

@@ -21,6 +21,8 @@ pub(crate) enum Key {
     Config,
     /// The key pair that signs rekeys.
     Signing,
+    /// A key pair that signs under a Rekey SA that is held, by its label.
+    Signed(String),
     /// A Rekey SA.
     Kek(KekSpi),
     /// A traffic key.

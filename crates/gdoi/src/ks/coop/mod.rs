@@ -16,6 +16,7 @@ mod log;
 mod model;
 mod peer;
 mod records;
+mod rekey_keys;
 mod roles;
 mod show;
 mod truth;
@@ -78,11 +79,11 @@ pub(crate) struct Coop {
     primary_key: Option<Sha256>,
     /// The fingerprint of a rekey key that differs and may not be taken over.
     alarmed_key: Option<Sha256>,
-    adopted: Option<AdoptedKey>,
+    adopted: Vec<AdoptedKey>,
     /// The fingerprint of the rekey key that this key server told as primary.
     own_key: Option<Sha256>,
-    /// The rekey key that a primary told last.
-    told_key: Option<(KsIndex, records::RekeyKey)>,
+    /// The rekey key that each of the others told last: who tells it may lead here only later.
+    told_keys: BTreeMap<KsIndex, records::RekeyKey>,
     /// When the clock was set by the primary's last.
     synchronised: Option<Time>,
     /// By how much the group's clock may be ahead of what was read then, from a slow answer.
@@ -130,9 +131,9 @@ impl Coop {
             rekey_key_term: 0,
             primary_key: None,
             alarmed_key: None,
-            adopted: None,
+            adopted: Vec::new(),
             own_key: None,
-            told_key: None,
+            told_keys: BTreeMap::new(),
             synchronised: None,
             unsure: Duration::ZERO,
             waiting_since: None,
@@ -242,8 +243,8 @@ impl Coop {
     }
 
     /// The rekey key that came from the primary, for whoever keeps the keys of this box.
-    pub(crate) fn take_adopted(&mut self) -> Option<AdoptedKey> {
-        self.adopted.take()
+    pub(crate) fn take_adopted(&mut self) -> Vec<AdoptedKey> {
+        std::mem::take(&mut self.adopted)
     }
 
     /// The policy changed here.
@@ -403,6 +404,11 @@ impl KeyServer {
             // whoever leads next from repeating it.
             urgent |= log.note(Key::Kek(kek.sa.spi), (u64::from(kek.seq) << 4) | 8 | shape);
         }
+        let current = self.plan.as_ref().map(|plan| &*plan.key.label);
+        let former = |label: &str| Some(label) != current;
+        for kek in self.keys.keks.iter().filter(|kek| former(&kek.label)) {
+            urgent |= log.note(Key::Signed(kek.label.clone()), 0);
+        }
         for blob in [&self.policy, &self.next_policy].into_iter().flatten() {
             for number in 0..blob
                 .octets
@@ -428,6 +434,7 @@ impl KeyServer {
         log.retain(|key| match key {
             Key::Tek(spi) => keys.tek_by_spi(*spi).is_some(),
             Key::Kek(spi) => keys.kek_by_spi(spi).is_some(),
+            Key::Signed(label) => former(label) && keys.keks.iter().any(|kek| kek.label == *label),
             Key::Piece(sha256, _) => policies
                 .iter()
                 .any(|blob| blob.as_ref().is_some_and(|blob| blob.sha256 == *sha256)),

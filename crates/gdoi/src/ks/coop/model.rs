@@ -497,6 +497,7 @@ impl Log {
                 Key::Group => 1.hash(h),
                 Key::Config => 2.hash(h),
                 Key::Signing => 3.hash(h),
+                Key::Signed(label) => (10, label).hash(h),
                 Key::Kek(KekSpi(spi)) => (4, spi).hash(h),
                 Key::Tek(Spi(spi)) => (5, spi).hash(h),
                 Key::Member(address) => (6, address).hash(h),

@@ -26,6 +26,7 @@ pub(crate) const CONFIG: u8 = 8;
 pub(crate) const REMOVALS: u8 = 9;
 pub(crate) const HANDED_PUSH: u8 = 10;
 pub(crate) const HANDED_ACK: u8 = 11;
+pub(crate) const FORMER_KEY: u8 = 12;
 
 /// A record that came.
 pub(crate) enum Record {
@@ -41,6 +42,8 @@ pub(crate) enum Record {
     Piece(Piece),
     /// The key pair that signs rekeys.
     RekeyKey(RekeyKey),
+    /// A key pair that signs under a Rekey SA of before.
+    FormerKey(RekeyKey),
     /// The sender's configuration: fields with their values.
     Config(Vec<(u8, String)>),
     /// What was said last of a member that was taken out.
@@ -77,10 +80,10 @@ pub(crate) struct Piece {
     pub(crate) octets: Vec<u8>,
 }
 
-/// The key pair that signs rekeys.
+/// A key pair that signs rekeys.
 #[derive(Clone)]
 pub(crate) struct RekeyKey {
-    /// The term of the primary that signs with it.
+    /// The term of the primary that signs with it; 0 for one that signs under Rekey SAs of before.
     pub(crate) term: u32,
     /// Its label.
     pub(crate) label: String,
@@ -271,6 +274,7 @@ impl Record {
             | Self::Group(_)
             | Self::Piece(_)
             | Self::RekeyKey(_)
+            | Self::FormerKey(_)
             | Self::Config(_)
             | Self::Tombstone(..)
             | Self::Removals(_)
@@ -297,6 +301,7 @@ impl Record {
             GROUP => Self::Group(Group::read(&mut r)?),
             PIECE => Self::Piece(Piece::read(&mut r)?),
             REKEY_KEY => Self::RekeyKey(RekeyKey::read(&mut r)?),
+            FORMER_KEY => Self::FormerKey(RekeyKey::read(&mut r)?),
             CONFIG => Self::Config(read_config(&mut r)?),
             TOMBSTONE => {
                 let (member, word) = read_tombstone(&mut r)?;

@@ -14,6 +14,7 @@ use super::log::Key;
 use super::peer::Link;
 use super::view::Role;
 use crate::context::Context;
+use crate::ks::keys::kinds;
 use crate::ks::removal::Summoned;
 use crate::ks::{KeyServer, Serving};
 use crate::limits::{
@@ -102,6 +103,10 @@ impl KeyServer {
             candidate.role == Role::Primary && candidate.index != self.coop.own
         };
         if candidates.iter().find(others).is_none() {
+            // Without a rekey key, or with half a configuration, it leads to nothing.
+            if self.serving != Serving::Yes && !candidates.is_empty() {
+                return self.give_up_the_role(cx);
+            }
             return self.after_a_rival(cx);
         }
         match elect(&candidates) {
@@ -255,6 +260,7 @@ impl KeyServer {
                 primary,
             });
         }
+        self.recall_rekey_keys(cx);
         self.ask_all(cx.now);
     }
 
@@ -290,6 +296,10 @@ impl KeyServer {
         if founded && self.keys.running(now).is_some() {
             self.resume(cx);
             self.tell_plain_newcomers(cx);
+            // A Rekey SA under which nobody here can sign gets a successor.
+            if kinds(&self.config).any(|kind| self.signs_for(cx, kind).is_err()) {
+                self.follow(cx);
+            }
         } else {
             self.follow(cx);
         }
@@ -305,9 +315,13 @@ impl KeyServer {
         if self.coop.is_alone() {
             return;
         }
+        self.give_up_the_role(cx);
+        self.coop_tick(cx);
+    }
+
+    fn give_up_the_role(&mut self, cx: &mut Context<'_>) {
         self.rekeying.clear();
         self.begin_election(cx);
-        self.coop_tick(cx);
     }
 
     /// `clear crypto gdoi ks coop counters`.
