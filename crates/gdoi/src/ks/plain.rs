@@ -60,8 +60,10 @@ impl KeyServer {
         }
         let mut sent = false;
         for content in contents.iter().rev() {
+            // Which keys are to be deleted is another thing now.
+            let joins = matches!(content, Content::Teks(_) | Content::Kek(_));
             let what = (&under, content, destination);
-            sent |= self.rekeying.join(cx.now, what, &members)
+            sent |= (joins && self.rekeying.join(cx.now, what, &members))
                 || self
                     .push_under(cx, under, content, destination, members.clone())
                     .is_some();
