@@ -17,6 +17,7 @@ mod half_open;
 mod informational;
 mod keys;
 mod main_mode;
+mod message_ids;
 mod negotiate;
 mod parts;
 mod preshared;

@@ -4,7 +4,7 @@
 //! fails on the way in (blocks, decryption, chain, HASH) leaves the exchange as it was, so nobody
 //! on the path can break one. What the payloads mean is for others.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::net::SocketAddrV4;
 
 use crypto::{Rng, Secret};
@@ -18,15 +18,14 @@ use super::api::{Expect, SaId, SendError};
 use super::dpd::Dpd;
 use super::keys::{Cookie, Keys};
 use super::main_mode::{Message, Proven};
+use super::message_ids::MessageIds;
 use super::parts::{self, Assemblies};
 use super::proposal::{Agreed, Domain};
 use super::refusal::Refusal;
 use super::retransmit::{Answered, Fingerprint, Pending};
 use super::vendor::{VendorIds, Version};
 use crate::exchange::message_at;
-use crate::limits::{
-    EXCHANGE_LINGER, EXCHANGES_PER_SA_MAX, MESSAGE_IDS_MAX, MESSAGE_OCTETS_MAX, SA_REMAINING_MIN,
-};
+use crate::limits::{EXCHANGE_LINGER, EXCHANGES_PER_SA_MAX, MESSAGE_OCTETS_MAX, SA_REMAINING_MIN};
 
 /// An established phase-1 SA.
 pub struct Sa {
@@ -54,8 +53,7 @@ pub struct Sa {
     answered: Option<Answered>,
     /// The messages of main mode that came.
     seen: Vec<Fingerprint>,
-    own_ids: BTreeSet<u32>,
-    peer_ids: BTreeSet<u32>,
+    message_ids: MessageIds,
 }
 
 /// One exchange under the SA.
@@ -176,8 +174,7 @@ impl Sa {
             last_block,
             answered,
             seen: common.seen,
-            own_ids: BTreeSet::new(),
-            peer_ids: BTreeSet::new(),
+            message_ids: MessageIds::default(),
         }
     }
 
@@ -280,7 +277,7 @@ impl Sa {
 
     /// Whether it has life and message ids left for something new.
     pub(super) fn is_usable(&self, now: Time) -> bool {
-        now + SA_REMAINING_MIN < self.expires && self.own_ids.len() < MESSAGE_IDS_MAX
+        now + SA_REMAINING_MIN < self.expires && !self.message_ids.is_own_spent()
     }
 
     /// The cookies as the 16 octets of an ISAKMP SPI.
@@ -328,9 +325,7 @@ impl Sa {
         message: Message<'_>,
     ) -> Result<Option<Vec<u8>>, Refusal> {
         let message_id = message.header.message_id;
-        let is_over = !self.exchanges.contains_key(&message_id)
-            && (self.peer_ids.contains(&message_id) || self.own_ids.contains(&message_id));
-        if is_over {
+        if !self.exchanges.contains_key(&message_id) && self.message_ids.is_used(message_id) {
             return Err(Refusal::Replayed(message_id));
         }
         let key = self.parts_key();
@@ -353,14 +348,14 @@ impl Sa {
     }
 
     fn new_message_id(&mut self, rng: &mut dyn Rng) -> Option<u32> {
-        if self.own_ids.len() >= MESSAGE_IDS_MAX {
+        if self.message_ids.is_own_spent() {
             return None;
         }
         loop {
             let mut octets = [0; 4];
             rng.fill(&mut octets);
             let id = u32::from_be_bytes(octets);
-            if id != 0 && !self.peer_ids.contains(&id) && self.own_ids.insert(id) {
+            if self.message_ids.take(id) {
                 return Some(id);
             }
         }
@@ -562,7 +557,7 @@ impl Sa {
         let opened = self.open_first(message)?;
         let received = legal(place, &opened, 1)?;
         self.make_room()?;
-        self.peer_ids.insert(message_id);
+        self.message_ids.heard(message_id);
         let exchange = Box::new(Exchange::new(now, kind, false, Vec::new()));
         self.exchanges.insert(message_id, exchange);
         self.accept(now, message_id, fingerprint, opened);
@@ -580,7 +575,7 @@ impl Sa {
         let place = message_at(message.header.exchange_type, 1).map_err(Refusal::Illegal)?;
         let opened = self.open_first(message)?;
         let received = legal(place, &opened, 1)?;
-        self.peer_ids.insert(message.header.message_id);
+        self.message_ids.heard(message.header.message_id);
         match received {
             Received::Payloads {
                 first, payloads, ..
@@ -595,10 +590,10 @@ impl Sa {
         if message_id == 0 {
             return Err(Refusal::MessageId(0));
         }
-        if self.peer_ids.contains(&message_id) || self.own_ids.contains(&message_id) {
+        if self.message_ids.is_used(message_id) {
             return Err(Refusal::Replayed(message_id));
         }
-        if self.peer_ids.len() >= MESSAGE_IDS_MAX {
+        if self.message_ids.is_peer_spent() {
             return Err(Refusal::ExchangesFull);
         }
         let iv = self.keys.exchange_iv(&self.last_block, message_id);
