@@ -294,6 +294,11 @@ catalogue! {
     4 KS_REGISTRATION_REFUSED in Registration { peer: Ipv4Addr, group: Group, reason: String }
         "Registration of {peer} to group {group} refused: {reason}";
 
+    /// A rekey for members of RFC 6407 or 3547, which says the policy line by line, is longer than a packet.
+    #[action = "See that IP fragments of UDP 848 pass on the way to those members, or say the policy in fewer lines. Rekeys of getvpn members are not concerned."]
+    4 KS_REKEY_FRAGMENTED in Rekey { group: Group, octets: u64 }
+        "Rekey of {octets} octets for RFC 6407 members of group {group} leaves in IP fragments";
+
     /// Rekeys go to the multicast address from now on; members are told by a last one of the old way.
     #[action = "None. Members that multicast does not reach register again before their keys end: see `show crypto gdoi ks members`."]
     5 KS_REKEY_TRANS_2_MULTI in Rekey { group: Group }

@@ -98,6 +98,8 @@ pub(crate) struct KeyServer {
     buried: BTreeSet<Spi>,
     /// Until when plain members are told every key: which they hold, and until when, is not known.
     unsure_until: Time,
+    /// Octets of the longest rekey that was said to be longer than a packet, of the policy in force.
+    fragmented: usize,
     /// An operator's rekey waits until those on their way are fewer.
     ordered: Option<Order>,
     /// The key for which a member's word that it is nearly used up has already been heard.
@@ -166,6 +168,7 @@ impl KeyServer {
             untimed: Untimed::default(),
             buried: BTreeSet::new(),
             unsure_until: Time::ZERO,
+            fragmented: 0,
             ordered: None,
             spent: None,
             summoned: Summoned::default(),
@@ -220,6 +223,7 @@ impl KeyServer {
         });
         if before.as_ref() != Some(&plan) {
             self.warn(cx, &plan);
+            self.fragmented = 0;
         }
         let lifetimes = |plan: &Plan| (plan.wanted.tek_lifetime_s, plan.wanted.kek_lifetime_s);
         let lifetime_only = before.is_some_and(|before| lifetimes(&before) != lifetimes(&plan));

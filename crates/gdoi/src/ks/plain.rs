@@ -8,12 +8,14 @@ use std::collections::BTreeSet;
 use std::net::Ipv4Addr;
 
 use ::policy::{KekSpi, PeerKind, PseudoTime, Spi};
+use event::Gdoi;
 
 use super::KeyServer;
 use super::keys::{TekRecord, kinds};
 use super::members::Member;
 use super::outstanding::Content;
 use crate::context::Context;
+use crate::limits::PUSH_LEN_MAX;
 
 impl KeyServer {
     /// A plain member has registered, and its PULL gave it these keys, but none that is sent on later.
@@ -69,6 +71,19 @@ impl KeyServer {
                     .is_some();
         }
         sent
+    }
+
+    /// Plain members are told every line of the policy in one SA payload, since nothing says how they
+    /// would join two: a rekey that is longer than a packet is said to be, once for a policy.
+    //= getvpn P4
+    pub(super) fn report_fragments(&mut self, cx: &mut Context<'_>, kind: PeerKind, octets: usize) {
+        if kind != PeerKind::Ours && octets > self.fragmented.max(PUSH_LEN_MAX) {
+            self.fragmented = octets;
+            cx.out.report(Gdoi::KS_REKEY_FRAGMENTED {
+                group: self.config.group.clone(),
+                octets: octets as u64,
+            });
+        }
     }
 
     /// The traffic key before the one that a PUSH is about.

@@ -530,6 +530,7 @@ impl KeyServer {
         let (kind, asks) = (under.kind, under.ack_type().is_some());
         let seq = self.next_seq(cx, &spi)?;
         let sealed = self.seal(cx, &spi, seq, content)?;
+        self.report_fragments(cx, kind, sealed.bytes.len());
         self.keys
             .kek_by_spi_mut(&spi)
             .expect("it was found above")

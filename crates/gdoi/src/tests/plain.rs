@@ -74,7 +74,7 @@ impl Plain {
     }
 
     /// Takes what was sent to it, and lets time pass until `done`.
-    fn until<T>(
+    pub(super) fn until<T>(
         &mut self,
         network: &mut Network,
         mut done: impl FnMut(&mut Self, &mut Network, Upcall) -> Option<T>,
