@@ -9,7 +9,7 @@ use policy::RekeyTransport;
 use super::coop::{alone, group, heal, primary, split};
 use super::merge::apart;
 use super::multicast::switch;
-use super::network::{KS, KS2, Network, gm};
+use super::network::{Fate, KS, KS2, Network, gm};
 use super::removal::{Adversary, assert_others_understand, clear};
 use crate::config::Acknowledgement;
 use crate::machine::Command;
@@ -192,6 +192,45 @@ fn a_change_of_the_transport_in_a_split_reaches_the_other_side() {
         network.command("ks1", Command::Rekey { group: None });
         network.watch(Duration::from_secs(120), TICK, Network::assert_understood);
         assert_eq!(registrations(&network), [1; 4], "{}", network.transcript);
+    }
+}
+
+/// The other side tells the key of the moment of the split again, in a term of its own, under the Rekey SA
+/// that all hold. Whoever leads in the end learns of the term before it learns of the number, and has begun
+/// to tell the next Rekey SA by then.
+#[test]
+fn a_rekey_sa_that_is_told_when_the_other_side_has_counted_on_reaches_it() {
+    for acknowledgement in ACKNOWLEDGEMENTS {
+        for seed in 0..4 {
+            let mut network = by_multicast(seed, 3_600, acknowledgement);
+            network.run_s(60);
+            network.command("ks1", Command::Rekey { group: None });
+            network.run_s(2);
+            apart(&mut network, &[KS, gm(1), gm(3)]);
+            network.run_s(120);
+            network.reconfigure("ks1", |own| switch(own, RekeyTransport::Unicast));
+            network.run_s(60 + seed);
+            // For a while all that ks2 has to tell is lost, but for its answers.
+            network.fate = Box::new(|packet, _| match packet.exchange() {
+                240 | 241 if *packet.from.ip() == KS2 && packet.bytes.len() > 400 => Fate::Lose,
+                _ => Fate::Deliver,
+            });
+            network.run_s(3);
+            heal(&mut network);
+            network.run_s(60);
+            network.reconfigure("ks2", |own| switch(own, RekeyTransport::Unicast));
+            network.run_s(60);
+            let running = network.ks(primary(&network, &["ks1", "ks2"])).keks[0].spi;
+            for n in 1..=4 {
+                let held = network.gm(n).keks;
+                let mut held = [held.new, held.current].into_iter().flatten();
+                let holds = held.any(|kek| kek.spi == running);
+                assert!(holds, "seed {seed} gm{n}\n{}", network.transcript);
+            }
+            network.command("ks1", Command::Rekey { group: None });
+            network.watch(Duration::from_secs(120), TICK, Network::assert_understood);
+            assert_eq!(registrations(&network), [1; 4], "{}", network.transcript);
+        }
     }
 }
 

@@ -14,7 +14,7 @@ use super::log::Key;
 use super::peer::Link;
 use super::view::Role;
 use crate::context::Context;
-use crate::ks::keys::kinds;
+use crate::ks::keys::{Kek, NextSeq, kinds};
 use crate::ks::removal::Summoned;
 use crate::ks::{KeyServer, Serving};
 use crate::limits::{
@@ -115,6 +115,7 @@ impl KeyServer {
             Some(_) | None if self.coop.row.tenure <= self.highest_term() => {
                 self.coop.rivalled = true;
                 self.open_term(cx, 0);
+                self.outnumber_own();
             }
             Some(_) | None => self.coop.rivalled = true,
         }
@@ -157,6 +158,20 @@ impl KeyServer {
         self.coop.marks_mut(self.coop.own).term = tenure;
         self.keys.tenure = tenure;
         self.persist_coop(cx);
+    }
+
+    /// Members that heard the other key server take no number of the term before: what is on its way
+    /// goes to them anew. Of the Rekey SAs it need not have said how far it counted.
+    //= getvpn P8, P17
+    fn outnumber_own(&mut self) {
+        let next = |kek: &Kek| match self.keys.next_seq(kek, self.coop.own) {
+            NextSeq::Seq(seq) => Some((kek.sa.spi, seq)),
+            NextSeq::NeedsTerm | NextSeq::UsedUp => None,
+        };
+        let firsts: Vec<_> = self.keys.keks.iter().filter_map(next).collect();
+        for (kek, seq) in firsts {
+            self.rekeying.outnumber(&kek, seq);
+        }
     }
 
     fn begin_election(&mut self, cx: &mut Context<'_>) {
