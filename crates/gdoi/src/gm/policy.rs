@@ -7,7 +7,7 @@ use std::net::{Ipv4Addr, SocketAddrV4};
 use std::sync::Arc;
 use std::time::Duration;
 
-use ::policy::{Acl, Time};
+use ::policy::{Acl, PeerKind, Time};
 use event::Gdoi;
 use wire::iana::{ExchangeType, PayloadType};
 use wire::isakmp::{Builder, Chain};
@@ -16,6 +16,7 @@ use wire::private::{PolicyChunk, PolicyName, PolicyRequest};
 use super::held::Policy;
 use super::{Member, PORT, back_off};
 use crate::context::Context;
+use crate::group_sa::{Offer, acl_of};
 use crate::ike::{Connection, Expect, SaId};
 use crate::limits::{BACK_OFF_MAX, BACK_OFF_MIN, FETCH_JITTER};
 use crate::machine::Output;
@@ -133,6 +134,33 @@ impl Member {
             let jitter_ms = u64::try_from(FETCH_JITTER.as_millis()).unwrap_or(0);
             let at = cx.now + Duration::from_millis(random_below(cx.rng, jitter_ms));
             self.fetch = Some(Fetch::begin(name.clone(), Purpose::Rekey, at));
+        }
+    }
+
+    /// A plain key server says every line with each key: those that come with the newest key that is
+    /// held are in force from when it is sent on.
+    //= getvpn P6
+    pub(super) fn policy_told(&mut self, cx: &mut Context<'_>, offer: &Offer) {
+        let Some(held) = self.held.as_mut() else {
+            return;
+        };
+        let newest = held
+            .teks
+            .values()
+            .max_by_key(|tek| (tek.activation, tek.spi));
+        let newest = newest.filter(|tek| offer.teks.iter().any(|said| said.spi == tek.spi));
+        let Some(newest) = newest.filter(|_| held.kind != PeerKind::Ours) else {
+            return;
+        };
+        let acl = acl_of(offer.acl.clone(), &self.config.group);
+        if *held.policy.acl != acl {
+            held.policy = Policy {
+                acl: Arc::new(acl),
+                tbar_window_s: None,
+                activation: Some(newest.activation),
+                blob: None,
+            };
+            self.install_policy(cx);
         }
     }
 

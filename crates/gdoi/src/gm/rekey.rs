@@ -312,8 +312,9 @@ impl Member {
             cx.out.report(Gdoi::SA_KEK_UPDATED {});
         }
         self.install_teks(cx, offer, got, Purpose::Rekey);
-        if let Some(name) = &offer.policy {
-            self.policy_named(cx, name);
+        match &offer.policy {
+            Some(name) => self.policy_named(cx, name),
+            None => self.policy_told(cx, offer),
         }
         if let Some(again) = &offer.register_again {
             self.register_again(cx, again);

@@ -100,7 +100,12 @@ impl KeyServer {
             }
             Content::Kek(_) | Content::Teks(_) => {}
         }
-        let mut offer = self.frame(kind, now, PUSH_HASHES_INLINE);
+        let then = match content {
+            Content::Teks(newest) => self.keys.tek_by_spi(*newest),
+            Content::Register | Content::Retired | Content::Kek(_) => None,
+        };
+        let then = then.map_or(now, TekRecord::told_activation).max(now);
+        let mut offer = self.frame(kind, (now, then), PUSH_HASHES_INLINE);
         let mut grant = Grant {
             clock_generation: self.clock.generation(),
             ..Grant::default()
@@ -166,8 +171,13 @@ impl KeyServer {
         }
     }
 
-    /// What every SA payload to a kind begins with.
-    pub(super) fn frame(&self, kind: PeerKind, now: PseudoTime, hashes: usize) -> Offer {
+    /// What every SA payload to a kind begins with, where the newest of its keys is sent on `then`.
+    pub(super) fn frame(
+        &self,
+        kind: PeerKind,
+        (now, then): (PseudoTime, PseudoTime),
+        hashes: usize,
+    ) -> Offer {
         if kind == PeerKind::Ours {
             return Offer {
                 stamp: Some(GroupStamp {
@@ -185,7 +195,7 @@ impl KeyServer {
             };
         }
         Offer {
-            acl: self.plain_lines(),
+            acl: self.plain_lines(then),
             ..Offer::default()
         }
     }

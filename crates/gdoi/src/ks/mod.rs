@@ -388,9 +388,13 @@ impl KeyServer {
         due
     }
 
-    /// The lines of the policy that SATs can say.
-    fn plain_lines(&self) -> Vec<Ace> {
-        let entries = self.plan.iter().flat_map(|plan| &plan.acl.entries);
+    /// The lines that SATs can say, of the policy that is in force then.
+    //= getvpn P6
+    fn plain_lines(&self, then: PseudoTime) -> Vec<Ace> {
+        let next = self.next_policy.as_ref();
+        let next = next.filter(|blob| blob.activation <= then);
+        let blob = next.or(self.policy.as_ref());
+        let entries = blob.into_iter().flat_map(|blob| &blob.acl.entries);
         entries
             .filter(|ace| crate::transform::not_sayable(ace).is_none())
             .copied()

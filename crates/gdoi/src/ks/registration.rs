@@ -228,7 +228,9 @@ impl KeyServer {
     ) -> (Offer, KekSpi) {
         let now = self.clock.at(cx.now);
         let kek = self.keys.kek(kind).expect("a served group has every KEK");
-        let mut offer = self.frame(kind, now, PULL_HASHES_INLINE);
+        let newest = self.records_for(kind, cx.now).last();
+        let then = newest.map_or(now, TekRecord::told_activation).max(now);
+        let mut offer = self.frame(kind, (now, then), PULL_HASHES_INLINE);
         offer.kek = Some(self.kek_offer(cx, kek, now, Some(peer)));
         offer.teks = self
             .records_for(kind, cx.now)

@@ -13,7 +13,7 @@ mod multicast_coop;
 mod network;
 mod plain;
 mod plain_coop;
-mod plain_fragments;
+mod plain_policy;
 mod plane;
 mod policy;
 mod preview;

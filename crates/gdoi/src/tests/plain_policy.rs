@@ -1,7 +1,8 @@
-//! Policies whose lines do not fit one packet: members of ours fetch them, plain ones are told them
-//! in every rekey.
+//! What plain members are told of the policy: all lines with every key, and another policy with the key
+//! with which it comes into force.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use policy::{Ace, Acl, GroupSize, PeerKind};
 use wire::iana::PayloadType;
@@ -83,4 +84,48 @@ fn a_rekey_for_plain_members_that_is_longer_than_a_packet_is_whole_and_named_onc
     network.reconfigure("ks1", |own| own.sas[0].acl = Arc::clone(&long.sas[0].acl));
     network.run_s(60);
     assert_eq!(network.node("ks1").count("KS_REKEY_FRAGMENTED"), 2);
+}
+
+/// A group of one member of ours and a plain one, which are both this program.
+fn one_of_each(config: &KeyServer) -> Network {
+    let mut network = Network::of(7, config, 2);
+    let mut own = (*network.node("gm2").config).clone();
+    own.members[0].compatible_rfc6407 = true;
+    network.configure("gm2", own);
+    network.command("gm2", Command::ClearGdoi { group: None });
+    network.run_s(20);
+    network
+}
+
+//= getvpn P6
+#[test]
+fn another_policy_reaches_a_plain_member_with_the_key_with_which_it_comes_into_force() {
+    let mut network = one_of_each(&of_lines(2));
+    let before = of_lines(2).sas[0].acl.entries.clone();
+    let after = of_lines(5).sas[0].acl.entries.clone();
+    let downloaded = |network: &Network, n| network.gm(n).downloaded_acl.unwrap().entries.clone();
+    assert_eq!(downloaded(&network, 2), before);
+    network.reconfigure("ks1", |own| {
+        own.sas[0].acl = Arc::clone(&of_lines(5).sas[0].acl)
+    });
+    network.run_s(5);
+    let told = network.now;
+    let from = [1, 2].map(|n| {
+        assert_eq!(downloaded(&network, n), after, "{}", network.transcript);
+        let node = network.node(&format!("gm{n}"));
+        let plane = node.plane();
+        let from = plane.policy_from.expect("it is told from when");
+        from.since(plane.clock.expect("it has one").at(told))
+    });
+    // Plain members come a little early.
+    assert!(from[0] > Duration::from_secs(10), "{from:?}");
+    let early = from[0].checked_sub(from[1]).expect("it is not later");
+    assert!(early <= Duration::from_secs(6), "{early:?}");
+    // What is told of keys of before says the lines of before; who registers meanwhile begins with those.
+    network.command("gm2", Command::ClearGdoi { group: None });
+    network.run_s(5);
+    assert_eq!(downloaded(&network, 2), after, "{}", network.transcript);
+    network.run_s(120);
+    assert_eq!(downloaded(&network, 2), after);
+    assert_eq!(downloaded(&network, 1), after);
 }
