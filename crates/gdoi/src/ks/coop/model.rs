@@ -125,6 +125,7 @@ impl KeyServer {
             untimed: self.untimed.clone(),
             buried: self.buried.clone(),
             unsure_until: self.unsure_until,
+            fragmented: self.fragmented,
             ordered: self.ordered,
             spent: self.spent,
             summoned: self.summoned.clone(),
