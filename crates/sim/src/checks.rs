@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use policy::{ClockGeneration, PeerKind, Time};
+use policy::{Acl, ClockGeneration, PeerKind, Time};
 use router::Input;
 use router::show::machines::Machines as _;
 
@@ -157,6 +157,43 @@ impl VirtualWorld {
             );
             self.watch
                 .violate(self.now, "a new clock is followed", &what);
+        }
+    }
+
+    /// After a calm span all members within the promise have been told the same lines, those of RFC 6407
+    /// too, to which nobody names the policy.
+    pub(crate) fn one_access_list(&mut self, calm: Duration) {
+        let model = self.reference.as_ref();
+        let covered = |id: NodeId| model.is_some_and(|model| model.covers(self.now, id));
+        let out = |id: NodeId| self.watch.outsiders.contains(id);
+        let members = self.members.iter().copied();
+        let told = members.filter(|id| covered(*id) && !out(*id)).flat_map(|id| {
+            let running = self.nodes[id].running.as_ref();
+            let views = running.map(|running| running.router.members());
+            let views = views.into_iter().flatten();
+            let held = views.filter(|view| !view.teks.is_empty());
+            held.filter_map(move |view| Some((id, view.downloaded_acl?)))
+        });
+        let told: Vec<_> = told.collect();
+        let other = told.first().and_then(|(one, acl)| {
+            let mut others = told.iter();
+            let (other, own) = others.find(|(_, own)| own.entries != acl.entries)?;
+            Some(((one, acl), (other, own)))
+        });
+        if let Some(((one, acl), (other, own))) = other {
+            let lines = |acl: &Acl| {
+                let lines: Vec<String> = acl.entries.iter().map(ToString::to_string).collect();
+                lines.join(", ")
+            };
+            let what = format!(
+                "{calm:?} after the last fault {} is told {}, and {} {}",
+                self.nodes[*one].name,
+                lines(acl),
+                self.nodes[*other].name,
+                lines(own)
+            );
+            self.watch
+                .violate(self.now, "one access list is told to all", &what);
         }
     }
 

@@ -255,6 +255,7 @@ impl Day {
             self.pass(TAIL);
             self.world.members_are_registered(TAIL);
             self.world.one_clock(TAIL);
+            self.world.one_access_list(TAIL);
             self.world.removed_members_are_out();
             self.world.one_primary_per_component();
             self.everybody_talks();
@@ -301,6 +302,7 @@ impl Day {
         self.pass(course.settles);
         self.world.members_are_registered(course.settles);
         self.world.one_clock(course.settles);
+        self.world.one_access_list(course.settles);
         self.world.removed_members_are_out();
         self.world.one_primary_per_component();
     }
