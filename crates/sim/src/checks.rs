@@ -167,13 +167,15 @@ impl VirtualWorld {
         let covered = |id: NodeId| model.is_some_and(|model| model.covers(self.now, id));
         let out = |id: NodeId| self.watch.outsiders.contains(id);
         let members = self.members.iter().copied();
-        let told = members.filter(|id| covered(*id) && !out(*id)).flat_map(|id| {
-            let running = self.nodes[id].running.as_ref();
-            let views = running.map(|running| running.router.members());
-            let views = views.into_iter().flatten();
-            let held = views.filter(|view| !view.teks.is_empty());
-            held.filter_map(move |view| Some((id, view.downloaded_acl?)))
-        });
+        let told = members
+            .filter(|id| covered(*id) && !out(*id))
+            .flat_map(|id| {
+                let running = self.nodes[id].running.as_ref();
+                let views = running.map(|running| running.router.members());
+                let views = views.into_iter().flatten();
+                let held = views.filter(|view| !view.teks.is_empty());
+                held.filter_map(move |view| Some((id, view.downloaded_acl?)))
+            });
         let told: Vec<_> = told.collect();
         let other = told.first().and_then(|(one, acl)| {
             let mut others = told.iter();

@@ -69,6 +69,8 @@ pub(super) struct Policy {
     pub(super) tbar_window_s: Option<u32>,
     /// From when it is in force.
     pub(super) activation: Option<PseudoTime>,
+    /// The list in force until then, from a plain key server that has told another one since.
+    pub(super) before: Option<Arc<Acl>>,
     /// Its blob, from a key server of ours.
     pub(super) blob: Option<Arc<PolicyBlob>>,
 }
@@ -548,6 +550,7 @@ mod tests {
                 acl: Arc::default(),
                 tbar_window_s: None,
                 activation: None,
+                before: None,
                 blob: None,
             },
             dead: VecDeque::new(),

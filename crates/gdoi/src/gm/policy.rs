@@ -7,13 +7,13 @@ use std::net::{Ipv4Addr, SocketAddrV4};
 use std::sync::Arc;
 use std::time::Duration;
 
-use ::policy::{Acl, PeerKind, Time};
+use ::policy::{Acl, PeerKind, PseudoTime, Time};
 use event::Gdoi;
 use wire::iana::{ExchangeType, PayloadType};
 use wire::isakmp::{Builder, Chain};
 use wire::private::{PolicyChunk, PolicyName, PolicyRequest};
 
-use super::held::Policy;
+use super::held::{Held, Policy};
 use super::{Member, PORT, back_off};
 use crate::context::Context;
 use crate::group_sa::{Offer, acl_of};
@@ -85,8 +85,16 @@ impl Policy {
             acl: Arc::new(blob.acl.clone()),
             tbar_window_s: blob.tbar_window_s,
             activation: Some(blob.activation),
+            before: None,
             blob: Some(blob),
         }
+    }
+
+    /// The list that is in force then.
+    fn acl_at(&self, then: PseudoTime) -> &Arc<Acl> {
+        let comes_later = self.activation.is_some_and(|at| then < at);
+        let before = self.before.as_ref().filter(|_| comes_later);
+        before.unwrap_or(&self.acl)
     }
 }
 
@@ -137,27 +145,24 @@ impl Member {
         }
     }
 
-    /// A plain key server says every line with each key: those that come with the newest key that is
-    /// held are in force from when it is sent on.
+    /// A plain key server says every line with each key, of the policy that is in force when that key is
+    /// sent on: that is news if it is not what was said of that time before.
     //= getvpn P6
     pub(super) fn policy_told(&mut self, cx: &mut Context<'_>, offer: &Offer) {
-        let Some(held) = self.held.as_mut() else {
+        let plain = |held: &&mut Held| held.kind != PeerKind::Ours && !offer.teks.is_empty();
+        let Some(held) = self.held.as_mut().filter(plain) else {
             return;
         };
-        let newest = held
-            .teks
-            .values()
-            .max_by_key(|tek| (tek.activation, tek.spi));
-        let newest = newest.filter(|tek| offer.teks.iter().any(|said| said.spi == tek.spi));
-        let Some(newest) = newest.filter(|_| held.kind != PeerKind::Ours) else {
-            return;
-        };
+        let delay = Duration::from_secs(u64::from(offer.activation_delay_s.unwrap_or(0)));
+        let then = held.clock.at(cx.now).after(delay);
+        let before = held.policy.acl_at(then);
         let acl = acl_of(offer.acl.clone(), &self.config.group);
-        if *held.policy.acl != acl {
+        if **before != acl {
             held.policy = Policy {
+                before: Some(Arc::clone(before)),
                 acl: Arc::new(acl),
                 tbar_window_s: None,
-                activation: Some(newest.activation),
+                activation: Some(then),
                 blob: None,
             };
             self.install_policy(cx);

@@ -466,6 +466,7 @@ impl Member {
                     acl,
                     tbar_window_s: None,
                     activation: None,
+                    before: None,
                     blob: None,
                 };
                 self.install(cx, run, *grant, policy);

@@ -228,7 +228,9 @@ impl KeyServer {
     ) -> (Offer, KekSpi) {
         let now = self.clock.at(cx.now);
         let kek = self.keys.kek(kind).expect("a served group has every KEK");
-        let told = self.records_for(kind, cx.now).map(TekRecord::told_activation);
+        let told = self
+            .records_for(kind, cx.now)
+            .map(TekRecord::told_activation);
         let then = told.max().map_or(now, |then| then.max(now));
         let mut offer = self.frame(kind, (now, then), PULL_HASHES_INLINE);
         offer.kek = Some(self.kek_offer(cx, kek, now, Some(peer)));
