@@ -64,8 +64,8 @@ pub(crate) struct Due {
     pub(crate) tried: BTreeMap<(Ipv4Addr, Anew), Target>,
     /// Datagrams that are also repeated by other key servers.
     pub(crate) handed: Vec<(Departure, KekSpi)>,
-    /// Rekeys that are over.
-    pub(crate) over: Vec<Content>,
+    /// Rekeys that are over, and the kind of their members.
+    pub(crate) over: Vec<(PeerKind, Content)>,
 }
 
 impl Due {

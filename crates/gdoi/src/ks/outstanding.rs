@@ -531,7 +531,7 @@ impl Rekeying {
         let push = &mut self.pushes[at];
         if push.awaiting.is_empty() && push.ended.is_none() {
             push.ended = Some(now);
-            due.over.push(push.push.content.clone());
+            due.over.push((push.push.kind, push.push.content.clone()));
             match push.push.content {
                 Content::Kek(new) if !push.push.asks => {
                     due.told.push(Told {
@@ -692,11 +692,11 @@ impl Rekeying {
         not_over.any(|push| push.push.content == *content)
     }
 
-    /// The newest traffic keys of the rekeys that some member still has to acknowledge.
-    pub(crate) fn teks_on_their_way(&self) -> impl Iterator<Item = Spi> {
+    /// The newest traffic keys of the rekeys that some member still has to acknowledge, and its kind.
+    pub(crate) fn teks_on_their_way(&self) -> impl Iterator<Item = (PeerKind, Spi)> {
         let not_over = self.pushes.iter().filter(|push| push.ended.is_none());
         not_over.filter_map(|push| match push.push.content {
-            Content::Teks(newest) => Some(newest),
+            Content::Teks(newest) => Some((push.push.kind, newest)),
             Content::Kek(_) | Content::Register | Content::Retired => None,
         })
     }

@@ -241,7 +241,7 @@ impl KeyServer {
             sent |= self.send(cx, kind, &Content::Teks(newest), members);
         }
         if !sent {
-            self.mark_delivered(&Content::Teks(newest));
+            self.mark_delivered(PeerKind::Ours, &Content::Teks(newest));
             self.persist_group(cx);
         }
     }
@@ -262,7 +262,7 @@ impl KeyServer {
             self.begin(cx);
         }
         if !self.send(cx, kind, &Content::Kek(spi), members) {
-            self.mark_delivered(&Content::Kek(spi));
+            self.mark_delivered(kind, &Content::Kek(spi));
         }
     }
 
@@ -337,7 +337,7 @@ impl KeyServer {
         for (kind, spi) in keks {
             let members = self.members.of_kind(kind).collect();
             if !self.send(cx, kind, &Content::Kek(spi), members) {
-                self.mark_delivered(&Content::Kek(spi));
+                self.mark_delivered(kind, &Content::Kek(spi));
             }
         }
         if teks {
@@ -632,13 +632,14 @@ impl KeyServer {
             self.send_anew(cx, &anew, members);
         }
         self.rekeying.go_on(due.tried);
-        let over = !due.over.is_empty();
+        let any_over = !due.over.is_empty();
         // It may have been made anew.
         let done = |content: &Content| !self.rekeying.is_on_its_way(content);
-        for content in due.over.into_iter().filter(done).collect::<Vec<_>>() {
-            self.mark_delivered(&content);
+        let over = due.over.into_iter().filter(|(_, content)| done(content));
+        for (kind, content) in over.collect::<Vec<_>>() {
+            self.mark_delivered(kind, &content);
         }
-        if over {
+        if any_over {
             self.persist_group(cx);
             self.persist_members(cx);
         }
@@ -669,7 +670,7 @@ impl KeyServer {
         cx.out.report(sent);
     }
 
-    fn mark_delivered(&mut self, content: &Content) {
+    fn mark_delivered(&mut self, kind: PeerKind, content: &Content) {
         match content {
             Content::Register | Content::Retired => {}
             Content::Kek(spi) => {
@@ -681,10 +682,16 @@ impl KeyServer {
                 let teks = &mut self.keys.teks;
                 let place = |spi| teks.iter().position(|record| record.tek.spi == spi);
                 let last = place(*newest).unwrap_or(teks.len());
+                let on_its_way = self.rekeying.teks_on_their_way();
+                let on_its_way = on_its_way.filter_map(|(kind, spi)| Some((kind, place(spi)?)));
+                let (later, earlier): (Vec<_>, Vec<_>) = on_its_way.partition(|(_, at)| *at > last);
+                // What goes to members of ours about a later key brings them this one, too.
+                let with_it = |(of, _): &(PeerKind, usize)| *of == PeerKind::Ours;
+                if kind != PeerKind::Ours && later.iter().any(with_it) {
+                    return;
+                }
                 // What is on its way beside it, with keys that it had no room for.
-                let on_its_way = self.rekeying.teks_on_their_way().filter_map(place);
-                let first = on_its_way.filter(|at| *at <= last).max();
-                let first = first.map_or(0, |at| at + 1);
+                let first = earlier.into_iter().map(|(_, at)| at + 1).max().unwrap_or(0);
                 for record in teks.iter_mut().take(last + 1).skip(first) {
                     // One that still waits for other key servers was no part of it.
                     record.delivered |= record.announced;

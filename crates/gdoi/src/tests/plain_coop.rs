@@ -115,6 +115,24 @@ fn keys_of_both_sides_of_a_split_reach_plain_members() {
     }
 }
 
+/// Plain members are told each key in a PUSH of its own, and have acknowledged that one; ours are told all of
+/// them by one, which one member has not heard when the primary dies.
+#[test]
+fn a_key_that_plain_members_have_is_told_to_ours_by_whoever_takes_over() {
+    let mut network = mixed(9, 3_600, |_| {});
+    // The next key is announced, and not sent on yet.
+    network.run_s(2_700);
+    network.fate = Box::new(|packet, _| match *packet.to.ip() == gm(3) {
+        true => Fate::Lose,
+        false => Fate::Deliver,
+    });
+    network.command("ks1", Command::Rekey { group: None });
+    network.run_s(2);
+    network.kill("ks1");
+    network.fate = Box::new(|_, _| Fate::Deliver);
+    network.watch(Duration::from_secs(120), TICK, Network::assert_understood);
+}
+
 /// It is told what is sent on now; the next key it gets from the primary, which sends rekeys.
 #[test]
 fn who_registers_at_a_secondary_is_told_the_next_key_by_the_primary() {
