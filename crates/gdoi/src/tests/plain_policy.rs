@@ -103,7 +103,10 @@ fn another_policy_reaches_a_plain_member_with_the_key_with_which_it_comes_into_f
     let mut network = one_of_each(&of_lines(2));
     let before = of_lines(2).sas[0].acl.entries.clone();
     let after = of_lines(5).sas[0].acl.entries.clone();
-    let downloaded = |network: &Network, n| network.gm(n).downloaded_acl.unwrap().entries.clone();
+    let downloaded = |network: &Network, n| {
+        let acl = network.gm(n).downloaded_acl.expect("it is registered");
+        acl.entries.clone()
+    };
     assert_eq!(downloaded(&network, 2), before);
     network.reconfigure("ks1", |own| {
         own.sas[0].acl = Arc::clone(&of_lines(5).sas[0].acl)
@@ -121,7 +124,7 @@ fn another_policy_reaches_a_plain_member_with_the_key_with_which_it_comes_into_f
     assert!(from[0] > Duration::from_secs(10), "{from:?}");
     let early = from[0].checked_sub(from[1]).expect("it is not later");
     assert!(early <= Duration::from_secs(6), "{early:?}");
-    // What is told of keys of before says the lines of before; who registers meanwhile begins with those.
+    // Who registers meanwhile is told once more.
     network.command("gm2", Command::ClearGdoi { group: None });
     network.run_s(5);
     assert_eq!(downloaded(&network, 2), after, "{}", network.transcript);
