@@ -19,6 +19,10 @@ const RECOVERY: Duration = Duration::from_secs(150);
 /// ... and for each key server this much, since it may try dead ones before.
 const RECOVERY_PER_SERVER: Duration = Duration::from_secs(15);
 
+/// Key servers that can hear each other again have met within this: phase 1 begins again
+/// `PEER_RETRY` after an attempt was given up, and the merge takes its messages.
+const REUNION: Duration = Duration::from_secs(15);
+
 /// A removal waits so long for key servers that do not write it down ...
 const REPLICATION_MAX: Duration = Duration::from_secs(10);
 /// ... then keys of before are sent on for so long, plus a second for so many members, which is the
@@ -40,7 +44,8 @@ pub(crate) struct Times {
     pub(crate) urgent: Duration,
     /// How long a member that lost contact may take to be back.
     pub(crate) recovery: Duration,
-    /// How long key servers may be apart without a loss: so long all hold the same keys ahead.
+    /// How long a split of key servers may last without a loss: so long, and until they have met
+    /// again, all hold the same keys ahead.
     pub(crate) shared: Duration,
     /// From an ordered removal until nobody sends on keys of before.
     pub(crate) removal: Duration,
@@ -85,7 +90,9 @@ impl Times {
             recall: RECALL + takeover,
             delivery: schedule.delivery_delay(),
             held: schedule.period() * 2,
-            shared: (schedule.period() * look_ahead).saturating_sub(schedule.overlap()),
+            shared: (schedule.period() * look_ahead)
+                .saturating_sub(schedule.overlap())
+                .saturating_sub(REUNION),
         }
     }
 
@@ -333,10 +340,10 @@ mod tests {
     #[test]
     fn key_servers_may_be_apart_as_long_as_they_share_keys() {
         let mut model = model();
-        assert_eq!(model.times.shared, Duration::from_secs(2 * 3_570 - 30));
+        assert_eq!(model.times.shared, Duration::from_secs(2 * 3_570 - 30 - 15));
         let both = || vec![0, 1];
         model.key_servers_agree(at(100), both(), false);
-        assert!(model.covers(at(7_210), 0) && !model.covers(at(7_211), 0));
+        assert!(model.covers(at(7_195), 0) && !model.covers(at(7_196), 0));
         model.key_servers_agree(at(8_000), both(), true);
         assert!(!model.covers(at(8_001), 0) && model.covers(at(8_200), 0));
         model.key_servers_agree(at(9_000), both(), false);
