@@ -19,6 +19,9 @@ pub struct Config {
     pub isakmp: Isakmp,
     /// Groups that this box serves.
     pub key_servers: Vec<KeyServer>,
+    /// Groups that it is to serve and cannot, since something in their configuration is missing, and
+    /// what: they stand still, and what they know is kept.
+    pub incomplete: Vec<(GroupName, String)>,
     /// Groups that this box is a member of.
     pub members: Vec<Member>,
 }

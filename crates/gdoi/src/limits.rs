@@ -11,6 +11,9 @@ pub const MEMBERS_MAX: usize = 100_000;
 pub const TEKS_MAX: usize = 16;
 /// SIDs of one PULL (PROTOCOL P20).
 pub const SIDS_PER_PULL_MAX: u16 = 64;
+/// Octets of a member's record for SIDs that are or may be in use: of 290 registrations with eight
+/// each within the life of a key. Five sides of a split may join theirs in one record.
+pub const LEASE_OCTETS_MAX: usize = 12_288;
 /// SIDs that one write to disk covers (PROTOCOL P20).
 pub const SID_BLOCK: u64 = 1_024;
 /// PULLs that wait for message 3, over all groups of a key server.
@@ -28,6 +31,9 @@ pub const PUSH_LEN_MAX: usize = 1_280;
 pub const PUSH_BATCH: usize = 100;
 /// ... and the pause between two batches.
 pub const PUSH_BATCH_PAUSE: Duration = Duration::from_millis(100);
+/// Octets of a PUSH that is handed to other key servers: those of plain members may be longer than
+/// [`PUSH_LEN_MAX`] (`docs/decisions/0012`, 12).
+pub const HANDED_OCTETS_MAX: usize = 8_192;
 /// How long copies of a PUSH stay bit-identical (PROTOCOL P8).
 pub const PUSH_IDENTICAL: Duration = Duration::from_secs(60);
 /// How long the second of two PUSHes to one member waits for the first's acknowledgement (P8).
@@ -195,6 +201,11 @@ pub const SAS_MAX: usize = 65_536;
 pub const SAS_PER_PEER_MAX: usize = 4;
 /// Exchanges that an SA holds at a time, those that only wait for a repeat included.
 pub const EXCHANGES_PER_SA_MAX: usize = 16;
+/// Announcements of several groups that wait for one peer's answer at a time: there is room for as
+/// many of the peer's.
+pub const ANNOUNCEMENTS_PER_SA_MAX: usize = EXCHANGES_PER_SA_MAX / 2;
+/// Pause before an announcement for which the SA had no room.
+pub const ANNOUNCEMENT_RETRY: Duration = Duration::from_millis(200);
 /// How long an exchange stays after its last message, to answer repeats.
 pub const EXCHANGE_LINGER: Duration = Duration::from_secs(30);
 /// Message ids that each side may use in an SA. All are remembered, so no message of an exchange

@@ -245,12 +245,15 @@ impl Machine {
     //= getvpn P21
     fn resumed(&mut self, now: Time, rng: Box<dyn Rng + Send>, out: &mut Outbox) {
         self.rng = rng;
-        for sa in self.isakmp.forget_all() {
-            self.servers
-                .values_mut()
-                .for_each(|group| group.forget_sa(sa));
+        let gone = self.isakmp.forget_all();
+        let (mut cx, servers, members) = self.split(now, out);
+        for sa in gone {
+            for group in servers.values_mut() {
+                group.forget_sa(sa);
+                group.coop_failed(&mut cx, sa);
+                group.coop_deleted(&mut cx, sa, false);
+            }
         }
-        let (mut cx, _, members) = self.split(now, out);
         for member in members.values_mut() {
             member.resumed(&mut cx);
         }
@@ -310,7 +313,10 @@ impl Machine {
             .cloned()
             .collect();
         for name in gone {
-            if let Some(group) = servers.remove(&name) {
+            let lacks = config.incomplete.iter().find(|(own, _)| *own == name);
+            if let (Some((_, reason)), Some(group)) = (lacks, servers.get_mut(&name)) {
+                group.suspend(&mut cx, reason);
+            } else if let Some(group) = servers.remove(&name) {
                 group.forget(&mut cx);
             }
         }

@@ -343,8 +343,7 @@ pub(crate) fn read_kek(r: &mut Reader<'_>) -> Result<Kek, Error> {
     let generation = read_generation(r)?;
     let ks_list_hash = r.array()?;
     let minted_by = read_index(r)?;
-    let len = usize::from(r.u8()?);
-    let label = String::from_utf8_lossy(r.take(len)?).into_owned();
+    let label = read_text(r, "octets of a label that is text")?;
     let seq = r.u32()?;
     let flags = match r.u8()? {
         flags @ 0..=31 => flags,
@@ -544,6 +543,15 @@ pub(crate) fn no_member(group: &GroupName, address: Ipv4Addr) -> Record {
     no_record(format!("{MEMBER}{group}/{address}").into_bytes())
 }
 
+/// A text with its length before it, as it was written: what is no text would become another one.
+fn read_text(r: &mut Reader<'_>, field: &'static str) -> Result<String, Error> {
+    let len = usize::from(r.u8()?);
+    let text = std::str::from_utf8(r.take(len)?).ok();
+    let text = text.filter(|text| !text.contains(char::is_control));
+    let text = text.map(ToOwned::to_owned);
+    text.ok_or_else(|| r.bad(field, len as u64, "UTF-8 without control characters"))
+}
+
 /// A member of its row's octets.
 pub(crate) fn read_member(octets: &[u8]) -> Result<Member, Error> {
     let mut r = Reader::new("member", octets);
@@ -557,8 +565,7 @@ pub(crate) fn read_member(octets: &[u8]) -> Result<Member, Error> {
     let joined = PseudoTime::from_nanos(r.u64()?);
     let kek = KekSpi(r.array()?);
     let kind = read_kind(&mut r)?;
-    let len = usize::from(r.u8()?);
-    let version = String::from_utf8_lossy(r.take(len)?).into_owned();
+    let version = read_text(&mut r, "octets of a version that is text")?;
     let ack_base = read_secret(&mut r)?;
     let [rekeys_sent, retries, acks_received, acks_missed] =
         [r.u64()?, r.u64()?, r.u64()?, r.u64()?];

@@ -65,6 +65,7 @@ pub(super) fn configuration(form: u8) -> Config {
             keepalive_s: if has(KEEPALIVE) { 10 } else { 0 },
             ..Isakmp::default()
         },
+        incomplete: Vec::new(),
         key_servers: vec![KeyServer {
             group: "fuzz".into(),
             id: GroupId::Number(GROUP),

@@ -4,6 +4,7 @@ use std::collections::VecDeque;
 
 use ::policy::{PseudoTime, Spi, Tek};
 use crypto::hash::{Digest, Hash};
+use event::Gdoi;
 
 use super::Member;
 use super::held::Keks;
@@ -66,9 +67,11 @@ impl Member {
         if held.teks.is_empty() {
             self.held = None;
             self.fetch = None;
+            let group = self.config.group.clone();
             cx.out.push(Output::CloseGroup {
-                group: self.config.group.clone(),
+                group: group.clone(),
             });
+            cx.out.report(Gdoi::GM_RE_REGISTER { group });
             let late = self.plan.at.is_none_or(|at| at > cx.now) && !self.summoned;
             if self.attempt.is_idle() && late {
                 self.plan = Plan::at(cx.now);

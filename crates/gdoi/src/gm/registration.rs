@@ -23,7 +23,7 @@ use super::pseudotime::{PseudoTimeFilter, Read};
 use super::{Member, PORT};
 use crate::context::Context;
 use crate::group_sa::{KekOffer, Offer, Received, Unacceptable, acl_of, unsupported};
-use crate::ike::{Connection, Expect, Failure, Sa, SaId};
+use crate::ike::{Connection, Expect, Failure, Sa, SaId, SendError};
 use crate::kin::{self, Proof};
 use crate::limits::{BACK_OFF_MIN, PULL_WAIT, TEKS_HELD_MAX};
 use crate::machine::{KeyLogLine, Output, TekKey};
@@ -301,7 +301,8 @@ impl Member {
             .isakmp
             .open(cx.now, sa, ExchangeType::GROUPKEY_PULL, cx.rng);
         let (Ok((pull, built)), Ok(message_id)) = (begun, opened) else {
-            return self.fail(cx, "the phase-1 SA takes no more exchanges", true);
+            let dead = opened != Err(SendError::Busy);
+            return self.fail(cx, "the phase-1 SA takes no more exchanges", dead);
         };
         let run = Run {
             sa,

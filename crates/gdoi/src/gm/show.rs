@@ -1,5 +1,6 @@
 //! The member's view: what it holds, in plain values.
 
+use std::net::SocketAddrV4;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -7,16 +8,25 @@ use ::policy::{PseudoTime, Time};
 use crypto::key_pair::Algorithm;
 
 use super::held::{Held, Kek};
-use super::{KekView, Keks, Member, PublicKeyView, Status, TekView, View};
+use super::{KekView, Keks, Member, PORT, PublicKeyView, Status, TekView, View};
 use crate::key_pairs::algorithm;
 
 impl Member {
+    /// The key server that is asked next.
+    fn next_server(&self) -> Option<SocketAddrV4> {
+        let servers = &self.config.servers;
+        let next = self.plan.server + usize::from(self.plan.next_server);
+        let server = servers.get(next % servers.len().max(1))?;
+        Some(SocketAddrV4::new(*server, PORT))
+    }
+
     /// What an operator can see at `now`.
     pub(crate) fn view(&self, now: Time) -> View {
         let held = self.held.as_ref();
         let server = held
             .map(|held| held.server)
-            .or_else(|| self.attempt.server());
+            .or_else(|| self.attempt.server())
+            .or_else(|| self.next_server());
         let last = held.and_then(|held| held.last_rekey);
         let counters = &self.counters;
         View {

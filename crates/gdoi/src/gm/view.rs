@@ -29,7 +29,7 @@ pub struct View {
     pub interface: String,
     /// How far the registration is.
     pub status: Status,
-    /// The key server where it is registered, or is trying.
+    /// The key server where it is registered, is trying, or tries next.
     pub server: Option<SocketAddrV4>,
     /// What that key server proved to be.
     pub server_kind: Option<PeerKind>,

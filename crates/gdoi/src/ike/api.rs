@@ -124,6 +124,8 @@ pub enum SendError {
     Malformed(wire::Error),
     /// The payloads given are not legal in the message that is due.
     Illegal(Illegal),
-    /// The SA has used up its message ids or holds as many exchanges as it may.
+    /// The SA holds as many exchanges as it may; some of them will end.
+    Busy,
+    /// The SA has used up its message ids.
     Exhausted,
 }

@@ -451,7 +451,6 @@ impl Isakmp {
         let (local, peer) = (sa.local, sa.peer);
         if sa.expires <= now {
             self.delete(now, id, rng, out);
-            self.upcalls.push_back(Upcall::Deleted(id));
             return;
         }
         sa.assemblies.expire(now);

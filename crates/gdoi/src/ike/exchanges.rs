@@ -6,7 +6,7 @@ use crypto::Rng;
 use policy::Time;
 use wire::iana::{ExchangeType, NotifyType, PayloadType};
 
-use super::api::{Expect, SaId, SendError};
+use super::api::{Expect, SaId, SendError, Upcall};
 use super::engine::{Entry, Isakmp};
 use super::informational;
 use super::refusal::Failure;
@@ -107,7 +107,8 @@ impl Isakmp {
         Ok(())
     }
 
-    /// Ends an SA from here and tells the peer; a negotiation just ends. There is no upcall.
+    /// Ends an SA from here and tells the peer; a negotiation just ends. Groups share an SA: all of
+    /// them hear of it by an upcall.
     pub fn delete(&mut self, now: Time, sa: SaId, rng: &mut dyn Rng, out: &mut Outbox) {
         match self.entries.get_mut(&sa) {
             Some(Entry::Established(entry)) => {
@@ -115,12 +116,15 @@ impl Isakmp {
                 if let Ok(bytes) = informational::delete(entry, rng) {
                     self.transmit(local, peer, [bytes], out);
                 }
+                self.raise(Upcall::Deleted(sa));
             }
             Some(Entry::Negotiation(negotiation)) => {
                 let peer = *negotiation.common.peer.ip();
+                let reason = Failure::Cancelled;
                 if negotiation.state.is_initiator() {
-                    self.reports.failed(now, peer, Failure::Cancelled);
+                    self.reports.failed(now, peer, reason);
                 }
+                self.raise(Upcall::Failed { sa, reason });
             }
             None => {}
         }

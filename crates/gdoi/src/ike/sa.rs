@@ -25,7 +25,10 @@ use super::refusal::Refusal;
 use super::retransmit::{Answered, Fingerprint, Pending};
 use super::vendor::{VendorIds, Version};
 use crate::exchange::message_at;
-use crate::limits::{EXCHANGE_LINGER, EXCHANGES_PER_SA_MAX, MESSAGE_OCTETS_MAX, SA_REMAINING_MIN};
+use crate::limits::{
+    ANNOUNCEMENTS_PER_SA_MAX, EXCHANGE_LINGER, EXCHANGES_PER_SA_MAX, MESSAGE_OCTETS_MAX,
+    SA_REMAINING_MIN,
+};
 
 /// An established phase-1 SA.
 pub struct Sa {
@@ -339,12 +342,21 @@ impl Sa {
         kind: ExchangeType,
         rng: &mut dyn Rng,
     ) -> Result<u32, SendError> {
-        self.make_room().map_err(|_| SendError::Exhausted)?;
+        if kind == ExchangeType::GETVPN_COOP && self.unanswered(kind) >= ANNOUNCEMENTS_PER_SA_MAX {
+            return Err(SendError::Busy);
+        }
+        self.make_room().map_err(|_| SendError::Busy)?;
         let message_id = self.new_message_id(rng).ok_or(SendError::Exhausted)?;
         let iv = self.keys.exchange_iv(&self.last_block, message_id);
         self.exchanges
             .insert(message_id, Box::new(Exchange::new(now, kind, true, iv)));
         Ok(message_id)
+    }
+
+    /// How many exchanges of that kind, begun here, wait for the peer.
+    fn unanswered(&self, kind: ExchangeType) -> usize {
+        let waits = |e: &Exchange| e.kind == kind && e.ours && !e.is_done();
+        self.exchanges.values().filter(|e| waits(e)).count()
     }
 
     fn new_message_id(&mut self, rng: &mut dyn Rng) -> Option<u32> {

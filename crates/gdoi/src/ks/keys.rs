@@ -512,6 +512,12 @@ impl GroupKeys {
         }
     }
 
+    /// The term of whoever minted the Rekey SA in use, if it is later than that of this key server.
+    pub(crate) fn later_tenure(&self, kind: PeerKind) -> Option<u32> {
+        let tenure = self.kek(kind)?.tenure;
+        (tenure > self.tenure).then_some(tenure)
+    }
+
     /// The Rekey SA of a kind that is minted and not in use yet.
     pub(crate) fn kek_ahead(&self, kind: PeerKind) -> Option<&Kek> {
         let in_use = self.kek(kind).map(Kek::rank);

@@ -11,6 +11,7 @@ use crypto::Secret;
 use policy::{KekSpi, PeerKind, PseudoTime, Sid, Time};
 
 use super::sid::SidLease;
+use crate::limits::LEASE_OCTETS_MAX;
 
 /// A registered member.
 #[derive(Clone)]
@@ -98,6 +99,15 @@ impl Member {
         for lease in &mut self.leases {
             lease.until.get_or_insert(until);
         }
+    }
+
+    /// Whether its record has room for so many identifiers more: a member that registers over and over
+    /// gets none while those of its registrations before may be in use.
+    //= getvpn P20
+    pub(crate) fn has_room(&self, sids: u16) -> bool {
+        let octets = |sids: usize| 10 + 4 * sids;
+        let held: usize = self.leases.iter().map(|own| octets(own.sids.len())).sum();
+        held + octets(sids.into()) <= LEASE_OCTETS_MAX
     }
 
     /// A new registration got these identifiers.

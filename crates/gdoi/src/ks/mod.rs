@@ -242,6 +242,13 @@ impl KeyServer {
         self.tick(cx);
     }
 
+    /// Something that the group needs is no longer configured: it stands still until it is, and
+    /// forgets nothing.
+    pub(crate) fn suspend(&mut self, cx: &mut Context<'_>, reason: &str) {
+        self.plan = None;
+        self.stop(cx, Serving::Incomplete(reason.to_owned()));
+    }
+
     fn stop(&mut self, cx: &mut Context<'_>, serving: Serving) {
         if self.serving != serving {
             match &serving {

@@ -316,18 +316,17 @@ impl KeyServer {
         }
         let held = said.held.filter(|_| ours);
         let doubt = held.is_some_and(|held| self.member_remembers(cx, address, &held));
-        let mark = self.sids.mark();
-        let sids = self.allocate_sids(address, workers, now)?;
-        let ack_base = ack_base(cx, message.sa, pull);
-        let until = self
-            .keys
-            .teks
-            .iter()
-            .map(|record| record.tek.expiry)
-            .max()
-            .unwrap_or(now);
+        let (mark, until) = (self.sids.mark(), self.last_expiry().unwrap_or(now));
         let mut member = self.members.find(address).cloned().unwrap_or_default();
         member.end_lease(until, now);
+        if !member.has_room(workers) {
+            return Err(Refusal::SidsExhausted);
+        }
+        let sids = self.allocate_sids(address, workers, now)?;
+        if self.sids.mark() != mark {
+            self.persist_group(cx);
+        }
+        let ack_base = ack_base(cx, message.sa, pull);
         member.begin_lease(sids.clone());
         let member = Member {
             peer: pull.peer,
@@ -349,15 +348,18 @@ impl KeyServer {
         self.tell_dropped(cx, pull.kind, address);
         self.rekeying.forget(address);
         self.untimed.heard(address, cx.now);
-        if self.sids.mark() != mark {
-            self.persist_group(cx);
-        }
         let record = persist::member_record(&self.config.group, address, &member);
         cx.out.push(Output::Persist(record));
         self.members.insert(address, member);
         self.came_back(cx.now, address);
         self.coop.changed(Key::Member(address), cx.now);
         Ok((built, doubt))
+    }
+
+    /// When the traffic key that is held longest ends.
+    fn last_expiry(&self) -> Option<PseudoTime> {
+        let teks = self.keys.teks.iter();
+        teks.map(|record| record.tek.expiry).max()
     }
 
     /// Sender identifiers for a member, if the cipher needs them.

@@ -136,7 +136,9 @@ impl KeyServer {
         Some(spi)
     }
 
-    /// Mints a kind's next Rekey SA; it is announced when every key server has it.
+    /// Mints a kind's next Rekey SA; it is announced when every key server has it. One that another
+    /// primary minted in a later term would stay the one in use: this one leads above it.
+    //= getvpn P15, P17
     pub(super) fn mint_kek(&mut self, cx: &mut Context<'_>, kind: PeerKind) {
         let Some(plan) = self.plan.clone() else {
             return;
@@ -144,6 +146,9 @@ impl KeyServer {
         let Some(signature) = cx.key_pairs.signature(&plan.key, plan.sig_hash) else {
             return;
         };
+        if let Some(later) = self.keys.later_tenure(kind) {
+            self.open_term(cx, later);
+        }
         let (now, signer) = (self.clock.at(cx.now), (&*plan.key.label, signature));
         self.keys.mint_kek(kind, &plan.wanted, signer, now, cx.rng);
         self.persist_group(cx);
@@ -585,14 +590,10 @@ impl KeyServer {
         None
     }
 
-    /// Sends what is due of the rekeys on their way.
+    /// Sends what is due of the rekeys on their way; with half a configuration they wait.
     fn send_due(&mut self, cx: &mut Context<'_>) {
-        let schedule = &self
-            .plan
-            .as_ref()
-            .expect("a served group has a plan")
-            .wanted
-            .schedule;
+        let Some(plan) = &self.plan else { return };
+        let schedule = &plan.wanted.schedule;
         let copies = Copies {
             period: schedule.retransmit_period(),
             number: schedule.retransmit_number(),

@@ -174,8 +174,8 @@ impl KeyServer {
     }
 
     fn sa_views(&self, now: PseudoTime) -> Vec<SaView> {
-        let newest = self.keys.newest();
-        let remaining = newest.map_or(Duration::ZERO, |record| record.tek.expiry.since(now));
+        let told = self.keys.usable(now).last();
+        let remaining = told.map_or(Duration::ZERO, |record| record.tek.expiry.since(now));
         self.config
             .sas
             .iter()

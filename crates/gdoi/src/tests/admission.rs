@@ -64,6 +64,7 @@ fn a_member_too_many_goes_to_the_next_key_server() {
     third.servers = vec![KS, KS2];
     let config = Config {
         isakmp: isakmp(),
+        incomplete: Vec::new(),
         key_servers: Vec::new(),
         members: vec![third],
     };

@@ -17,7 +17,7 @@ const TICK: Duration = Duration::from_millis(250);
 pub(super) const KS3: Ipv4Addr = Ipv4Addr::new(10, 1, 13, 2);
 const ALL: [(&str, Ipv4Addr, u8); 3] = [("ks1", KS, 10), ("ks2", KS2, 5), ("ks3", KS3, 1)];
 
-fn cooperating(
+pub(super) fn cooperating(
     address: Ipv4Addr,
     priority: u8,
     servers: &[Ipv4Addr],
@@ -57,6 +57,7 @@ pub(super) fn found(
         let own = cooperating(*address, *priority, &servers, tek_s);
         let config = Config {
             isakmp: phase_1(),
+            incomplete: Vec::new(),
             key_servers: vec![own],
             members: Vec::new(),
         };
@@ -69,6 +70,7 @@ pub(super) fn found(
         own.servers.rotate_left(usize::from(n - 1) % count);
         let config = Config {
             isakmp: isakmp(),
+            incomplete: Vec::new(),
             key_servers: Vec::new(),
             members: vec![own],
         };
@@ -465,6 +467,7 @@ fn a_state_that_was_rolled_back_is_noticed_and_its_marks_are_taken() {
         own.workers = 60;
         let config = Config {
             isakmp: isakmp(),
+            incomplete: Vec::new(),
             key_servers: Vec::new(),
             members: vec![own],
         };
@@ -572,6 +575,7 @@ fn who_has_no_rekey_key_is_not_waited_for_whatever_its_priority() {
     for (name, address, priority) in [("ks1", KS, 1), ("ks2", KS2, 200)] {
         let config = Config {
             isakmp: isakmp(),
+            incomplete: Vec::new(),
             key_servers: vec![cooperating(address, priority, &[KS, KS2], 600)],
             members: Vec::new(),
         };

@@ -460,6 +460,7 @@ fn an_unknown_group_is_refused_by_name() {
     other.id = GroupId::Number(4_444);
     let config = crate::Config {
         isakmp: super::network::isakmp(),
+        incomplete: Vec::new(),
         key_servers: Vec::new(),
         members: vec![other],
     };
@@ -480,6 +481,7 @@ fn without_a_rekey_key_nobody_is_served_and_each_refusal_says_so() {
     let mut network = Network::new(9);
     let config = crate::Config {
         isakmp: super::network::isakmp(),
+        incomplete: Vec::new(),
         key_servers: vec![key_server(600, 1_200)],
         members: Vec::new(),
     };

@@ -26,6 +26,7 @@ fn the_next_server_is_tried_when_the_first_is_silent() {
     own.servers = vec![KS2, KS];
     let config = Config {
         isakmp: super::network::isakmp(),
+        incomplete: Vec::new(),
         key_servers: Vec::new(),
         members: vec![own],
     };
@@ -269,6 +270,7 @@ fn two_groups_on_one_key_server_and_one_member_do_not_mix() {
     let mut network = Network::new(8);
     let config = Config {
         isakmp: super::network::isakmp(),
+        incomplete: Vec::new(),
         key_servers: vec![key_server(600, 1_200), second],
         members: Vec::new(),
     };
@@ -280,6 +282,7 @@ fn two_groups_on_one_key_server_and_one_member_do_not_mix() {
         other.id = policy::GroupId::Number(4_444);
         let config = Config {
             isakmp: super::network::isakmp(),
+            incomplete: Vec::new(),
             key_servers: Vec::new(),
             members: vec![member(n), other],
         };

@@ -4,6 +4,7 @@ mod admission;
 mod coop;
 mod ecdsa;
 mod ejection;
+mod groups;
 mod hostile;
 mod loss;
 mod member;

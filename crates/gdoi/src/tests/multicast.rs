@@ -308,6 +308,7 @@ fn the_secondary_goes_on_at_the_same_address_and_another_one_is_a_mismatch() {
         own.servers.clone_from(&servers);
         let config = Config {
             isakmp: isakmp(),
+            incomplete: Vec::new(),
             key_servers: Vec::new(),
             members: vec![own],
         };

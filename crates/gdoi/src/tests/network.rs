@@ -93,7 +93,7 @@ impl Node {
     }
 
     /// Its core time.
-    fn local(&self, now: Time) -> Time {
+    pub(super) fn local(&self, now: Time) -> Time {
         Time::ZERO + self.booted.until(now)
     }
 
@@ -184,6 +184,7 @@ impl Network {
         let address = own.address;
         let config = Config {
             isakmp: isakmp(),
+            incomplete: Vec::new(),
             key_servers: vec![own],
             members: Vec::new(),
         };
@@ -194,6 +195,7 @@ impl Network {
     pub(super) fn add_member(&mut self, n: u8) {
         let config = Config {
             isakmp: isakmp(),
+            incomplete: Vec::new(),
             key_servers: Vec::new(),
             members: vec![member(n)],
         };

@@ -52,6 +52,7 @@ fn add(network: &mut Network, n: u8, servers: &[Ipv4Addr]) {
     own.compatible_rfc6407 = n <= PLAIN;
     let config = Config {
         isakmp: isakmp(),
+        incomplete: Vec::new(),
         key_servers: Vec::new(),
         members: vec![own],
     };
@@ -148,6 +149,7 @@ fn who_registers_at_a_secondary_is_told_the_next_key_by_the_primary() {
             ..member(1)
         }],
         isakmp: isakmp(),
+        incomplete: Vec::new(),
         key_servers: Vec::new(),
     });
     network.start("gm1");

@@ -387,6 +387,7 @@ fn members_remember_what_a_restored_key_server_has_forgotten() {
         };
         let config = Config {
             isakmp: isakmp(),
+            incomplete: Vec::new(),
             key_servers: Vec::new(),
             members: vec![own],
         };

@@ -240,6 +240,7 @@ fn configuration(rounds: &Rounds, address: Ipv4Addr, key: &str) -> Config {
             }],
             ..Isakmp::default()
         },
+        incomplete: Vec::new(),
         key_servers: Vec::new(),
         members: vec![Member {
             group: GroupName::new("BENCH"),

@@ -109,7 +109,12 @@ pub fn to_gdoi(
         if let Some(local) = &group.local {
             match making.key_server(name, group, local) {
                 Ok(server) => making.target.gdoi.key_servers.push(server),
-                Err(reason) => making.skip(name, reason),
+                Err(reason) => {
+                    let name_of = GroupName::new(name.as_str());
+                    let lacks = (name_of, reason.to_owned());
+                    making.target.gdoi.incomplete.push(lacks);
+                    making.skip(name, reason);
+                }
             }
         }
     }

@@ -19,10 +19,12 @@ use super::view::Role;
 use super::{Peer, records};
 use crate::config::{IsakmpCipher, IsakmpHash};
 use crate::context::Context;
-use crate::ike::{Agreed, Connection, Expect, SaId, Version};
+use crate::ike::{Agreed, Connection, Expect, SaId, SendError, Version};
 use crate::kin::{self, Proof};
 use crate::ks::{KeyServer, PullMessage, Serving};
-use crate::limits::{ANNOUNCEMENT_OCTETS_MAX, PEER_SILENCE_MAX, PSEUDOTIME_MAX};
+use crate::limits::{
+    ANNOUNCEMENT_OCTETS_MAX, ANNOUNCEMENT_RETRY, PEER_SILENCE_MAX, PSEUDOTIME_MAX,
+};
 use crate::refusal::Refusal;
 
 /// The records of one announcement.
@@ -86,14 +88,19 @@ impl KeyServer {
         }
         let kin = cx.isakmp.sa(sa).is_some_and(crate::ike::Sa::is_kin);
         let weakness = cx.isakmp.sa(sa).and_then(|sa| weakness(&sa.agreed()));
-        let (delta, asks_reply) = self.begin_announcement(cx, index, (kin, weakness));
-        let to = delta.to;
         let opened = cx
             .isakmp
             .open(cx.now, sa, ExchangeType::GETVPN_COOP, cx.rng);
-        let Ok(message_id) = opened else {
-            return self.cannot_send(cx, index, sa);
+        let message_id = match opened {
+            Ok(message_id) => message_id,
+            Err(SendError::Busy) => {
+                peer.due = cx.now + ANNOUNCEMENT_RETRY;
+                return;
+            }
+            Err(_) => return self.cannot_send(cx, index, sa),
         };
+        let (delta, asks_reply) = self.begin_announcement(cx, index, (kin, weakness));
+        let to = delta.to;
         let exchange = (sa, message_id);
         if self.say(cx, exchange, index, (delta, asks_reply), Expect::Reply) {
             self.announced(cx.now, index, exchange, (to, asks_reply));

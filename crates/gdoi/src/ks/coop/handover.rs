@@ -19,7 +19,7 @@ use crate::context::Context;
 use crate::group_sa::{Offer, TekOffer};
 use crate::ks::rekey::ack_type;
 use crate::ks::{KeyServer, Member};
-use crate::limits::{HANDED_MAX, PUSH_IDENTICAL, PUSH_LEN_MAX};
+use crate::limits::{HANDED_MAX, HANDED_OCTETS_MAX, KEK_ACK_KEEP, PUSH_IDENTICAL};
 use crate::machine::Output;
 use crate::push;
 
@@ -43,8 +43,8 @@ pub(crate) struct Handed {
 pub(super) struct HandOver {
     next: u64,
     out: BTreeMap<(KsIndex, u64), (Time, Handed)>,
-    /// From whom: to be told of the acknowledgement.
-    repeated: BTreeMap<(Ipv4Addr, KekSpi, u32), KsIndex>,
+    /// When, and from whom, who is to be told of the acknowledgement.
+    repeated: BTreeMap<(Ipv4Addr, KekSpi, u32), (Time, KsIndex)>,
 }
 
 impl HandOver {
@@ -59,6 +59,8 @@ impl HandOver {
     pub(super) fn expire(&mut self, now: Time) {
         self.out
             .retain(|_, (made, _)| now.since(*made) < PUSH_IDENTICAL);
+        self.repeated
+            .retain(|_, (came, _)| now.since(*came) < KEK_ACK_KEEP * 2);
     }
 
     /// The keys in these rekeys are dead: nobody repeats them.
@@ -106,18 +108,21 @@ impl Handed {
             return Ok(handed);
         }
         handed.bytes = r.rest().to_vec();
-        if handed.bytes.is_empty() || handed.bytes.len() > PUSH_LEN_MAX {
+        if handed.bytes.is_empty() || handed.bytes.len() > HANDED_OCTETS_MAX {
             let octets = handed.bytes.len() as u64;
-            return Err(r.bad("octets of a PUSH", octets, "1 to 1280"));
+            return Err(r.bad("octets of a PUSH", octets, "1 to 8192"));
         }
         Ok(handed)
     }
 }
 
 impl KeyServer {
-    /// Hands a PUSH to these key servers.
+    /// Hands a PUSH to these key servers, unless it is longer than any of them takes.
     //= getvpn P24
     pub(in crate::ks) fn hand_over(&mut self, cx: &Context<'_>, to: &[KsIndex], handed: &Handed) {
+        if handed.bytes.len() > HANDED_OCTETS_MAX {
+            return;
+        }
         for index in to {
             self.tell(cx, *index, handed.clone());
         }
@@ -163,9 +168,13 @@ impl KeyServer {
         );
         let repeated = &mut self.coop.handover.repeated;
         if repeated.len() >= HANDED_MAX {
-            repeated.pop_first();
+            let oldest = repeated.iter().min_by_key(|(_, (came, _))| *came);
+            if let Some(name) = oldest.map(|(name, _)| *name) {
+                repeated.remove(&name);
+            }
         }
-        repeated.insert((handed.member, handed.kek, handed.seq), from);
+        let name = (handed.member, handed.kek, handed.seq);
+        repeated.insert(name, (cx.now, from));
         cx.out.push(Output::Transmit {
             local,
             peer,
@@ -214,7 +223,7 @@ impl KeyServer {
     //= getvpn P24
     pub(in crate::ks) fn return_ack(&mut self, cx: &Context<'_>, handed: Handed) -> bool {
         let name = (handed.member, handed.kek, handed.seq);
-        let Some(to) = self.coop.handover.repeated.get(&name).copied() else {
+        let Some((_, to)) = self.coop.handover.repeated.get(&name).copied() else {
             return false;
         };
         self.tell(cx, to, handed);
