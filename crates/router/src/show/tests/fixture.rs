@@ -51,7 +51,7 @@ interface Serial1/0
 /// What a context borrows.
 pub(crate) struct Box<'a> {
     machines: &'a dyn Machines,
-    config: Config,
+    pub(crate) config: Config,
     target: Target,
     interfaces: Vec<Interface>,
     logging: Logging,

@@ -12,11 +12,14 @@ use crate::cli::line;
 use fixture::{Guide, Idle};
 
 fn run(machines: &dyn machines::Machines, text: &str) -> Result<Page, String> {
+    run_on(&fixture::Box::new(machines), text)
+}
+
+fn run_on(boxed: &fixture::Box<'_>, text: &str) -> Result<Page, String> {
     let tree = Tree::new(COMMANDS.iter().map(|show| show.syntax));
     let found = tree
         .parse(text, &line::words(text), Form::Set)
         .unwrap_or_else(|failure| panic!("{text}: {failure:?}"));
-    let boxed = fixture::Box::new(machines);
     (COMMANDS[found.entry].run)(&boxed.context(), &found).map_err(|refusal| refusal.0)
 }
 
@@ -222,8 +225,29 @@ fn what_is_not_there_is_named() {
         run(&Guide, "show access-lists 7"),
         Err("% There is no access list 7".to_owned())
     );
-    let idle = run(&Idle, "show crypto gdoi").map(|page| page.text);
-    assert_eq!(idle, Ok(String::new()));
+}
+
+#[test]
+fn a_group_that_is_configured_and_not_in_use_says_what_it_lacks() {
+    let named = run(&Idle, "show crypto gdoi group G1").unwrap_err();
+    assert!(named.contains("G1 is configured, but not in use"));
+    let mut boxed = fixture::Box::new(&Idle);
+    let group = boxed.config.groups["G1"].clone();
+    boxed.config.groups.insert("G7".into(), group);
+    let page = run_on(&boxed, "show crypto gdoi").unwrap();
+    let other = named.replace("G1", "G7");
+    assert_eq!(page.text, format!("{named}\n{other}\n"));
+    let json = page.json.expect("a view has JSON");
+    assert_eq!(json["unused_groups"], serde_json::json!(["G1", "G7"]));
+
+    boxed.config.groups.clear();
+    let none = run_on(&boxed, "show crypto gdoi").map(|page| page.text);
+    assert_eq!(none, Ok(String::new()));
+    // What is in use is shown as IOS shows it, and nothing else.
+    let used = run(&Guide, "show crypto gdoi").unwrap();
+    assert!(!used.text.contains("not in use"));
+    let json = used.json.expect("a view has JSON");
+    assert_eq!(json["unused_groups"], serde_json::json!([]));
 }
 
 #[test]

@@ -109,6 +109,9 @@ pub struct View {
     pub members: Vec<Member>,
     /// Groups that this box serves.
     pub key_servers: Vec<Server>,
+    /// Configured groups that it is no member of and does not serve. The text names them, and what
+    /// they lack, when there is nothing else to show.
+    pub unused_groups: Vec<String>,
     /// Whether the text has the details, too.
     #[serde(skip)]
     pub is_detailed: bool,
@@ -121,6 +124,11 @@ pub fn view(context: &Context<'_>, line: &Match) -> View {
     let is_asked = |group: &str| asked.is_none_or(|asked| asked == group);
     let members = context.machines.members();
     let servers = context.machines.key_servers();
+    let is_used = |group: &str| {
+        members.iter().any(|gm| gm.group.as_str() == group)
+            || servers.iter().any(|ks| ks.group.as_str() == group)
+    };
+    let configured = context.config.groups.keys();
     View {
         members: members
             .iter()
@@ -131,6 +139,10 @@ pub fn view(context: &Context<'_>, line: &Match) -> View {
             .iter()
             .filter(|ks| is_asked(ks.group.as_str()))
             .map(|ks| Server::of(ks, context.version))
+            .collect(),
+        unused_groups: configured
+            .filter(|group| is_asked(group) && !is_used(group))
+            .cloned()
             .collect(),
         is_detailed: line.has("detail"),
     }
@@ -145,19 +157,25 @@ pub(crate) fn addresses(addresses: &[Ipv4Addr]) -> String {
 /// A named group that has nothing to show.
 pub(crate) fn unknown(context: &Context<'_>, group: &str) -> Refusal {
     if context.config.groups.contains_key(group) {
-        Refusal::new(format!(
-            "% group {group} is configured, but not in use: a member needs it in the crypto map of \
-             an interface, a key server needs a complete `server local`"
-        ))
+        Refusal::new(unused(group))
     } else {
         Refusal::new(format!("% group {group} doesn't yet exist."))
     }
 }
 
+/// What a configured group lacks.
+fn unused(group: &str) -> String {
+    format!(
+        "% group {group} is configured, but not in use: a member needs it in the crypto map of an \
+         interface, a key server needs a complete `server local`"
+    )
+}
+
 impl fmt::Display for View {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if self.members.is_empty() && self.key_servers.is_empty() {
-            return Ok(());
+            let mut groups = self.unused_groups.iter();
+            return groups.try_for_each(|group| writeln!(f, "{}", unused(group)));
         }
         f.write_str("GROUP INFORMATION\n")?;
         for member in &self.members {
