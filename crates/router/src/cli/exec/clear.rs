@@ -1,5 +1,6 @@
 //! `clear ...`.
 
+use gdoi::gm;
 use gdoi::machine::Command;
 use policy::GroupName;
 
@@ -70,6 +71,14 @@ pub(super) const COMMANDS: &[Exec] = &[
 
 fn gdoi(call: &mut Call<'_>) -> Result<Outcome, Refusal> {
     let group = known_group(call)?;
+    let members = call.host.context().machines.members();
+    let is_named = |member: &gm::View| group.as_ref().is_none_or(|name| *name == member.group);
+    if !members.iter().any(is_named) {
+        return Err(Refusal::new(
+            "% This box is a member of no such group. On a key server, `clear crypto gdoi ks \
+             members` makes every member register again.",
+        ));
+    }
     Ok(Outcome::Ask {
         question:
             "% The Key Server and Group Member will destroy created and downloaded policies.\n\

@@ -9,13 +9,15 @@ use super::*;
 use crate::config::{Origins, Target, parse};
 use crate::event_trace::EventTraces;
 use crate::logging::Logging;
-use crate::show::tests::fixture::Idle;
+use crate::show::machines::Machines;
+use crate::show::tests::fixture::{Idle, Unregistered};
 
 const KS1: &str = include_str!("../../../../../topologies/guide/ks1.cfg");
 
 struct TestBox {
     config: Config,
     target: Target,
+    machines: &'static dyn Machines,
     logging: Logging,
     traces: EventTraces,
     orders: Vec<Command>,
@@ -27,6 +29,7 @@ impl TestBox {
         Self {
             config: parse("ks1.cfg", KS1).unwrap().config,
             target: Target::default(),
+            machines: &Idle,
             logging: Logging::default(),
             traces: EventTraces::default(),
             orders: Vec::new(),
@@ -44,7 +47,7 @@ impl Operated for TestBox {
             interfaces: &[],
             logging: &self.logging,
             traces: &self.traces,
-            machines: &Idle,
+            machines: self.machines,
             version: "0.1.0",
             started: Time::ZERO,
             now: Time::from_secs(60),
@@ -210,6 +213,7 @@ fn question_marks_list_what_can_follow() {
 #[test]
 fn orders_reach_the_machines_once_the_operator_is_sure() {
     let mut host = TestBox::new();
+    host.machines = &Unregistered;
     insta::assert_snapshot!(dialogue(
         &mut host,
         &[
@@ -320,8 +324,33 @@ fn a_key_server_without_peers_has_no_role_to_clear() {
 }
 
 #[test]
+fn who_is_a_member_of_no_such_group_has_no_policy_to_clear() {
+    let mut host = TestBox::new();
+    let mut session = Session::new("console", Kind::Interactive);
+    let mut refuses = |host: &mut TestBox, line: &str| {
+        let reply = session.line(host, line);
+        assert_eq!(reply.status, Status::Refused, "{line}");
+        assert!(reply.text.contains("`clear crypto gdoi ks members`"));
+    };
+    refuses(&mut host, "clear crypto gdoi");
+    refuses(&mut host, "clear crypto gkm group G1");
+    // It is a member of G1, and G2 is another.
+    host.machines = &Unregistered;
+    let group = host.config.groups["G1"].clone();
+    host.config.groups.insert("G2".into(), group);
+    refuses(&mut host, "clear crypto gdoi group G2");
+    // Nothing was asked, so that this is no answer.
+    assert_eq!(session.line(&mut host, "yes").status, Status::Refused);
+    assert_eq!(host.orders, []);
+    session.line(&mut host, "clear crypto gdoi group G1");
+    session.line(&mut host, "yes");
+    assert_eq!(host.orders.len(), 1);
+}
+
+#[test]
 fn a_program_is_not_asked_and_gets_columns_of_its_own_line() {
     let mut host = TestBox::new();
+    host.machines = &Unregistered;
     let mut session = Session::new("exec", Kind::Commands);
     assert_eq!(
         session.line(&mut host, "clear crypto gdoi").status,
