@@ -25,8 +25,10 @@ use crate::show::Context;
 use crate::show::machines::{Machines, Traffic};
 
 mod idle;
+mod mixed;
 
 pub(crate) use idle::Idle;
+pub(crate) use mixed::Mixed;
 
 const CONFIG: &str = "hostname GM1
 crypto gdoi group G1

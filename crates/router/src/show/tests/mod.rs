@@ -190,6 +190,28 @@ fn a_clock_that_took_the_place_of_a_lost_one_is_named_and_the_first_is_not() {
 }
 
 #[test]
+fn each_rekey_sa_of_a_mixed_group_says_for_which_members_it_is_and_how_it_travels() {
+    let page = run(&fixture::Mixed, "show crypto gdoi ks policy").unwrap();
+    let keys = |line: &&str| line.contains("KEK POLICY") || line.contains("for members");
+    let told: Vec<_> = page.text.lines().filter(keys).collect();
+    assert_eq!(
+        told,
+        [
+            "  KEK POLICY (transport type : Multicast)",
+            "    for members        : getvpn",
+            "  KEK POLICY (transport type : Unicast)",
+            "    for members        : rfc6407",
+        ]
+    );
+    let keks = &page.json.expect("a view has JSON")["groups"][0]["keks"];
+    assert_eq!(keks[0]["transport"], "Multicast");
+    assert_eq!(keks[1]["transport"], "Unicast");
+    // One Rekey SA is everybody's.
+    let one = run(&Guide, "show crypto gdoi ks policy").unwrap().text;
+    assert!(!one.contains("for members"), "{one}");
+}
+
+#[test]
 fn with_several_permit_entries_each_block_has_its_entrys_packets() {
     let json = page("show crypto ipsec sa").json.expect("a view has JSON");
     let second = &json["interfaces"][1]["flows"];

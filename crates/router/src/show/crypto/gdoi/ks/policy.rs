@@ -4,9 +4,11 @@ use std::fmt;
 use std::net::Ipv4Addr;
 use std::time::Duration;
 
+use policy::RekeyTransport;
 use serde::Serialize;
 
 use crate::cli::grammar::Syntax;
+use crate::show::crypto::gdoi::rekey::sa::transport_of;
 use crate::show::crypto::gdoi::server::not_serving;
 use crate::show::crypto::gdoi::{HELP, addresses, sig_algorithm_line};
 use crate::show::crypto::{Replay, acknowledgement_word, seconds_until};
@@ -42,7 +44,7 @@ pub struct Group {
     pub server_handle: u32,
     /// Why there is no policy.
     pub not_serving_because: Option<String>,
-    /// How rekeys travel.
+    /// How rekeys travel, as it is configured.
     pub transport: String,
     /// Sequence number of the last PUSH.
     pub seq: u32,
@@ -65,6 +67,8 @@ pub struct Group {
 pub struct Kek {
     /// The kind of member it is for.
     pub members: String,
+    /// How its rekeys travel.
+    pub transport: String,
     /// Its SPI.
     pub spi: String,
     /// Its cipher.
@@ -128,8 +132,12 @@ pub struct Tek {
 
 impl Kek {
     fn of(kek: &gdoi::ks::KekView) -> Self {
+        let transport = kek
+            .destination
+            .map_or(RekeyTransport::Unicast, transport_of);
         Self {
             members: kek.kind.to_string(),
+            transport: transport.to_string(),
             spi: kek.spi.to_string(),
             encryption: kek.cipher.to_string(),
             iv_size_octets: kek.cipher.block_len(),
@@ -271,7 +279,7 @@ impl Group {
     fn write_kek(&self, f: &mut fmt::Formatter<'_>, kek: &Kek) -> fmt::Result {
         let (iv, key) = (kek.iv_size_octets, kek.key_size_octets);
         let (orig, remaining) = (kek.orig_lifetime_s, kek.remaining_lifetime_s);
-        writeln!(f, "  KEK POLICY (transport type : {})", self.transport)?;
+        writeln!(f, "  KEK POLICY (transport type : {})", kek.transport)?;
         writeln!(f, "    spi : {}", kek.spi)?;
         let encryption = &kek.encryption;
         writeln!(
@@ -299,7 +307,13 @@ impl Group {
         writeln!(f, "    sig size           : {}", kek.sig_size_octets)?;
         sig_algorithm_line(f, "    sig algorithm      : ", &kek.sig_algorithm)?;
         writeln!(f, "    sig key name       : {}", kek.sig_key_name)?;
-        writeln!(f, "    acknowledgement    : {}", kek.acknowledgement)
+        writeln!(f, "    acknowledgement    : {}", kek.acknowledgement)?;
+        // IOS has one for all members: whose it is needs a line only if others have another.
+        let is_shared = self.keks.iter().all(|other| other.members == kek.members);
+        if is_shared {
+            return Ok(());
+        }
+        writeln!(f, "    for members        : {}", kek.members)
     }
 }
 

@@ -114,7 +114,7 @@ fn sas_of(gm: &gdoi::gm::View) -> impl Iterator<Item = Sa> {
 }
 
 /// Each Rekey SA has a transport of its own.
-fn transport_of(destination: Ipv4Addr) -> RekeyTransport {
+pub(crate) fn transport_of(destination: Ipv4Addr) -> RekeyTransport {
     if destination.is_multicast() {
         RekeyTransport::Multicast
     } else {
