@@ -26,9 +26,11 @@ use crate::show::machines::{Machines, Traffic};
 
 mod idle;
 mod mixed;
+mod unregistered;
 
 pub(crate) use idle::Idle;
 pub(crate) use mixed::Mixed;
+pub(crate) use unregistered::Unregistered;
 
 const CONFIG: &str = "hostname GM1
 crypto gdoi group G1
@@ -677,64 +679,6 @@ impl Machines for Guide {
             outbound_spi: Some(Spi(if is_first { 0x8BF1_47EF } else { 0x1000_0001 })),
             plaintext_mtu: Some(1446),
         }
-    }
-}
-
-/// A box that just started: nothing is registered and the rekey key is missing.
-pub(crate) struct Unregistered;
-
-impl Machines for Unregistered {
-    fn key_servers(&self) -> Vec<ks::View> {
-        vec![ks::View {
-            serving: ks::Serving::NoRekeyKey {
-                key: gdoi::config::RekeyKey::new(Kind::Rsa, "get"),
-                other: None,
-            },
-            servers: vec![(address("10.1.11.2"), 2_147_483_650)],
-            keks: Vec::new(),
-            teks: Vec::new(),
-            members: Vec::new(),
-            coop: None,
-            ..key_server()
-        }]
-    }
-
-    fn members(&self) -> Vec<gm::View> {
-        vec![gm::View {
-            status: gm::Status::Registering,
-            server_kind: None,
-            reregisters_in: None,
-            registrations_succeeded: 0,
-            last_failure: Some("10.1.11.2 does not answer".into()),
-            last_rekey_from: None,
-            last_rekey_ago: None,
-            rekeys_received: 0,
-            rekeys_since_registration: 0,
-            acks_sent: 0,
-            rekey_copies: 0,
-            downloaded_acl: None,
-            merged_acl: None,
-            policy_name: None,
-            keks: gm::Keks::default(),
-            teks: Vec::new(),
-            pseudotime: None,
-            clock_generation: policy::ClockGeneration::default(),
-            sids: Vec::new(),
-            public_key: None,
-            ..member()
-        }]
-    }
-
-    fn isakmp(&self) -> ike::View {
-        Idle.isakmp()
-    }
-
-    fn key_pairs(&self) -> Vec<KeyPairView> {
-        Vec::new()
-    }
-
-    fn traffic(&self, _: &str, _: &GroupName) -> Traffic {
-        Traffic::default()
     }
 }
 
