@@ -2,7 +2,7 @@
 //!
 //! Decides only what can be read. Whoever composes a box answers; a test answers with values.
 
-use dataplane::{Control, Hits, Totals};
+use dataplane::{Control, Drops, Hits, Totals};
 use event::DropReason;
 use policy::{GroupName, Spi, Time};
 
@@ -49,6 +49,17 @@ impl Traffic {
             lines: control.policy_hits(group),
             outbound_spi: control.outbound_spi(group, now),
             plaintext_mtu: id.and_then(|id| control.plaintext_mtu(id, group, now)),
+        }
+    }
+
+    /// The dropped packets of the group. `is_alone`: no other group shares the interface, so that
+    /// what the interface dropped before it knew a group is this group's.
+    #[must_use]
+    pub const fn drops(&self, is_alone: bool) -> Drops {
+        if is_alone {
+            self.interface.drops
+        } else {
+            self.group.drops
         }
     }
 }

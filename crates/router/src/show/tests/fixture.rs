@@ -56,7 +56,7 @@ interface Serial1/0
 pub(crate) struct Box<'a> {
     machines: &'a dyn Machines,
     pub(crate) config: Config,
-    target: Target,
+    pub(crate) target: Target,
     interfaces: Vec<Interface>,
     logging: Logging,
     pub(crate) traces: EventTraces,

@@ -230,6 +230,32 @@ fn with_several_permit_entries_each_block_has_its_entrys_packets() {
 }
 
 #[test]
+fn a_group_without_a_policy_has_a_block_that_says_what_becomes_of_its_packets() {
+    let command = "show crypto ipsec sa";
+    let page = run(&fixture::Unregistered, command).unwrap();
+    insta::assert_snapshot!(page.text);
+    let detail = run(&fixture::Unregistered, "show crypto ipsec sa detail").unwrap();
+    let line = "#pkts no sa (send) 10, #pkts invalid sa (rcv) 4\n";
+    assert!(detail.text.contains(line), "{}", detail.text);
+    let flows = |page: Page| page.json.expect("a view has JSON")["interfaces"][0]["flows"].clone();
+    let alone = flows(page);
+    assert_eq!(alone.as_array().map(Vec::len), Some(1));
+    assert!(alone[0]["entry"].is_null());
+    assert_eq!(alone[0]["errors"]["replay_failed_receive"], 2);
+
+    // What another group on the interface answers for is not shown as this one's.
+    let mut boxed = fixture::Box::new(&fixture::Unregistered);
+    boxed.target.attachments[0].groups.push("G3".into());
+    let shared = flows(run_on(&boxed, command).unwrap());
+    let errors = &shared[0]["errors"];
+    let told = ["no_sa_send", "invalid_sa_receive", "replay_failed_receive"];
+    assert_eq!(
+        told.map(|class| errors[class].as_u64()),
+        [10, 4, 0].map(Some)
+    );
+}
+
+#[test]
 fn what_is_not_there_is_named() {
     assert_eq!(
         run(&Guide, "show crypto gdoi group NONE"),

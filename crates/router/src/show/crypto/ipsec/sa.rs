@@ -4,11 +4,13 @@
 //! One block for each permit entry of the policy in force. A group's SAs are shared by all its
 //! entries; so are its counters when the policy has one permit entry. With several, a block's
 //! packets are those that its entry decided about. Errors cannot be told by entry and stand in the
-//! group's first block.
+//! group's first block. While a group has no policy, it has one block for all packets, so that it is
+//! seen what becomes of them until it is registered.
 
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr};
 
+use event::DropReason;
 use policy::{Ace, Action, Spi};
 use serde::Serialize;
 
@@ -63,17 +65,17 @@ pub struct Interface {
     pub crypto_map: String,
     /// The member's address.
     pub local_address: Ipv4Addr,
-    /// One for each permit entry of each group.
+    /// One for each permit entry of each group, and one for each group without a policy.
     pub flows: Vec<Flow>,
 }
 
-/// A permit entry with its SAs.
+/// A permit entry with its SAs, or all packets of a group that has no policy.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Flow {
     /// The group.
     pub group: String,
-    /// The entry in full.
-    pub entry: String,
+    /// The entry in full; none while no policy is in force.
+    pub entry: Option<String>,
     /// Source.
     pub local_ident: Ident,
     /// Destination.
@@ -152,6 +154,9 @@ pub fn view(context: &Context<'_>, line: &Match) -> View {
             .filter(|gm| gm.interface == own.interface)
             .peekable();
         let local_address = *own_members.peek()?.local.ip();
+        let is_alone = own.groups.len() == 1;
+        let mut without_policy = own_members.clone().filter(|gm| gm.merged_acl.is_none());
+        let first_without = without_policy.next().map(|gm| &gm.group);
         Some(Interface {
             interface: own.interface.clone(),
             crypto_map: own.crypto_map.clone(),
@@ -159,7 +164,11 @@ pub fn view(context: &Context<'_>, line: &Match) -> View {
             flows: own_members
                 .flat_map(|gm| {
                     let traffic = context.machines.traffic(&own.interface, &gm.group);
-                    flows(gm, &traffic, own.mtu, own.groups.len() == 1)
+                    let mut drops = traffic.drops(is_alone);
+                    if !is_alone && first_without == Some(&gm.group) {
+                        drops = drops.iter().chain(unclaimed(&traffic)).collect();
+                    }
+                    flows(gm, &traffic, own.mtu, Errors::of(drops.iter()))
                 })
                 .collect(),
         })
@@ -170,27 +179,33 @@ pub fn view(context: &Context<'_>, line: &Match) -> View {
     }
 }
 
-/// The blocks of a group. `alone`: no other group shares the interface, so that what the interface
-/// dropped before it knew a group is this group's.
-fn flows(gm: &gdoi::gm::View, traffic: &Traffic, mtu: u16, alone: bool) -> Vec<Flow> {
-    let entries = gm
-        .merged_acl
-        .iter()
-        .flat_map(|acl| acl.entries.iter().enumerate());
-    let permits: Vec<_> = entries
-        .filter(|(_, ace)| ace.action == Action::Permit)
-        .collect();
-    let drops = if alone {
-        traffic.interface.drops
-    } else {
-        traffic.group.drops
+/// What a shared interface dropped for want of a policy. No group is told of it; of those that have
+/// none it stands with the first.
+fn unclaimed(traffic: &Traffic) -> impl Iterator<Item = (DropReason, u64)> + '_ {
+    let reasons = [DropReason::FailClose, DropReason::InvalidSpi];
+    reasons
+        .map(|reason| (reason, traffic.interface.drops.of(reason)))
+        .into_iter()
+}
+
+/// The blocks of a group: one for each permit entry, or one while there is no policy.
+fn flows(gm: &gdoi::gm::View, traffic: &Traffic, mtu: u16, mut errors: Errors) -> Vec<Flow> {
+    let permits: Vec<_> = match &gm.merged_acl {
+        Some(acl) => acl
+            .entries
+            .iter()
+            .enumerate()
+            .filter(|(_, ace)| ace.action == Action::Permit)
+            .map(|(line, ace)| (Some(line), ace))
+            .collect(),
+        None => vec![(None, &Ace::PERMIT_IP_ANY_ANY)],
     };
-    let mut errors = Errors::of(drops.iter());
     let mut numbers = 1..;
     permits
         .iter()
         .map(|(line, ace)| {
-            let lines = traffic.lines.get(*line).copied().unwrap_or_default();
+            let lines = line.and_then(|line| traffic.lines.get(line).copied());
+            let lines = lines.unwrap_or_default();
             let (encrypted_packets, decrypted_packets) = if permits.len() == 1 {
                 (traffic.group.encaps_packets, traffic.group.decaps_packets)
             } else {
@@ -200,7 +215,7 @@ fn flows(gm: &gdoi::gm::View, traffic: &Traffic, mtu: u16, alone: bool) -> Vec<F
             let mut sa = |tek| Sa::of(tek, gm.tbar_window_s, numbers.next().unwrap_or_default());
             Flow {
                 group: gm.group.to_string(),
-                entry: ace.show_member(),
+                entry: line.map(|_| ace.show_member()),
                 local_ident,
                 remote_ident,
                 local_endpoint: *gm.local.ip(),
