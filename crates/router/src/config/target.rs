@@ -68,6 +68,12 @@ pub struct Attachment {
 }
 
 impl Attachment {
+    /// Whether the map has one group, so that whatever becomes of the interface's packets is its.
+    #[must_use]
+    pub const fn is_of_one_group(&self) -> bool {
+        self.groups.len() == 1
+    }
+
     /// What the packet path is told of it.
     #[must_use]
     pub fn facts(&self) -> InterfaceFacts {

@@ -256,6 +256,24 @@ fn a_group_without_a_policy_has_a_block_that_says_what_becomes_of_its_packets() 
 }
 
 #[test]
+fn a_group_that_is_alone_on_its_interface_counts_what_was_dropped_under_unknown_spis() {
+    let command = "show crypto gdoi gm dataplane counter";
+    let mut boxed = fixture::Box::new(&fixture::Unregistered);
+    let alone = run_on(&boxed, command).unwrap().text;
+    assert!(alone.contains("invalid sa (rcv)   : 4\n"), "{alone}");
+    assert!(alone.contains("no sa (send)       : 10 "), "{alone}");
+    assert!(
+        alone.contains("dropped invalid-spi        : 4\n"),
+        "{alone}"
+    );
+    boxed.target.attachments[0].groups.push("G3".into());
+    let shared = run_on(&boxed, command).unwrap().text;
+    assert!(shared.contains("invalid sa (rcv)   : 0\n"), "{shared}");
+    assert!(shared.contains("no sa (send)       : 1 "), "{shared}");
+    assert!(!shared.contains("invalid-spi"), "{shared}");
+}
+
+#[test]
 fn what_is_not_there_is_named() {
     assert_eq!(
         run(&Guide, "show crypto gdoi group NONE"),

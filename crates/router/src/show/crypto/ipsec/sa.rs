@@ -154,7 +154,7 @@ pub fn view(context: &Context<'_>, line: &Match) -> View {
             .filter(|gm| gm.interface == own.interface)
             .peekable();
         let local_address = *own_members.peek()?.local.ip();
-        let is_alone = own.groups.len() == 1;
+        let is_alone = own.is_of_one_group();
         let mut without_policy = own_members.clone().filter(|gm| gm.merged_acl.is_none());
         let first_without = without_policy.next().map(|gm| &gm.group);
         Some(Interface {

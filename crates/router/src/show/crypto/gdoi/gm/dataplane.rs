@@ -1,4 +1,7 @@
 //! `show crypto gdoi gm dataplane counter`, which IOS spells `dataplan`.
+//!
+//! What an interface drops before it knows a group, above all ESP under an SPI that nobody holds, is
+//! counted for the group that is alone on the interface. Of several groups it is nobody's.
 
 use std::fmt;
 
@@ -59,15 +62,20 @@ pub struct Drop {
 pub fn view(context: &Context<'_>) -> View {
     let members = context.machines.members();
     let groups = members.iter().map(|gm| {
-        let totals = context.machines.traffic(&gm.interface, &gm.group).group;
-        let happened = totals.drops.iter().filter(|(_, packets)| *packets > 0);
+        let traffic = context.machines.traffic(&gm.interface, &gm.group);
+        let totals = traffic.group;
+        let mut attachments = context.target.attachments.iter();
+        let is_alone =
+            attachments.any(|own| own.interface == gm.interface && own.is_of_one_group());
+        let drops = traffic.drops(is_alone);
+        let happened = drops.iter().filter(|(_, packets)| *packets > 0);
         Group {
             group: gm.group.to_string(),
             encrypted_packets: totals.encaps_packets,
             encrypted_octets: totals.encaps_octets,
             decrypted_packets: totals.decaps_packets,
             decrypted_octets: totals.decaps_octets,
-            errors: Errors::of(totals.drops.iter()),
+            errors: Errors::of(drops.iter()),
             drops: happened
                 .map(|(reason, packets)| Drop {
                     reason: reason.word(),
