@@ -14,7 +14,7 @@ use std::sync::LazyLock;
 use gdoi::machine::Command;
 
 use super::exec::{self, Call, Exec, Order, Outcome};
-use super::grammar::{Failure, Form, Match, Tree, table};
+use super::grammar::{Failure, Form, Match, Tree, abbreviates, table};
 use super::line;
 use super::mode;
 use super::pipe::{self, Modifier, PipeError};
@@ -251,7 +251,7 @@ impl Session {
                 return reply;
             }
             // IOS has these in its configuration mode, and they change no configuration.
-            Some("crypto") if is_key_order(&words) => {
+            Some(_) if is_key_order(&words) => {
                 self.editing = Some(draft);
                 return self.exec(host, text, 0);
             }
@@ -361,13 +361,13 @@ impl Session {
     }
 }
 
-/// `crypto key {export | generate | import | zeroize} ...`.
+/// `crypto key ...`, abbreviated as anywhere. No line of the configuration starts so.
 fn is_key_order(words: &[line::Word<'_>]) -> bool {
-    let is = |place: usize, any: &[&str]| {
-        let word = words.get(place).map_or("", |word| word.text);
-        any.contains(&word)
+    let is = |place: usize, keyword| {
+        let word: Option<&line::Word<'_>> = words.get(place);
+        word.is_some_and(|word| abbreviates(word.text, keyword))
     };
-    is(1, &["key"]) && is(2, &["export", "generate", "import", "zeroize"])
+    is(0, "crypto") && is(1, "key")
 }
 
 fn answered(host: &mut dyn Operated, order: Order, answer: &str) -> Reply {

@@ -329,7 +329,7 @@ impl Tree {
 }
 
 /// Whether `text` is the start of `keyword`.
-pub(super) fn abbreviates(text: &str, keyword: &str) -> bool {
+pub(in crate::cli) fn abbreviates(text: &str, keyword: &str) -> bool {
     keyword
         .get(..text.len())
         .is_some_and(|start| start.eq_ignore_ascii_case(text))

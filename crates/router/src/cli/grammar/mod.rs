@@ -26,6 +26,8 @@ pub use compile::{Argument, Kind, Token};
 pub use help::{Suggestion, table};
 pub use matching::{Failure, Form, Incomplete, Item, Match, Value};
 
+pub(super) use matching::abbreviates;
+
 use compile::Graph;
 
 /// A grammar with the help of its words.

@@ -304,6 +304,48 @@ fn orders_for_key_pairs_reach_the_machines_if_they_name_a_size_and_a_label() {
 }
 
 #[test]
+fn orders_for_key_pairs_are_abbreviated_in_configuration_mode_as_anywhere() {
+    let (mut host, mut other) = (TestBox::new(), TestBox::new());
+    let mut exec = Session::new("console", Kind::Interactive);
+    let mut configuring = Session::new("console", Kind::Interactive);
+    for line in ["conf t", "crypto gdoi group G1"] {
+        configuring.line(&mut other, line);
+    }
+    for line in [
+        "crypto key gen rsa label get mod 2048 exp",
+        "cry key gen ec key 384 lab curve",
+        "CRYPTO KEY GENERATE rsa label loud",
+        "cry k exp rsa get pem term aes correct-horse",
+        "cry key zero rsa get",
+        "cry key frob",
+        "cry key",
+        "cry key gen rsa",
+        "c key zero rsa get",
+    ] {
+        let (said, same) = (
+            exec.line(&mut host, line),
+            configuring.line(&mut other, line),
+        );
+        // The mark of an error stands below the prompt, which is longer there.
+        let [said, same] =
+            [said, same].map(|reply| (reply.status, reply.text.trim_start().to_owned()));
+        assert_eq!(said, same, "{line}");
+    }
+    assert_eq!(host.orders, other.orders);
+    assert_eq!(host.orders.len(), 3);
+    assert_eq!(other.said, ["export get"]);
+    // The block is open as before.
+    assert!(configuring.prompt(&other).contains("config-"));
+    // No line of the configuration is taken for such an order.
+    let mut cursor = crate::config::Cursor::live();
+    let failure = cursor.apply(&mut Config::default(), "crypto key");
+    assert!(matches!(
+        failure,
+        Err(LineError::Unreadable(Failure::Invalid { word: 1, .. }))
+    ));
+}
+
+#[test]
 fn a_key_server_without_peers_has_no_role_to_clear() {
     let mut host = TestBox::new();
     let alone = KS1.replacen("   peer address ipv4 10.1.12.2\n", "", 1);
