@@ -326,6 +326,22 @@ fn a_member_without_a_policy_says_where_it_tries_and_why_it_failed() {
 }
 
 #[test]
+fn a_member_watches_for_unknown_spis_while_a_key_server_of_ours_tells_it_which_are_the_groups() {
+    let monitoring = |machines: &dyn machines::Machines| {
+        let text = run(machines, "show crypto gdoi gm").unwrap().text;
+        let line = text.lines().find(|line| line.contains("DP Error"));
+        line.map(str::to_owned)
+    };
+    let line = |state: &str| Some(format!("       DP Error Monitoring   : {state}"));
+    assert_eq!(monitoring(&Guide), line("ON"));
+    assert_eq!(monitoring(&fixture::Unregistered), line("OFF"));
+    let mut gm = machines::Machines::members(&Guide).remove(0);
+    gm.server_kind = Some(policy::PeerKind::Rfc6407);
+    let plain = crypto::gdoi::Member::of(&gm, "1.0.27");
+    assert!(!plain.recovers_from_unknown_spis);
+}
+
+#[test]
 fn a_key_server_without_its_key_says_so_and_how_to_make_it() {
     let text = run(&fixture::Unregistered, "show crypto gdoi ks policy")
         .unwrap()

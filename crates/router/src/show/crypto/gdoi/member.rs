@@ -5,6 +5,7 @@ use std::net::Ipv4Addr;
 use std::time::Duration;
 
 use gdoi::gm::Status;
+use policy::PeerKind;
 use serde::Serialize;
 
 use crate::show::crypto::gdoi::sig_algorithm_line;
@@ -79,6 +80,9 @@ pub struct Member {
     pub teks: Vec<Tek>,
     /// How many traffic keys may be sent on now.
     pub active_teks: usize,
+    /// Whether it registers again when packets come under SPIs of the group that it does not hold:
+    /// plain key servers give nothing to tell those by.
+    pub recovers_from_unknown_spis: bool,
     /// Its sender identifiers.
     pub sids: Vec<String>,
     /// Bits of a sender identifier.
@@ -218,6 +222,7 @@ impl Member {
                 .map(|tek| Tek::of(tek, gm.tbar_window_s))
                 .collect(),
             active_teks: gm.teks.iter().filter(active).count(),
+            recovers_from_unknown_spis: gm.server_kind == Some(PeerKind::Ours),
             sids: gm.sids.iter().map(|sid| format!("0x{:X}", sid.0)).collect(),
             sid_bits: gm.sid_size.map(policy::GroupSize::bits),
         }
@@ -306,7 +311,12 @@ impl Member {
         let ago = ago.map_or_else(|| "never".to_owned(), hours);
         writeln!(f, "       Rekey Rcvd(hh:mm:ss)  : {ago}")?;
         writeln!(f, "       PFS Rekey received    : 0")?;
-        writeln!(f, "       DP Error Monitoring   : OFF")?;
+        let monitoring = if self.recovers_from_unknown_spis {
+            "ON"
+        } else {
+            "OFF"
+        };
+        writeln!(f, "       DP Error Monitoring   : {monitoring}")?;
         writeln!(f, "       IPSEC init reg executed    : 0")?;
         writeln!(f, "       IPSEC init reg postponed   : 0")?;
         writeln!(f, "       Active TEK Number     : {}", self.active_teks)?;
