@@ -321,7 +321,8 @@ impl Member {
         writeln!(f, "       IPSEC init reg postponed   : 0")?;
         writeln!(f, "       Active TEK Number     : {}", self.active_teks)?;
         writeln!(f, "       SA Track (OID/status) : disabled")?;
-        writeln!(f, "       Fail-Close Revert : Disabled\n")?;
+        // `no fail-close` ends with the first policy: whoever loses its keys passes nothing in clear.
+        writeln!(f, "       Fail-Close Revert : Enabled\n")?;
         writeln!(f, "       allowable rekey cipher: any")?;
         writeln!(f, "       allowable rekey hash  : any")?;
         writeln!(f, "       allowable transformtag: any ESP")
