@@ -34,6 +34,9 @@ pub const PUSH_BATCH_PAUSE: Duration = Duration::from_millis(100);
 /// Octets of a PUSH that is handed to other key servers: those of plain members may be longer than
 /// [`PUSH_LEN_MAX`] (`docs/decisions/0012`, 12).
 pub const HANDED_OCTETS_MAX: usize = 8_192;
+/// How long before it is sent on a plain member is told a key: its delay is 16 bits of seconds
+/// (PROTOCOL P10).
+pub const PLAIN_AHEAD_MAX: Duration = Duration::from_secs(18 * 3_600);
 /// How long copies of a PUSH stay bit-identical (PROTOCOL P8).
 pub const PUSH_IDENTICAL: Duration = Duration::from_secs(60);
 /// How long the second of two PUSHes to one member waits for the first's acknowledgement (P8).

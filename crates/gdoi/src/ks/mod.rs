@@ -98,6 +98,8 @@ pub(crate) struct KeyServer {
     buried: BTreeSet<Spi>,
     /// Until when plain members are told every key: which they hold, and until when, is not known.
     unsure_until: Time,
+    /// Keys that are sent on until then were near enough to tell plain members.
+    plain_reach: PseudoTime,
     /// Octets of the longest rekey that was said to be longer than a packet, of the policy in force.
     fragmented: usize,
     /// An operator's rekey waits until those on their way are fewer.
@@ -168,6 +170,7 @@ impl KeyServer {
             untimed: Untimed::default(),
             buried: BTreeSet::new(),
             unsure_until: Time::ZERO,
+            plain_reach: PseudoTime::default(),
             fragmented: 0,
             ordered: None,
             spent: None,
@@ -496,6 +499,7 @@ impl KeyServer {
             .chain(self.mint_due(wanted, pseudo_now))
             .chain(announced)
             .chain(sync)
+            .chain(self.plain_due(pseudo_now))
             .min();
         let ordered = self.ordered.is_some() && self.rekeying.len() < ORDERED_REKEYS_MAX;
         let exact = [

@@ -15,7 +15,7 @@ use super::keys::{TekRecord, kinds};
 use super::members::Member;
 use super::outstanding::Content;
 use crate::context::Context;
-use crate::limits::PUSH_LEN_MAX;
+use crate::limits::{PLAIN_AHEAD_MAX, PUSH_LEN_MAX};
 
 impl KeyServer {
     /// A plain member has registered, and its PULL gave it these keys, but none that is sent on later.
@@ -60,6 +60,7 @@ impl KeyServer {
             earlier = self.record_before(&content, now);
             contents.push(content);
         }
+        contents.retain(|content| !self.is_far(content, now));
         let mut sent = false;
         for content in contents.iter().rev() {
             // Which keys are to be deleted is another thing now.
@@ -71,6 +72,50 @@ impl KeyServer {
                     .is_some();
         }
         sent
+    }
+
+    /// Whether a PUSH is about a key whose delay is more than plain members can be told.
+    //= getvpn P10
+    fn is_far(&self, content: &Content, now: PseudoTime) -> bool {
+        let Content::Teks(newest) = content else {
+            return false;
+        };
+        let record = self.keys.tek_by_spi(*newest);
+        record.is_some_and(|record| now.after(PLAIN_AHEAD_MAX) < record.told_activation())
+    }
+
+    /// Plain members are told keys that were announced long before, when the delay can be said.
+    //= getvpn P10
+    pub(super) fn tell_plain_what_is_near(&mut self, cx: &mut Context<'_>) {
+        let now = self.clock.at(cx.now);
+        let reach = now.after(PLAIN_AHEAD_MAX);
+        let before = std::mem::replace(&mut self.plain_reach, reach);
+        // Whoever led before told what was near then.
+        if before == PseudoTime::default() {
+            return;
+        }
+        let near = |record: &&TekRecord| {
+            before < record.told_activation() && record.told_activation() <= reach
+        };
+        let near: Vec<Spi> = self
+            .keys
+            .usable(now)
+            .filter(near)
+            .map(|record| record.tek.spi)
+            .collect();
+        for spi in near {
+            for kind in kinds(&self.config).filter(|kind| *kind != PeerKind::Ours) {
+                let members: Vec<Ipv4Addr> = self.members.of_kind(kind).collect();
+                self.send(cx, kind, &Content::Teks(spi), members);
+            }
+        }
+    }
+
+    /// When the next key is near enough for plain members.
+    pub(super) fn plain_due(&self, now: PseudoTime) -> Option<PseudoTime> {
+        let activations = self.keys.usable(now).map(TekRecord::told_activation);
+        let far = activations.filter(|at| self.plain_reach < *at).min()?;
+        Some(far.before(PLAIN_AHEAD_MAX))
     }
 
     /// Plain members are told every line of the policy in one SA payload, since nothing says how they

@@ -79,6 +79,7 @@ impl KeyServer {
         }
         self.mint_ahead(cx, &plan);
         self.announce_due(cx);
+        self.tell_plain_what_is_near(cx);
         self.summon(cx);
         if self.sync_due(now) {
             self.resyncs = self.resyncs.saturating_sub(1);

@@ -321,13 +321,44 @@ fn a_plain_member_sends_on_no_key_long_before_its_time() {
     heal(&mut network);
     network.run_s(40);
     network.watch(Duration::from_secs(300), TICK, |network| {
-        for n in 1..=PLAIN {
-            let sent = network.gm(n).teks.into_iter().find(|tek| tek.outbound);
-            let spi = sent.expect("it sends").spi;
-            let teks = network.ks("ks1").teks;
-            let early = teks.iter().find(|tek| tek.spi == spi);
-            let early = early.map_or(Duration::ZERO, |tek| tek.activates_in);
-            assert!(early <= Duration::from_secs(6), "gm{n}: {early:?} early");
-        }
+        assert_none_early(network);
     });
+}
+
+/// No plain member sends on a key long before its time.
+fn assert_none_early(network: &Network) {
+    for n in 1..=PLAIN {
+        let sent = network.gm(n).teks.into_iter().find(|tek| tek.outbound);
+        let spi = sent.expect("it sends").spi;
+        let teks = network.ks("ks1").teks;
+        let early = teks.iter().find(|tek| tek.spi == spi);
+        let early = early.map_or(Duration::ZERO, |tek| tek.activates_in);
+        assert!(early <= Duration::from_secs(6), "gm{n}: {early:?} early");
+    }
+}
+
+/// The delay is 16 bits of seconds: keys that are announced more than 18 hours ahead are told later.
+#[test]
+fn plain_members_wait_for_keys_that_are_announced_a_day_ahead() {
+    let mut network = mixed(3, 86_400, |_| ());
+    network.run_s(60);
+    for _ in 0..2 {
+        network.watch(
+            Duration::from_secs(86_000),
+            Duration::from_secs(600),
+            assert_none_early,
+        );
+        network.watch(
+            Duration::from_secs(600),
+            Duration::from_secs(1),
+            |network| {
+                assert_none_early(network);
+                network.assert_understood();
+            },
+        );
+    }
+    for n in 1..=2 * PLAIN {
+        let registrations = network.gm(n).registrations_succeeded;
+        assert_eq!(registrations, 1, "gm{n}");
+    }
 }

@@ -125,6 +125,7 @@ impl KeyServer {
             untimed: self.untimed.clone(),
             buried: self.buried.clone(),
             unsure_until: self.unsure_until,
+            plain_reach: self.plain_reach,
             fragmented: self.fragmented,
             ordered: self.ordered,
             spent: self.spent,
