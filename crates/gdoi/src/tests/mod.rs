@@ -25,3 +25,4 @@ mod rekey_key_coop;
 mod removal;
 mod removal_coop;
 mod restart;
+mod truth;

@@ -7,12 +7,12 @@ use event::Gdoi;
 use wire::private::Announcement;
 
 use super::view::Difference;
-use crate::config;
+use crate::config::{self, Acknowledgement};
 use crate::context::Context;
 use crate::ks::KeyServer;
 
 /// Numbers of the fields on the wire, with their names as messages say them.
-const FIELDS: [(u8, &str); 13] = [
+const FIELDS: [(u8, &str); 18] = [
     (1, "rekey transport"),
     (2, "rekey algorithm"),
     (3, "rekey sig-hash"),
@@ -26,6 +26,11 @@ const FIELDS: [(u8, &str); 13] = [
     (11, "authorization"),
     (12, "key look-ahead"),
     (13, "rekey address"),
+    (14, "rekey acknowledgement"),
+    (15, "rekey multicast ttl"),
+    (16, "rekey retransmit periodic"),
+    (17, "client compatibility rfc6407"),
+    (18, "client compatibility rfc3547"),
 ];
 
 /// The list of key servers is compared by its hash, before anything else is believed.
@@ -184,6 +189,9 @@ impl KeyServer {
 fn value(config: &config::KeyServer, number: u8) -> String {
     let sa = config.sas.first();
     match number {
+        1 if config.multicast.plain_by_unicast => {
+            format!("{}, rfc6407 by unicast", config.transport)
+        }
         1 => config.transport.to_string(),
         2 => format!("{:?}", config.kek_cipher),
         // An EC key brings its hash; its curve is compared by the key's fingerprint.
@@ -208,16 +216,36 @@ fn value(config: &config::KeyServer, number: u8) -> String {
             |window_s| format!("time window-size {window_s}"),
         ),
         10 => format!("{} bits", config.size.bits()),
-        11 => config
-            .authorization
-            .as_deref()
-            .map_or_else(|| "none".to_owned(), |acl| lines(std::iter::once(acl))),
+        11 => list(config.authorization.as_deref()),
         13 => match (config.transport, config.multicast.address) {
             (RekeyTransport::Multicast, Some(group)) => group.to_string(),
             (RekeyTransport::Multicast | RekeyTransport::Unicast, _) => "none".to_owned(),
         },
+        14 => match (config.multicast.acknowledgement, config.transport) {
+            (_, RekeyTransport::Unicast) => "every member that can",
+            (Acknowledgement::None, RekeyTransport::Multicast) => "none",
+            (Acknowledgement::Ours, RekeyTransport::Multicast) => "getvpn",
+            (Acknowledgement::Any, RekeyTransport::Multicast) => "any",
+        }
+        .to_owned(),
+        15 => config.multicast.ttl.to_string(),
+        16 => config
+            .reminder_s
+            .map_or_else(|| "none".to_owned(), |seconds| format!("{seconds} s")),
+        17 => if config.rfc6407_drops_denies {
+            "denies are dropped"
+        } else {
+            "none"
+        }
+        .to_owned(),
+        18 => list(config.rfc3547.as_deref()),
         _ => config.look_ahead.to_string(),
     }
+}
+
+/// An access list that need not be there.
+fn list(acl: Option<&::policy::Acl>) -> String {
+    acl.map_or_else(|| "none".to_owned(), |acl| lines(std::iter::once(acl)))
 }
 
 /// Access lists by the number of their lines and a hash, as they may be long.
