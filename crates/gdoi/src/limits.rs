@@ -214,6 +214,9 @@ pub const EXCHANGE_LINGER: Duration = Duration::from_secs(30);
 /// Message ids that each side may use in an SA. All are remembered, so no message of an exchange
 /// that is done can begin it anew; a side that needs more negotiates a new SA.
 pub const MESSAGE_IDS_MAX: usize = 8_192;
+/// As many of them are kept for keepalives: with one every 1.5 seconds, ten minutes in which another
+/// SA takes the place of this one.
+pub const MESSAGE_IDS_RESERVE: usize = 512;
 /// An SA with less life than this is not used for something new.
 pub const SA_REMAINING_MIN: Duration = Duration::from_secs(30);
 /// The shortest lifetime that is agreed to, whatever a peer asks for.

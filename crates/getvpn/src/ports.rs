@@ -17,7 +17,7 @@ use crate::forward::{Forwarder, Port};
 pub(crate) struct Ports {
     netlink: Socket,
     reentry: Reentry,
-    wanted: Vec<Plan>,
+    wanted: Option<Vec<Plan>>,
     steered: BTreeMap<String, Steered>,
     /// Whether ports that a process before this one left steered were looked for.
     adopted: bool,
@@ -41,7 +41,7 @@ impl Ports {
         Ok(Self {
             netlink: Socket::open().context("cannot speak to the kernel by netlink")?,
             reentry: Reentry::from_random(random),
-            wanted: Vec::new(),
+            wanted: None,
             steered: BTreeMap::new(),
             adopted: false,
         })
@@ -53,7 +53,7 @@ impl Ports {
     /// What the kernel refused first, with the port's name. Ports that could be steered are; one
     /// that could not is as closed as it was before.
     pub(crate) fn steer(&mut self, plans: Vec<Plan>, forwarder: &mut Forwarder) -> Result<()> {
-        self.wanted = plans;
+        self.wanted = Some(plans);
         self.refresh(forwarder)
     }
 
@@ -63,7 +63,10 @@ impl Ports {
     /// # Errors
     /// As for [`Self::steer`].
     pub(crate) fn refresh(&mut self, forwarder: &mut Forwarder) -> Result<()> {
-        let plans = self.wanted.clone();
+        // What an earlier run left is not touched before it is known what is wanted.
+        let Some(plans) = self.wanted.clone() else {
+            return Ok(());
+        };
         let interfaces = link::interfaces(&mut self.netlink).context("cannot list interfaces")?;
         let mut first_error = None;
         let mut note = |result: Result<()>, device: &str| {
@@ -79,7 +82,18 @@ impl Ports {
             .cloned()
             .collect();
         for device in leaving {
-            note(self.release(&device, forwarder), &device);
+            let renamed = self.steered.get(&device).is_some_and(|own| {
+                let is_it = |one: &Interface| one.index == own.wan && one.name != device;
+                interfaces.iter().any(is_it)
+            });
+            // Its crypto map is not gone, only its name: it stays closed.
+            let left = if renamed {
+                self.steered.remove(&device);
+                forwarder.leave(&device)
+            } else {
+                self.release(&device, forwarder)
+            };
+            note(left, &device);
         }
         if !self.adopted {
             self.adopted = true;

@@ -40,6 +40,16 @@ pub(crate) fn credential() -> Option<PathBuf> {
     Some(Path::new(&folder).join(CREDENTIAL)).filter(|file| file.exists())
 }
 
+/// The permissions that a key file must not give. Those of a credential the service manager gives by an
+/// access list, whose mask shows as the group's.
+fn others_of(file: &Path) -> u32 {
+    let folder = std::env::var_os("CREDENTIALS_DIRECTORY");
+    match folder.is_some_and(|folder| file.starts_with(folder)) {
+        true => 0o007,
+        false => 0o077,
+    }
+}
+
 impl Sealer {
     /// Reads the key file.
     ///
@@ -49,7 +59,7 @@ impl Sealer {
         let name = file.display();
         let context = || format!("cannot read the seal key {name}");
         let about = file.metadata().with_context(context)?;
-        if about.permissions().mode() & 0o077 != 0 {
+        if about.permissions().mode() & others_of(file) != 0 {
             bail!("the seal key {name} may be read by others than its owner: chmod 600 {name}");
         }
         if about.len() > KEY_LEN_MAX {

@@ -83,6 +83,15 @@ impl FilterHandle {
     }
 }
 
+/// Whether the kernel had a packet that it could not hand over, and dropped: one of a segmentation
+/// that it has no word for in the header before the frame, or for which it had no memory.
+fn is_about_one_packet(error: &io::Error) -> bool {
+    let code = error.raw_os_error();
+    [libc::EINVAL, libc::ENOBUFS, libc::ENOMEM]
+        .map(Some)
+        .contains(&code)
+}
+
 impl FrameRx for PacketRx {
     fn receive(
         &mut self,
@@ -101,6 +110,10 @@ impl FrameRx for PacketRx {
             Ok(got) => got,
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => 0,
             Err(error) if error.kind() == io::ErrorKind::Interrupted => 0,
+            Err(error) if is_about_one_packet(&error) => {
+                self.lost += 1;
+                0
+            }
             Err(error) => return Err(error),
         };
         for place in 0..got {

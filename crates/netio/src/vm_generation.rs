@@ -9,6 +9,7 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use crate::limits::NETLINK_BUFFER;
 use crate::sys;
+use crate::udp::enlarge_buffers;
 
 /// The kernel's own uevents, before udev repeats them to others.
 const KERNEL_GROUP: u32 = 1;
@@ -30,6 +31,8 @@ impl Monitor {
     pub fn open() -> io::Result<Self> {
         let kind = libc::SOCK_RAW | libc::SOCK_CLOEXEC | libc::SOCK_NONBLOCK;
         let socket = sys::socket(libc::AF_NETLINK, kind, libc::NETLINK_KOBJECT_UEVENT)?;
+        // Devices that come and go say hundreds in a moment, and what is lost counts as a new one.
+        enlarge_buffers(socket.as_fd())?;
         sys::bind_netlink(socket.as_fd(), KERNEL_GROUP)?;
         let buffer = vec![0; NETLINK_BUFFER];
         Ok(Self { socket, buffer })

@@ -308,7 +308,9 @@ impl Filter {
         self.asm.plain(code::LD_W_IND, at::V4_DESTINATION);
         self.addresses(&plan.own, to_own);
         self.asm.when(code::JEQ, u32::MAX, dhcp);
-        self.asm.branch(code::JGE, 0xe000_0000, to_group, suspects);
+        // A port without an address is offered one under that address.
+        let other = if plan.own.is_empty() { dhcp } else { suspects };
+        self.asm.branch(code::JGE, 0xe000_0000, to_group, other);
 
         self.asm.place(to_own);
         match &plan.peers {

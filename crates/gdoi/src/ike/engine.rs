@@ -477,6 +477,10 @@ impl Isakmp {
         self.transmit(local, peer, again, out);
         match keepalive {
             informational::Keepalive::Nothing => {}
+            informational::Keepalive::Spent => {
+                self.remove(id);
+                self.upcalls.push_back(Upcall::Deleted(id));
+            }
             informational::Keepalive::Ask(bytes) => self.transmit(local, peer, [bytes], out),
             informational::Keepalive::Dead { unanswered } => {
                 out.report(Crypto::IKMP_PEER_DEAD {

@@ -102,6 +102,8 @@ pub(super) enum Keepalive {
     Nothing,
     /// Send this R-U-THERE.
     Ask(Vec<u8>),
+    /// No message id is left to ask with: the SA is of no more use, whatever the peer is.
+    Spent,
     /// The peer is dead.
     Dead {
         /// Questions without an answer.
@@ -120,8 +122,7 @@ pub(super) fn keepalive(sa: &mut Sa, now: Time, keepalive_s: u16, rng: &mut dyn 
             let data = number.to_be_bytes();
             match notify(sa, NotifyType::R_U_THERE, &data, rng) {
                 Ok(bytes) => Keepalive::Ask(bytes),
-                // Without a message id left to ask with, the SA is of no more use.
-                Err(_) => Keepalive::Dead { unanswered: 0 },
+                Err(_) => Keepalive::Spent,
             }
         }
     }
@@ -172,9 +173,11 @@ impl Isakmp {
             }
             _ => {}
         }
-        if notify.ty.is_error()
-            && let Some(peer) = self.sa(id).map(|sa| *sa.peer().ip())
-        {
+        // RESPONDER-LIFETIME, CONNECTED and their like end nothing.
+        if !notify.ty.is_error() {
+            return Ok(());
+        }
+        if let Some(peer) = self.sa(id).map(|sa| *sa.peer().ip()) {
             self.report_notify(now, peer, notify.ty, out);
         }
         self.raise(Upcall::Notify {

@@ -6,7 +6,7 @@
 
 use std::collections::BTreeSet;
 
-use crate::limits::MESSAGE_IDS_MAX;
+use crate::limits::{MESSAGE_IDS_MAX, MESSAGE_IDS_RESERVE};
 
 /// The message ids that were used under an SA.
 #[derive(Default)]
@@ -25,6 +25,11 @@ impl MessageIds {
     /// Whether we may not begin anything more.
     pub(super) const fn is_own_spent(&self) -> bool {
         self.own >= MESSAGE_IDS_MAX
+    }
+
+    /// Whether what is left is for keepalives, answers to them and a Delete: another SA is to be used.
+    pub(super) const fn is_own_nearly_spent(&self) -> bool {
+        self.own >= MESSAGE_IDS_MAX - MESSAGE_IDS_RESERVE
     }
 
     /// Whether the peer may not begin anything more.

@@ -179,7 +179,6 @@ impl Isakmp {
         while others.len() >= SAS_PER_PEER_MAX {
             let oldest = others.remove(0);
             self.delete(now, oldest, rng, out);
-            self.upcalls.push_back(Upcall::Deleted(oldest));
         }
         self.upcalls.push_back(Upcall::Established(id));
         self.reschedule(id);

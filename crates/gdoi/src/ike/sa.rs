@@ -280,7 +280,7 @@ impl Sa {
 
     /// Whether it has life and message ids left for something new.
     pub(super) fn is_usable(&self, now: Time) -> bool {
-        now + SA_REMAINING_MIN < self.expires && !self.message_ids.is_own_spent()
+        now + SA_REMAINING_MIN < self.expires && !self.message_ids.is_own_nearly_spent()
     }
 
     /// The cookies as the 16 octets of an ISAKMP SPI.

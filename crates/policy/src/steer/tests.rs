@@ -238,6 +238,23 @@ fn a_key_server_speaks_gdoi_with_anyone() {
     assert!(!arrives(&all, 0x0800, &udp(H2, H1, (848, 848))));
 }
 
+/// Servers send what they offer to the address that they offer.
+#[test]
+fn a_port_without_an_address_gets_one() {
+    let all = Plan {
+        protected: Protected::ALL,
+        ..member()
+    };
+    let bare = Plan {
+        own: Vec::new(),
+        ..all.clone()
+    };
+    let offer = udp(GATEWAY, H1, (67, 68));
+    assert!(arrives(&bare, 0x0800, &offer));
+    assert!(!arrives(&all, 0x0800, &offer));
+    assert!(!arrives(&bare, 0x0800, &udp(GATEWAY, H1, (67, 69))));
+}
+
 /// What, whether it enters with the guide's policy, while nothing is known, EtherType, packet.
 type Entering = (&'static str, bool, bool, u16, Vec<u8>);
 

@@ -221,6 +221,11 @@ impl Negotiation {
         if message.header.message_id != 0 {
             return Step::Stay(self, Refusal::MessageId(message.header.message_id));
         }
+        // Only a copy of message 1 comes without our cookie: who has not seen it is not answered.
+        let knows = message.header.responder_cookie == self.common.responder_cookie;
+        if !knows && !matches!(self.state, State::SaSent(_)) {
+            return Step::Stay(self, Refusal::NoSa);
+        }
         let Self { mut common, state } = *self;
         let stay = |common, state, refusal| Step::Stay(Box::new(Self { common, state }), refusal);
         let next = |common, state, bytes| Step::Next(Box::new(Self { common, state }), bytes);

@@ -4,6 +4,7 @@ use std::net::{Ipv4Addr, SocketAddrV4};
 use std::time::Duration;
 
 use proptest::prelude::*;
+use wire::iana::ExchangeType;
 use wire::isakmp::Header;
 
 use super::network::{Fate, GM, KS, Network, config};
@@ -96,6 +97,32 @@ fn a_wrong_header_changes_nothing() {
                 bytes
             });
         }
+    }
+}
+
+/// Who forges its address has not seen our cookie: a key costs an answer that reached it.
+#[test]
+fn a_later_message_without_our_cookie_costs_no_key() {
+    for n in [2, 4] {
+        let mut network = Network::fitting();
+        network.connect(0);
+        for _ in 0..n {
+            assert!(network.step(policy::Time::from_secs(1)));
+        }
+        let next = network.flight.front().expect("something is in flight");
+        let (to, from, mut bytes) = (next.to, next.from, next.bytes.clone());
+        bytes[8..16].fill(0);
+        let sent = network.sent.len();
+        network.deliver(to, from, &bytes);
+        let said = network.sent[sent..].iter();
+        let mut kinds = said.map(|(_, bytes)| Header::decode(bytes).unwrap().exchange_type);
+        assert!(
+            kinds.all(|kind| kind == ExchangeType::INFORMATIONAL),
+            "{}",
+            network.transcript
+        );
+        network.run_for(LONG);
+        network.assert_one_sa();
     }
 }
 

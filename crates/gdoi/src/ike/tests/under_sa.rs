@@ -170,6 +170,35 @@ fn without_keepalive_nobody_is_asked() {
     assert_eq!(network.transcript, "");
 }
 
+/// Routers say the lifetime that they take right after message 6.
+#[test]
+fn a_status_under_the_sa_ends_nothing_above() {
+    let (mut network, _, ks) = up();
+    network.with(1, |engine, _, rng, out| {
+        let ty = NotifyType::RESPONDER_LIFETIME;
+        engine.notify(ks, ty, b"", rng, out).unwrap();
+    });
+    let before = network.nodes[0].upcalls.len();
+    network.run_for(LONG);
+    assert_eq!(network.nodes[0].upcalls.len(), before);
+}
+
+/// Keepalives use up message ids: another SA takes over while there are some left to ask with.
+#[test]
+fn an_sa_is_replaced_before_its_message_ids_are_used_up() {
+    let (mut network, gm, _) = up();
+    network.with(0, |engine, _, rng, out| {
+        for _ in 0..crate::limits::MESSAGE_IDS_MAX - crate::limits::MESSAGE_IDS_RESERVE {
+            let ty = NotifyType::REPLAY_STATUS;
+            engine.notify(gm, ty, b"", rng, out).unwrap();
+        }
+        out.drain().for_each(drop);
+        let ty = NotifyType::REPLAY_STATUS;
+        assert!(engine.notify(gm, ty, b"", rng, out).is_ok());
+    });
+    assert_ne!(network.connect(0), Connection::Established(gm));
+}
+
 #[test]
 fn a_notification_under_the_sa_reaches_those_above() {
     let (mut network, _, ks) = up();
